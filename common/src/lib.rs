@@ -1,1 +1,7 @@
-//! TODO
+//! What the Carillon services share: the model, the socket protocol, the backends, settings,
+//! authentication and telemetry. It knows neither service.
+
+pub mod backend;
+pub mod ids;
+pub mod notification;
+pub mod protocol;

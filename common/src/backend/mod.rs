@@ -1,0 +1,502 @@
+//! What the services ask of the store, and the two stores that answer.
+//!
+//! A send appends to the user's inbox **and** hints to the gateways in one atomic step; the hint
+//! may be lost, the inbox is the truth. Whoever reads keeps a position and takes a hint only if it
+//! continues that position; anything else is answered by reading the inbox. See ARCHITECTURE.md.
+
+pub mod clock;
+pub mod memory;
+pub mod redis;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    ids::{ChannelName, Cursor, DeviceId, GatewayId, Millis, NotificationId, SessionId, UserId},
+    notification::Frame,
+};
+pub use clock::Clock;
+
+/// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Appends to the user's inbox and hints to the gateways that hold the user, atomically.
+    ///
+    /// # Errors
+    /// [`BackendError::InboxFull`], [`BackendError::IdempotencyMismatch`], or a store failure;
+    /// after [`BackendError::Unknown`] the same order may be given again and is not doubled.
+    async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError>;
+
+    /// Appends to a channel's log and hints to the gateways that follow it, atomically.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), except for a full inbox.
+    async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError>;
+
+    /// Distinct users that are connected, in the whole deployment; up to a second old.
+    async fn online_count(&self) -> Result<u64, BackendError>;
+
+    /// The user's connections on gateways whose lease holds.
+    async fn presence(&self, user: &UserId) -> Result<Vec<Presence>, BackendError>;
+
+    /// Leaves a word for a gateway; it is heeded within a second or so, or lapses after a minute.
+    async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError>;
+
+    /// The gateways whose lease holds.
+    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError>;
+
+    /// Takes a lease for this gateway, reaps its older generations, and from then on tells `sink`
+    /// whatever concerns its connections.
+    async fn join(
+        &self,
+        gateway: GatewayId,
+        sink: Arc<dyn BusSink>,
+    ) -> Result<Arc<dyn Membership>, BackendError>;
+
+    /// The store's time.
+    fn clock(&self) -> Clock;
+
+    /// What is wrong now, in words for operators; empty when all is well.
+    fn degraded(&self) -> Vec<String>;
+
+    /// The store's own counters, in the Prometheus text format's terms.
+    fn stats(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// A gateway's place in the deployment: its lease, its connections, the channels it follows.
+#[async_trait]
+pub trait Membership: Send + Sync {
+    /// The lease's current generation; a lost lease is replaced by one of a higher generation.
+    fn generation(&self) -> u64;
+
+    /// Registers a connection and, in the same atomic step, reads the first page of its inbox.
+    ///
+    /// # Errors
+    /// [`BackendError::Replaced`] when `fence` is given and a newer connection holds the session.
+    async fn register(&self, registration: &Registration) -> Result<Registered, BackendError>;
+
+    /// Ends a connection's registration, unless a newer connection took the session over.
+    async fn unregister(&self, departure: &Departure) -> Result<(), BackendError>;
+
+    /// The next page of a device's inbox after `after`.
+    async fn read(
+        &self,
+        user: &UserId,
+        device: &Device,
+        after: Cursor,
+    ) -> Result<Page, BackendError>;
+
+    /// Moves a device's cursor forward (never back) and trims what every device has acked.
+    async fn ack(&self, ack: &Ack) -> Result<(), BackendError>;
+
+    /// Follows a channel's hints; answers with the log's last cursor once they flow.
+    async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError>;
+
+    /// Stops following a channel.
+    async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError>;
+
+    /// A page of a channel's log after `after`.
+    async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError>;
+
+    /// Keeps a subscription for the device's or session's next connection.
+    async fn keep_subscription(
+        &self,
+        user: &UserId,
+        holder: &Holder,
+        channel: &ChannelName,
+        cursor: Cursor,
+    ) -> Result<(), BackendError>;
+
+    /// Forgets a kept subscription.
+    async fn drop_subscription(
+        &self,
+        user: &UserId,
+        holder: &Holder,
+        channel: &ChannelName,
+    ) -> Result<(), BackendError>;
+
+    /// Takes over, for `session`, the subscriptions that the user's ended simple connections left.
+    async fn claim_subscriptions(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> Result<Claimed, BackendError>;
+
+    /// For each connection: its inbox's last cursor, and whether its registration stands.
+    async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError>;
+
+    /// Gives up the lease and forgets every connection that is still registered under it.
+    async fn leave(&self) -> Result<(), BackendError>;
+}
+
+/// Hears what the bus says. Called in the order of the bus, from its own task: must not block.
+pub trait BusSink: Send + Sync {
+    /// One event.
+    fn on_bus(&self, event: BusEvent);
+}
+
+/// What the bus tells a gateway.
+#[derive(Debug, Clone)]
+pub enum BusEvent {
+    /// A notification was appended to a user's inbox; `prev` is the position before it.
+    Inbox {
+        /// Whose inbox.
+        user: UserId,
+        /// The position that this one continues.
+        prev: Cursor,
+        /// The notification.
+        frame: Frame,
+    },
+    /// A notification outside the chain (`ttl: 0`): for whoever is connected now.
+    Fleeting {
+        /// For whom.
+        user: UserId,
+        /// The notification; its cursor is [`Cursor::ZERO`].
+        frame: Frame,
+    },
+    /// A notification was appended to a channel's log.
+    Channel {
+        /// Which channel.
+        channel: ChannelName,
+        /// The position that this one continues.
+        prev: Cursor,
+        /// The notification.
+        frame: Frame,
+    },
+    /// A newer connection took this session over; the one with a lower fence must end.
+    Replaced {
+        /// Whose session.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+        /// The newer connection's fence.
+        fence: u64,
+    },
+    /// Hints may have been missed, or registrations lost: register every connection again and
+    /// resume it.
+    Dirty {
+        /// For the log and the metric.
+        reason: &'static str,
+    },
+    /// A word from an operator or service.
+    Control(Control),
+    /// The store has not answered for longer than `isolation.deadline`.
+    Isolated,
+}
+
+/// A word for one gateway.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Control {
+    /// Close every connection of a user with 4203.
+    Disconnect {
+        /// Which user.
+        user: UserId,
+    },
+    /// Drain as on SIGTERM, and stay up.
+    Drain,
+}
+
+/// A personal notification to be accepted.
+#[derive(Debug, Clone)]
+pub struct SendOrder {
+    /// For whom.
+    pub user: UserId,
+    /// Its identity.
+    pub id: NotificationId,
+    /// The JSON of [`crate::notification::Notification`].
+    pub body: Bytes,
+    /// How long it may be delivered; zero: to whoever is connected now, stored nowhere.
+    pub ttl: Duration,
+    /// Recognises a repetition.
+    pub idempotency: Idempotency,
+}
+
+/// A channel's notification to be accepted.
+#[derive(Debug, Clone)]
+pub struct PublishOrder {
+    /// To which channel; [`ChannelName::broadcast`] for everyone.
+    pub channel: ChannelName,
+    /// Its identity.
+    pub id: NotificationId,
+    /// The JSON of [`crate::notification::Notification`].
+    pub body: Bytes,
+    /// How long it may be delivered; also bounded by the log's own retention.
+    pub ttl: Duration,
+    /// How many entries the channel's log keeps.
+    pub history: u32,
+    /// How long the channel's log lasts after its newest entry.
+    pub retention: Duration,
+    /// Recognises a repetition.
+    pub idempotency: Idempotency,
+}
+
+/// How a repeated order is recognised.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// The caller's key, or the notification's id when the caller gave none.
+    pub key: String,
+    /// Of the request's body: another body under the same key is refused.
+    pub body_hash: String,
+    /// For how long.
+    pub ttl: Duration,
+}
+
+/// An accepted personal notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Its place; `None` for a fleeting one.
+    pub cursor: Option<Cursor>,
+    /// Connected devices at that moment, on gateways whose lease held.
+    pub devices: u32,
+    /// Whether the user ever connected (as far back as the inbox remembers).
+    pub user_seen: bool,
+    /// Whether this repeats an order that was accepted before.
+    pub repeated: bool,
+}
+
+/// An accepted channel notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its place in the channel's log.
+    pub cursor: Cursor,
+    /// Whether this repeats an order that was accepted before.
+    pub repeated: bool,
+}
+
+/// One connection of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// The device, if it names itself.
+    pub device: Device,
+    /// The session.
+    pub session: SessionId,
+    /// On which gateway.
+    pub gateway: GatewayId,
+    /// Under which generation of that gateway's lease.
+    pub generation: u64,
+    /// Since when.
+    pub since: Millis,
+}
+
+/// Who a connection reads for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// A device that names itself: *every* and *once* hold for it.
+    Named(DeviceId),
+    /// One of the connections that share the user's anonymous device.
+    Anonymous,
+}
+
+/// A connection to be registered.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Whose.
+    pub user: UserId,
+    /// Which device.
+    pub device: Device,
+    /// Which session; a newer connection of it takes over.
+    pub session: SessionId,
+    /// `None` for a new connection; the fence it was given when it registers again.
+    pub fence: Option<u64>,
+    /// The client's own position, else the device's acked cursor counts.
+    pub since: Option<Cursor>,
+    /// Where the gateway stands in the broadcast log: where a new device starts.
+    pub broadcast: Cursor,
+}
+
+/// What a registered connection starts with.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// Orders the connections of one session.
+    pub fence: u64,
+    /// The first page.
+    pub page: Page,
+    /// The device's position in the broadcast log.
+    pub broadcast: Cursor,
+    /// The device's durable subscriptions.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// A piece of an inbox or a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Where reading began: the position asked for or, after a gap, the oldest one there is.
+    pub start: Cursor,
+    /// What follows, in order, tombstones and expired ones included.
+    pub frames: Vec<Frame>,
+    /// The position after these frames.
+    pub end: Cursor,
+    /// Whether there is more after `end`.
+    pub more: bool,
+    /// Set when what follows does not continue the position that was asked for.
+    pub gap: Option<Gap>,
+}
+
+/// Why a position could not be continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gap {
+    /// What followed it is no longer kept.
+    Expired,
+    /// The store went back behind it (a failover that lost unreplicated writes).
+    Rewound,
+    /// The inbox was full and this device was passed over.
+    TooMany,
+}
+
+impl Gap {
+    /// As in the frame and the metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Rewound => "rewound",
+            Self::TooMany => "too_many",
+        }
+    }
+}
+
+/// A kept subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// To which channel.
+    pub channel: ChannelName,
+    /// Where to catch up from.
+    pub cursor: Cursor,
+}
+
+/// Whose a kept subscription is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A durable one: the device's, until it unsubscribes.
+    Device(Device),
+    /// A simple client's: the session's, and after an end without a close frame whose ever
+    /// connects next, for `channels.restore`.
+    Session(SessionId),
+}
+
+/// What a simple connection took over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claimed {
+    /// The subscriptions, now held by the claiming session.
+    pub subscriptions: Vec<Subscription>,
+    /// Whether other sessions hold some that may yet turn out to have ended: ask again later.
+    pub others_hold: bool,
+}
+
+/// A connection that ended.
+#[derive(Debug, Clone)]
+pub struct Departure {
+    /// Whose.
+    pub user: UserId,
+    /// Which device.
+    pub device: Device,
+    /// Which session.
+    pub session: SessionId,
+    /// The fence it was registered with.
+    pub fence: u64,
+    /// How far the client is known to have read the broadcast log.
+    pub broadcast: Option<Cursor>,
+    /// What it leaves for the user's next simple connection; empty after a clean close.
+    pub restorable: Vec<Subscription>,
+}
+
+/// A device has everything up to a cursor.
+#[derive(Debug, Clone)]
+pub struct Ack {
+    /// Whose.
+    pub user: UserId,
+    /// Which device.
+    pub device: Device,
+    /// Which session (an anonymous connection has a cursor of its own).
+    pub session: SessionId,
+    /// The inbox up to here.
+    pub cursor: Cursor,
+    /// The broadcast log up to here.
+    pub broadcast: Option<Cursor>,
+    /// Positions up to `cursor` that were not delivered because they had expired.
+    pub expired: Vec<Cursor>,
+}
+
+/// A connection whose standing is in question.
+#[derive(Debug, Clone)]
+pub struct AuditQuestion {
+    /// Whose.
+    pub user: UserId,
+    /// Which device.
+    pub device: Device,
+    /// Which session.
+    pub session: SessionId,
+}
+
+/// How a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditAnswer {
+    /// The inbox's last cursor.
+    pub last: Cursor,
+    /// Whether the connection is registered under this gateway's current generation.
+    pub registered: bool,
+}
+
+/// Limits that a store keeps; see the settings of the same names.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long an inbox lasts, and the most a notification may.
+    pub inbox_ttl: Duration,
+    /// Unacked notifications per user.
+    pub inbox_max: u32,
+    /// Acked ones that stay readable.
+    pub inbox_keep: u32,
+    /// Frames per page.
+    pub page: u32,
+    /// Devices of a user that hold trimming back.
+    pub devices: u32,
+    /// For how long after they were last seen.
+    pub device_ttl: Duration,
+    /// How long an ended simple connection's subscriptions wait for the next one.
+    pub restore: Duration,
+    /// A gateway's lease.
+    pub lease_ttl: Duration,
+    /// How often it is renewed.
+    pub lease_renew: Duration,
+    /// After how long without the store a gateway closes its sockets; zero: never.
+    pub isolation_deadline: Duration,
+}
+
+/// Why the store did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BackendError {
+    /// The inbox is full and no device has ever acked.
+    #[error("the inbox holds its limit of unread notifications and no device has ever read any")]
+    InboxFull,
+    /// The idempotency key was used with another body.
+    #[error("the idempotency key was used before with another body")]
+    IdempotencyMismatch,
+    /// A newer connection holds the session.
+    #[error("a newer connection took this session over")]
+    Replaced,
+    /// The store's own bound is reached (in-memory store).
+    #[error("the store is full: {0}")]
+    StoreFull(&'static str),
+    /// Nothing was done.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// It may or may not have been done; the same order may be given again.
+    #[error("the store did not confirm in time: {0}")]
+    Unknown(String),
+    /// The store answered what it should not: a defect, or a foreign hand in its data.
+    #[error("the store gave an unexpected answer: {0}")]
+    Unexpected(String),
+}
+
+impl BackendError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Unknown(_) | Self::StoreFull(_)
+        )
+    }
+}

@@ -1,0 +1,55 @@
+//! The socket protocol: the simple one, and `carillon.v1`, its superset.
+
+mod client;
+mod close;
+mod error;
+mod server;
+
+pub use client::{ClientFrame, FrameError, Ref, Request};
+pub use close::CloseCode;
+pub use error::ErrorCode;
+pub use server::{ServerFrame, SocketLimits, notification_simple, notification_v1};
+
+/// The subprotocol's name, as in `Sec-WebSocket-Protocol`.
+pub const SUBPROTOCOL: &str = "carillon.v1";
+
+/// Prefix of the subprotocol item that carries a token: `bearer.` and its base64url.
+pub const BEARER_ITEM: &str = "bearer.";
+
+/// Types that only the protocol may use; a notification of one of them is refused.
+pub const RESERVED_TYPES: [&str; 20] = [
+    "ping",
+    "pong",
+    "subscribe",
+    "subscribed",
+    "unsubscribe",
+    "unsubscribed",
+    "welcome",
+    "auth",
+    "authenticated",
+    "token_expiring",
+    "ack",
+    "acked",
+    "error",
+    "reconnect",
+    "replayed",
+    "gap",
+    "presence",
+    "retracted",
+    "disconnect",
+    "resume",
+];
+
+/// Whether a notification may not have this type: a control frame's, or one that starts with `$`.
+pub fn is_reserved_type(kind: &str) -> bool {
+    kind.starts_with('$') || RESERVED_TYPES.contains(&kind)
+}
+
+/// Which frames a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// No subprotocol: exactly the simple protocol's frames.
+    Simple,
+    /// `carillon.v1`.
+    V1,
+}

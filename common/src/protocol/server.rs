@@ -1,0 +1,217 @@
+//! Frames that the gateway sends.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+
+use super::{ErrorCode, Ref, SUBPROTOCOL};
+use crate::{
+    backend::Gap,
+    ids::{ChannelName, Cursor, DeviceId, Millis, NotificationId, SessionId, UserId},
+    notification::{Frame, rfc3339},
+};
+
+/// Limits as a `welcome` tells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SocketLimits {
+    /// Largest frame a client may send.
+    pub frame_bytes: usize,
+    /// Channels per connection.
+    pub channels: usize,
+    /// Frames per second a client may send.
+    pub frames_per_second: u32,
+    /// Unacked notifications per user.
+    pub inbox: u32,
+}
+
+/// A control frame. None ever has a top-level `id`; notifications always do.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the protocol's, described in docs/protocol.md"
+)]
+pub enum ServerFrame<'a> {
+    Pong {
+        timestamp: String,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a Ref>,
+    },
+    Subscribed {
+        channel: &'a ChannelName,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a Ref>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<Cursor>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recovered: Option<bool>,
+    },
+    Unsubscribed {
+        channel: &'a ChannelName,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a Ref>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<ErrorCode>,
+    },
+    Welcome {
+        protocol: &'static str,
+        session: &'a SessionId,
+        user: &'a UserId,
+        device: Option<&'a DeviceId>,
+        cursor: Cursor,
+        recovered: bool,
+        ping_interval_ms: u64,
+        token_expires_at: String,
+        limits: SocketLimits,
+    },
+    Authenticated {
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a Ref>,
+        expires_at: String,
+    },
+    TokenExpiring {
+        expires_at: String,
+    },
+    Replayed {
+        cursor: Cursor,
+        count: u64,
+    },
+    Retracted {
+        ids: &'a [NotificationId],
+    },
+    Gap {
+        channel: Option<&'a ChannelName>,
+        reason: Gap,
+        resume: Cursor,
+    },
+    Error {
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a Ref>,
+        code: ErrorCode,
+        message: &'a str,
+        retryable: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channel: Option<&'a ChannelName>,
+    },
+    Reconnect {
+        reason: &'static str,
+        after_ms: u64,
+        spread_ms: u64,
+        deadline_ms: u64,
+    },
+}
+
+impl ServerFrame<'_> {
+    /// The JSON text.
+    pub fn encode(&self) -> String {
+        #[expect(
+            clippy::expect_used,
+            reason = "these types have no value that JSON cannot hold"
+        )]
+        serde_json::to_string(self).expect("a control frame is always JSON")
+    }
+
+    /// `subprotocol` as a welcome names it.
+    pub const PROTOCOL: &'static str = SUBPROTOCOL;
+}
+
+/// A notification as `carillon.v1` writes it: the stored text, its place added.
+pub fn notification_v1(frame: &Frame, replayed: bool) -> Bytes {
+    let mut text = opened(&frame.body, 160);
+    if frame.cursor != Cursor::ZERO {
+        text.put_slice(b",\"cursor\":\"");
+        text.put_slice(frame.cursor.to_string().as_bytes());
+        text.put_u8(b'"');
+    }
+    put_time(&mut text, "expires_at", frame.expires_at);
+    if replayed {
+        put_time(&mut text, "stored_at", frame.stored_at);
+        text.put_slice(b",\"replayed\":true");
+    }
+    text.put_u8(b'}');
+    text.freeze()
+}
+
+/// A notification as the simple protocol writes it: the stored text, and when it is replayed from
+/// the inbox, the time it was stored.
+pub fn notification_simple(frame: &Frame, replayed: bool) -> Bytes {
+    if !replayed {
+        return frame.body.clone();
+    }
+    let mut text = opened(&frame.body, 48);
+    put_time(&mut text, "stored_at", frame.stored_at);
+    text.put_u8(b'}');
+    text.freeze()
+}
+
+/// The object without its closing brace. We encoded it ourselves and it is never empty.
+fn opened(body: &Bytes, room: usize) -> BytesMut {
+    let mut text = BytesMut::with_capacity(body.len() + room);
+    text.put_slice(body.strip_suffix(b"}").unwrap_or(body));
+    text
+}
+
+fn put_time(text: &mut BytesMut, name: &str, time: Millis) {
+    text.put_slice(b",\"");
+    text.put_slice(name.as_bytes());
+    text.put_slice(b"\":\"");
+    text.put_slice(rfc3339(time).as_bytes());
+    text.put_u8(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame() -> Frame {
+        Frame {
+            cursor: Cursor { seq: 5, nonce: 9 },
+            id: NotificationId::nil(),
+            stored_at: 1_767_225_600_000,
+            expires_at: 1_767_225_660_000,
+            tombstone: false,
+            body: Bytes::from_static(br#"{"id":"n","type":"t"}"#),
+        }
+    }
+
+    #[test]
+    fn a_live_notification_is_the_stored_text_to_a_simple_client() {
+        assert_eq!(notification_simple(&frame(), false), frame().body);
+    }
+
+    #[test]
+    fn a_replayed_one_says_when_it_was_stored() {
+        assert_eq!(
+            notification_simple(&frame(), true),
+            r#"{"id":"n","type":"t","stored_at":"2026-01-01T00:00:00.000Z"}"#
+        );
+        assert_eq!(
+            notification_v1(&frame(), true),
+            r#"{"id":"n","type":"t","cursor":"5-9","expires_at":"2026-01-01T00:01:00.000Z","stored_at":"2026-01-01T00:00:00.000Z","replayed":true}"#
+        );
+    }
+
+    #[test]
+    fn control_frames_have_no_id() {
+        let user = UserId::new("alice").unwrap();
+        let session = SessionId::new("s").unwrap();
+        let frame = ServerFrame::Welcome {
+            protocol: ServerFrame::PROTOCOL,
+            session: &session,
+            user: &user,
+            device: None,
+            cursor: Cursor::ZERO,
+            recovered: true,
+            ping_interval_ms: 25_000,
+            token_expires_at: rfc3339(0),
+            limits: SocketLimits {
+                frame_bytes: 1,
+                channels: 1,
+                frames_per_second: 1,
+                inbox: 1,
+            },
+        };
+        let value: serde_json::Value = serde_json::from_str(&frame.encode()).unwrap();
+        assert_eq!(value["type"], "welcome");
+        assert!(value.get("id").is_none());
+    }
+}
