@@ -1,1 +1,4 @@
 //! The Redis store.
+
+pub mod keys;
+pub mod wire;

@@ -1,0 +1,597 @@
+#!lua name=carillon_1
+-- The delivery protocol, version 1. Every function touches the keys of one partition only (one
+-- hash tag, so one slot) and runs atomically. A change of arguments or layout is carillon_2 beside
+-- this one; nothing here is changed in place once released.
+--
+-- cursor    seq-nonce           frame   1|cursor|id|stored|expires|flag|body   (flag n, or t: tombstone)
+-- user hash l  last cursor      f       highest fence
+--           d:<device>          acked|seen (s)|broadcast|flags   (flags: a has acked, m moved by a full inbox)
+--           <device>            =name, ~session (an anonymous connection), ~ (those that ended, folded)
+-- presence  <device>/<session>  gateway|generation|fence|since   (device of an anonymous one: ~)
+-- subs      d/<device>/<channel> cursor       r/<session>/<channel> cursor|ms when freed, 0 while held
+
+local ZERO = '0-0'
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function int(n) return string.format('%.0f', n) end
+local function seq(cursor) return tonumber(string.match(cursor, '^%d+')) end
+local function cursor_of(frame) return string.match(frame, '^1|(%d+%-%d+)|') end
+
+local function tombstone(frame)
+  local head = string.match(frame, '^(1|[^|]*|[^|]*|[^|]*|[^|]*|)')
+  return head .. 't|'
+end
+
+local function expired(frame, now)
+  local expires, flag = string.match(frame, '^1|[^|]*|[^|]*|[^|]*|(%d+)|(%a)')
+  return flag == 't' or tonumber(expires) <= now
+end
+
+-- Device records ---------------------------------------------------------------------------------
+
+local function parse_device(value)
+  local acked, seen, broadcast, flags = string.match(value, '^(%d+%-%d+)|(%d+)|(%d+%-%d+)|(%a*)$')
+  return { acked = acked, seen = tonumber(seen), broadcast = broadcast, flags = flags }
+end
+
+local function load_device(user, name)
+  local value = redis.call('HGET', user, 'd:' .. name)
+  return value and parse_device(value)
+end
+
+local function save_device(user, name, d)
+  -- At most 64 bytes, so that the hash stays a listpack.
+  redis.call('HSET', user, 'd:' .. name,
+    d.acked .. '|' .. int(d.seen) .. '|' .. d.broadcast .. '|' .. d.flags)
+end
+
+local function all_devices(user)
+  local all, fields = {}, redis.call('HGETALL', user)
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, 2) == 'd:' then
+      local d = parse_device(fields[i + 1])
+      d.name = string.sub(fields[i], 3)
+      all[#all + 1] = d
+    end
+  end
+  return all
+end
+
+local function has(d, flag) return string.find(d.flags, flag, 1, true) ~= nil end
+local function with(d, flag) if not has(d, flag) then d.flags = d.flags .. flag end end
+local function without(d, flag) d.flags = string.gsub(d.flags, flag, '') end
+
+-- The devices that are connected, as a set of record names.
+local function connected(presence)
+  local set = {}
+  for _, field in ipairs(redis.call('HKEYS', presence)) do
+    local device, session = string.match(field, '^(.-)/([^/]*)$')
+    set[device == '~' and '~' .. session or device] = true
+  end
+  return set
+end
+
+-- The devices that hold trimming back: the most recently seen ones, each for a while.
+local function counting(all, presence, most, ttl_s, now)
+  local live, kept = nil, {}
+  for _, d in ipairs(all) do
+    local recent = d.seen + ttl_s >= now / 1000
+    if not recent then
+      live = live or connected(presence)
+      recent = live[d.name]
+    end
+    if recent then kept[#kept + 1] = d end
+  end
+  if #kept > most then
+    table.sort(kept, function(a, b) return a.seen > b.seen end)
+    for i = #kept, most + 1, -1 do kept[i] = nil end
+  end
+  return kept
+end
+
+local function furthest_behind(devices)
+  local least
+  for _, d in ipairs(devices) do
+    if not least or seq(d.acked) < seq(least.acked) then least = d end
+  end
+  return least
+end
+
+local function note_left(left, cursor, device, reason, now)
+  redis.call('RPUSH', left, cursor .. '|' .. device .. '|' .. reason .. '|' .. int(now))
+  redis.call('LTRIM', left, -256, -1)
+end
+
+local function renew(life, ...)
+  for _, key in ipairs({ ... }) do redis.call('EXPIRE', key, life) end
+end
+
+-- Inbox ------------------------------------------------------------------------------------------
+
+-- Where a cursor stands in the inbox (0-based), if exactly it stands there.
+local function index_of(inbox, first, length, cursor)
+  local i = seq(cursor) - seq(first)
+  if i < 0 or i >= length then return nil end
+  local frame = redis.call('LINDEX', inbox, int(i))
+  return frame and cursor_of(frame) == cursor and i or nil
+end
+
+-- A page after a position: {start, gap, end, more, frames}.
+local function page(inbox, last, device, after, limit)
+  if not last then
+    return { ZERO, (after ~= '' and after ~= ZERO) and 'expired' or '', ZERO, 0, {} }
+  end
+  if after == last then return { last, '', last, 0, {} } end
+  local length = redis.call('LLEN', inbox)
+  local head = redis.call('LINDEX', inbox, 0)
+  if not head then return { last, 'expired', last, 0, {} } end
+  local first = cursor_of(head)
+
+  local own = -1
+  if device and device.acked ~= ZERO then
+    own = index_of(inbox, first, length, device.acked)
+    if device.acked == last then own = length - 1 end
+  end
+  local at, gap = nil, ''
+  if after == '' then
+    at = own
+    if not at then at, gap = -1, 'expired' end
+    if device and has(device, 'm') then gap = 'too_many' end
+  elseif after == ZERO then
+    at = -1
+  else
+    at = index_of(inbox, first, length, after)
+    if not at then
+      local told = device and (has(device, 'a') or has(device, 'm'))
+      if seq(after) >= seq(first) then
+        gap = 'rewound'
+      elseif device and has(device, 'm') then
+        gap = 'too_many'
+      elseif not (own and own >= 0 and told) then
+        gap = 'expired'
+      end
+      at = own or -1
+    end
+  end
+
+  local start = ZERO
+  if at >= 0 then start = cursor_of(redis.call('LINDEX', inbox, int(at))) end
+  local frames = redis.call('LRANGE', inbox, int(at + 1), int(at + limit))
+  local more = at + limit < length - 1
+  local stop = last
+  if more then stop = cursor_of(frames[#frames]) end
+  return { start, gap, stop, more and 1 or 0, frames }
+end
+
+-- Trims what every device that counts has acked, less the newest `keep` (at least one: the anchor).
+local function trim(inbox, floor, keep)
+  keep = math.max(keep, 1)
+  local length = redis.call('LLEN', inbox)
+  local head = redis.call('LINDEX', inbox, 0)
+  if not head then return end
+  local acked = math.min(seq(floor) - seq(cursor_of(head)) + 1, length)
+  if acked > keep then redis.call('LTRIM', inbox, int(acked - keep), -1) end
+end
+
+-- Room for one more frame in a full inbox: first what has expired, then the furthest-behind device
+-- that is not connected is passed over. False when neither helps.
+local function make_room(K, A, devices, now)
+  local inbox, user, left, presence = K[1], K[2], K[3], K[4]
+  local most, keep = tonumber(A.max), tonumber(A.keep)
+  local frames = redis.call('LRANGE', inbox, 0, -1)
+  local base = seq(cursor_of(frames[1]))
+  local least = furthest_behind(devices)
+  local floor = least and seq(least.acked) or base - 1
+  local unread, run = 0, true
+  local run_end
+  for i, frame in ipairs(frames) do
+    local at = base + i - 1
+    if at > floor then
+      if expired(frame, now) then
+        local dead = tombstone(frame)
+        if dead ~= frame then
+          local cursor = cursor_of(frame)
+          redis.call('LSET', inbox, int(i - 1), dead)
+          local behind = false
+          for _, d in ipairs(devices) do
+            if seq(d.acked) < at then note_left(left, cursor, d.name, 'expired', now); behind = true end
+          end
+          if not behind then note_left(left, cursor, '*', 'expired', now) end
+        end
+        if run then run_end = i end
+      else
+        run = false
+        unread = unread + 1
+      end
+    end
+  end
+  if run_end then
+    -- The last of the run stays as the anchor of those who stood before it.
+    local anchor = cursor_of(frames[run_end])
+    for _, d in ipairs(devices) do
+      if seq(d.acked) < seq(anchor) then d.acked = anchor; save_device(user, d.name, d) end
+    end
+    if run_end > 1 then redis.call('LTRIM', inbox, run_end - 1, -1) end
+  end
+  -- Tombstones in the middle are small but not free: they may at most double the list.
+  if unread < most and redis.call('LLEN', inbox) < 2 * most + keep then return true end
+
+  local anyone = false
+  for _, d in ipairs(devices) do anyone = anyone or has(d, 'a') or has(d, 'm') end
+  if not anyone then return false end
+  local live = connected(presence)
+  for _, d in ipairs(devices) do
+    if live[d.name] and seq(d.acked) == seq(furthest_behind(devices).acked) then return false end
+  end
+  -- Pass over the oldest frame that still counts, for every device that has not read it.
+  least = furthest_behind(devices)
+  local length = redis.call('LLEN', inbox)
+  local first = seq(cursor_of(redis.call('LINDEX', inbox, 0)))
+  for i = math.max(seq(least.acked) - first + 1, 0), length - 1 do
+    local frame = redis.call('LINDEX', inbox, int(i))
+    if not expired(frame, now) then
+      local cursor = cursor_of(frame)
+      for _, d in ipairs(devices) do
+        if seq(d.acked) < seq(cursor) then
+          d.acked = cursor
+          with(d, 'm')
+          save_device(user, d.name, d)
+          note_left(left, cursor, d.name, 'dropped', now)
+        end
+      end
+      trim(inbox, cursor, keep)
+      return true
+    end
+  end
+  return false
+end
+
+-- KEYS inbox user left presence dedup
+-- ARGV user id nonce ttl_ms max keep most_devices device_ttl_s life_s gateway_channel hash dedup_s body
+local function send(K, A)
+  local value = redis.call('GET', K[5])
+  if value then
+    -- A write, so that a WAIT that follows covers the first attempt too.
+    redis.call('EXPIRE', K[5], A[12])
+    local cursor, hash = string.match(value, '^(%d+%-%d+)|(.*)$')
+    if hash ~= A[11] then return { 'mismatch' } end
+    return { 'repeated', cursor, redis.call('HVALS', K[4]), redis.call('HLEN', K[2]) > 1 and 1 or 0 }
+  end
+  local now = now_ms()
+  local last = redis.call('HGET', K[2], 'l')
+  local ttl = tonumber(A[4])
+  local cursor, prev = ZERO, ZERO
+  if ttl > 0 then
+    if last and redis.call('LLEN', K[1]) >= tonumber(A[5]) then
+      local devices = counting(all_devices(K[2]), K[4], tonumber(A[7]), tonumber(A[8]), now)
+      local least = furthest_behind(devices)
+      local head = redis.call('LINDEX', K[1], 0)
+      local floor = least and math.max(seq(least.acked), seq(cursor_of(head)) - 1) or seq(cursor_of(head)) - 1
+      if seq(last) - floor >= tonumber(A[5])
+        and not make_room(K, { max = A[5], keep = A[6] }, devices, now) then
+        return { 'full' }
+      end
+    end
+    if not last then redis.call('DEL', K[1]) end
+    prev = last or ZERO
+    cursor = int(last and seq(last) + 1 or now) .. '-' .. A[3]
+  end
+  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + ttl) .. '|n|' .. A[13]
+  if ttl > 0 then
+    redis.call('RPUSH', K[1], frame)
+    redis.call('HSET', K[2], 'l', cursor)
+    renew(A[9], K[1], K[2], K[3])
+  end
+  redis.call('SET', K[5], cursor .. '|' .. A[11], 'EX', A[12])
+
+  local places = redis.call('HVALS', K[4])
+  local hint = (ttl > 0 and 'I1|' or 'F1|') .. prev .. '|' .. #A[1] .. '|' .. A[1] .. frame
+  local told = {}
+  for _, place in ipairs(places) do
+    local gateway = string.match(place, '^[^|]+')
+    if not told[gateway] then
+      told[gateway] = true
+      redis.call('SPUBLISH', A[10] .. gateway, hint)
+    end
+  end
+  return { 'ok', cursor, places, redis.call('HLEN', K[2]) > 1 and 1 or 0 }
+end
+
+-- Connections ------------------------------------------------------------------------------------
+
+-- The record a device without one starts with.
+local function new_device(all, name, broadcast)
+  local d = { acked = ZERO, seen = 0, broadcast = broadcast, flags = '' }
+  for _, other in ipairs(all) do
+    if seq(other.acked) > seq(d.acked) then d.acked = other.acked end
+  end
+  if string.sub(name, 1, 1) == '~' then
+    -- Anonymous connections share one device: at least once, so from the least of them.
+    local least
+    for _, other in ipairs(all) do
+      if string.sub(other.name, 1, 1) == '~' then
+        if not least or seq(other.acked) < seq(least.acked) then least = other end
+        if seq(other.broadcast) < seq(d.broadcast) then d.broadcast = other.broadcast end
+      end
+    end
+    if least then d.acked, d.flags = least.acked, least.flags end
+  end
+  return d
+end
+
+-- KEYS presence online user inbox left sessions subs
+-- ARGV user field device session gateway generation fence since broadcast limit life_s gateway_channel
+local function connect(K, A)
+  local now = now_ms()
+  local old = redis.call('HGET', K[1], A[2])
+  local old_gateway, old_fence
+  if old then old_gateway, old_fence = string.match(old, '^([^|]+)|%d+|(%d+)|') end
+  local fence = A[7]
+  if fence == '' then
+    fence = int(math.max(now, tonumber(redis.call('HGET', K[3], 'f') or 0) + 1))
+    redis.call('HSET', K[3], 'f', fence)
+  elseif old and tonumber(old_fence) > tonumber(fence) then
+    return { 'replaced' }
+  end
+  redis.call('HSET', K[1], A[2], A[5] .. '|' .. A[6] .. '|' .. fence .. '|' .. int(now))
+  redis.call('SADD', K[2], A[1])
+  redis.call('SADD', K[6], A[1])
+  if old and old_fence ~= fence then
+    redis.call('SPUBLISH', A[12] .. old_gateway, 'R1|' .. fence .. '|' .. #A[1] .. '|' .. A[1] .. A[4])
+  end
+
+  local last = redis.call('HGET', K[3], 'l')
+  local device = load_device(K[3], A[3])
+  if not device then
+    device = new_device(all_devices(K[3]), A[3], A[9])
+    if string.sub(A[3], 1, 1) == '~' then redis.call('HDEL', K[3], 'd:~') end
+  end
+  device.seen = math.floor(now / 1000)
+  save_device(K[3], A[3], device)
+  renew(A[11], K[3], K[4], K[5], K[7])
+
+  local durable, prefix = {}, 'd/' .. (string.sub(A[3], 1, 1) == '~' and '~' or A[3]) .. '/'
+  local subs = redis.call('HGETALL', K[7])
+  for i = 1, #subs, 2 do
+    if string.sub(subs[i], 1, #prefix) == prefix then
+      durable[#durable + 1] = string.sub(subs[i], #prefix + 1)
+      durable[#durable + 1] = subs[i + 1]
+    end
+  end
+  return { 'ok', fence, device.broadcast, page(K[4], last, device, A[8], tonumber(A[10])), durable }
+end
+
+-- KEYS user inbox | ARGV device after limit
+local function read(K, A)
+  local device = load_device(K[1], A[1])
+  return page(K[2], redis.call('HGET', K[1], 'l'), device, A[2], tonumber(A[3]))
+end
+
+-- KEYS user inbox left presence
+-- ARGV device cursor broadcast keep most_devices device_ttl_s life_s expired...
+local function ack(K, A)
+  local device = load_device(K[1], A[1])
+  local last = redis.call('HGET', K[1], 'l')
+  if not device then return 0 end
+  local now = now_ms()
+  device.seen = math.floor(now / 1000)
+  if A[3] ~= '' and seq(A[3]) > seq(device.broadcast) then device.broadcast = A[3] end
+  local forward = last and seq(A[2]) > seq(device.acked) and seq(A[2]) <= seq(last)
+  if forward then
+    for i = 8, #A do note_left(K[3], A[i], A[1], 'expired', now) end
+    device.acked = A[2]
+    with(device, 'a')
+    without(device, 'm')
+  end
+  save_device(K[1], A[1], device)
+  if not forward then return 0 end
+  local devices = counting(all_devices(K[1]), K[4], tonumber(A[5]), tonumber(A[6]), now)
+  local least = furthest_behind(devices)
+  if least then trim(K[2], least.acked, tonumber(A[4])) end
+  renew(A[7], K[1], K[2], K[3])
+  return 1
+end
+
+-- What a connection leaves when it ends. `freed`: channel → cursor, or nil to forget them all.
+local function depart(presence, online, user, sessions, subs, user_name, field, place, broadcast, freed)
+  local now = now_ms()
+  local device, session = string.match(field, '^(.-)/([^/]*)$')
+  redis.call('HDEL', presence, field)
+  local rest, same = redis.call('HVALS', presence), false
+  if #rest == 0 then redis.call('SREM', online, user_name) end
+  for _, other in ipairs(rest) do same = same or string.sub(other, 1, #place) == place end
+  if not same then redis.call('SREM', sessions, user_name) end
+
+  local name = device == '~' and '~' .. session or device
+  local d = load_device(user, name)
+  if d then
+    d.seen = math.floor(now / 1000)
+    if broadcast ~= '' and seq(broadcast) > seq(d.broadcast) then d.broadcast = broadcast end
+    if device == '~' then
+      local folded = load_device(user, '~')
+      if folded then
+        if seq(folded.acked) < seq(d.acked) then d.acked = folded.acked end
+        if seq(folded.broadcast) < seq(d.broadcast) then d.broadcast = folded.broadcast end
+        if has(folded, 'm') then with(d, 'm') end
+      end
+      redis.call('HDEL', user, 'd:' .. name)
+      name = '~'
+    end
+    save_device(user, name, d)
+  end
+
+  local prefix = 'r/' .. session .. '/'
+  for _, sub in ipairs(redis.call('HKEYS', subs)) do
+    if string.sub(sub, 1, #prefix) == prefix then
+      if freed then
+        local cursor = freed[string.sub(sub, #prefix + 1)]
+          or string.match(redis.call('HGET', subs, sub), '^[^|]+')
+        redis.call('HSET', subs, sub, cursor .. '|' .. int(now))
+      else
+        redis.call('HDEL', subs, sub)
+      end
+    end
+  end
+end
+
+-- KEYS presence online user sessions subs | ARGV user field fence broadcast clean (channel cursor)...
+local function disconnect(K, A)
+  local value = redis.call('HGET', K[1], A[2])
+  if not value then return 0 end
+  local place, fence = string.match(value, '^([^|]+|%d+|)(%d+)|')
+  if fence ~= A[3] then return 0 end
+  local freed = nil
+  if A[5] ~= '1' then
+    freed = {}
+    for i = 6, #A, 2 do freed[A[i]] = A[i + 1] end
+  end
+  depart(K[1], K[2], K[3], K[4], K[5], A[1], A[2], place, A[4], freed)
+  return 1
+end
+
+-- Ends a user's connections of one generation of one gateway.
+-- KEYS presence online user sessions subs | ARGV user gateway generation
+local function reap(K, A)
+  local place, count = A[2] .. '|' .. A[3] .. '|', 0
+  local all = redis.call('HGETALL', K[1])
+  for i = 1, #all, 2 do
+    if string.sub(all[i + 1], 1, #place) == place then
+      depart(K[1], K[2], K[3], K[4], K[5], A[1], all[i], place, '', {})
+      count = count + 1
+    end
+  end
+  redis.call('SREM', K[4], A[1])
+  return count
+end
+
+-- KEYS subs | ARGV session restore_ms life_s
+local function claim(K, A)
+  local now, mine, others = now_ms(), {}, 0
+  local all = redis.call('HGETALL', K[1])
+  for i = 1, #all, 2 do
+    local session, channel = string.match(all[i], '^r/([^/]*)/(.*)$')
+    if session and session ~= A[1] then
+      local cursor, freed = string.match(all[i + 1], '^([^|]+)|(%d+)$')
+      if freed == '0' then
+        others = 1
+      else
+        redis.call('HDEL', K[1], all[i])
+        if tonumber(freed) + tonumber(A[2]) >= now then
+          local known = mine[channel]
+          if not known or seq(cursor) < seq(known) then mine[channel] = cursor end
+        end
+      end
+    end
+  end
+  local reply = {}
+  for channel, cursor in pairs(mine) do
+    redis.call('HSET', K[1], 'r/' .. A[1] .. '/' .. channel, cursor .. '|0')
+    reply[#reply + 1] = channel
+    reply[#reply + 1] = cursor
+  end
+  if #reply > 0 then renew(A[3], K[1]) end
+  return { others, reply }
+end
+
+-- Channels ---------------------------------------------------------------------------------------
+
+-- KEYS log dedup
+-- ARGV channel id nonce ttl_ms history retention_s hint_channel hash dedup_s body
+local function publish(K, A)
+  local value = redis.call('GET', K[2])
+  if value then
+    redis.call('EXPIRE', K[2], A[9])
+    local cursor, hash = string.match(value, '^(%d+%-%d+)|(.*)$')
+    if hash ~= A[8] then return { 'mismatch' } end
+    return { 'repeated', cursor }
+  end
+  local now = now_ms()
+  local newest = redis.call('XREVRANGE', K[1], '+', '-', 'COUNT', 1)
+  local prev = newest[1] and newest[1][1] or ZERO
+  local cursor = int(newest[1] and seq(prev) + 1 or now) .. '-' .. A[3]
+  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + tonumber(A[4])) .. '|n|' .. A[10]
+  redis.call('XADD', K[1], 'MAXLEN', A[5], cursor, 'p', prev, 'f', frame)
+  redis.call('EXPIRE', K[1], A[6])
+  redis.call('SET', K[2], cursor .. '|' .. A[8], 'EX', A[9])
+  redis.call('SPUBLISH', A[7], 'C1|' .. prev .. '|' .. #A[1] .. '|' .. A[1] .. frame)
+  return { 'ok', cursor }
+end
+
+-- KEYS log | ARGV after limit
+local function history(K, A)
+  local after, limit = A[1], tonumber(A[2])
+  local newest = redis.call('XREVRANGE', K[1], '+', '-', 'COUNT', 1)[1]
+  if not newest then return { ZERO, after ~= ZERO and 'expired' or '', ZERO, 0, {} } end
+  local last, from, start, gap = newest[1], '-', ZERO, ''
+  if after == last then return { last, '', last, 0, {} } end
+  if after ~= ZERO then
+    local oldest = redis.call('XRANGE', K[1], '-', '+', 'COUNT', 1)[1]
+    if redis.call('XRANGE', K[1], after, after)[1] then
+      from, start = '(' .. after, after
+    elseif oldest[2][2] == after then
+      start = after
+    else
+      gap = seq(after) < seq(oldest[1]) and 'expired' or 'rewound'
+    end
+  end
+  local entries = redis.call('XRANGE', K[1], from, '+', 'COUNT', limit + 1)
+  local frames = {}
+  for i = 1, math.min(#entries, limit) do frames[i] = entries[i][2][4] end
+  local more = #entries > limit
+  return { start, gap, more and entries[limit][1] or last, more and 1 or 0, frames }
+end
+
+-- Leases -----------------------------------------------------------------------------------------
+
+-- KEYS lease gateways generations | ARGV gateway ttl_ms
+local function lease_take(K, A)
+  local now = now_ms()
+  local generation = int(math.max(now, tonumber(redis.call('GET', K[3]) or 0) + 1))
+  redis.call('SET', K[3], generation)
+  redis.call('SET', K[1], generation, 'PX', A[2])
+  redis.call('ZADD', K[2], int(now + tonumber(A[2])), A[1] .. '|' .. generation)
+  return generation
+end
+
+-- KEYS lease gateways | ARGV gateway generation ttl_ms
+local function lease_renew(K, A)
+  if redis.call('GET', K[1]) ~= A[2] then return 0 end
+  redis.call('PEXPIRE', K[1], A[3])
+  redis.call('ZADD', K[2], int(now_ms() + tonumber(A[3])), A[1] .. '|' .. A[2])
+  return 1
+end
+
+-- KEYS lease gateways | ARGV gateway generation
+local function lease_drop(K, A)
+  if redis.call('GET', K[1]) == A[2] then redis.call('DEL', K[1]) end
+  redis.call('ZREM', K[2], A[1] .. '|' .. A[2])
+  return 1
+end
+
+-- Whose lease holds, and whose has ended: {live, ended}, each gateway|generation.
+-- KEYS gateways
+local function lease_list(K)
+  local now = int(now_ms())
+  return {
+    redis.call('ZRANGEBYSCORE', K[1], '(' .. now, '+inf'),
+    redis.call('ZRANGEBYSCORE', K[1], '-inf', now),
+  }
+end
+
+redis.register_function('c1_send', send)
+redis.register_function('c1_connect', connect)
+redis.register_function('c1_read', read)
+redis.register_function('c1_ack', ack)
+redis.register_function('c1_disconnect', disconnect)
+redis.register_function('c1_reap', reap)
+redis.register_function('c1_claim', claim)
+redis.register_function('c1_publish', publish)
+redis.register_function('c1_history', history)
+redis.register_function('c1_lease_take', lease_take)
+redis.register_function('c1_lease_renew', lease_renew)
+redis.register_function('c1_lease_drop', lease_drop)
+redis.register_function('c1_lease_list', lease_list)

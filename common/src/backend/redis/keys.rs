@@ -1,0 +1,201 @@
+//! Every key and channel that Carillon has in Redis, spelled here and nowhere else.
+//!
+//! Each carries its partition's hash tag, so that all keys of one user (or channel) share a slot;
+//! free strings stand last, or have their length before them.
+
+use crate::{
+    backend::Device,
+    ids::{ChannelName, GatewayId, SessionId, UserId},
+};
+
+/// Spells keys for one prefix and one set of partitions.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: String,
+    tags: Vec<String>,
+}
+
+impl Keys {
+    /// `tags`: one hash tag per partition.
+    pub fn new(prefix: &str, tags: Vec<String>) -> Self {
+        Self { prefix: prefix.to_owned(), tags }
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> u16 {
+        u16::try_from(self.tags.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The partition of a user or channel name: FNV-1a, stable for ever (it places data).
+    pub fn partition(&self, name: &str) -> u16 {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        // The low bits of FNV mix poorly for short names: fold the high half in.
+        let mixed = hash ^ (hash >> 32);
+        u16::try_from(mixed % u64::from(self.partitions())).unwrap_or(0)
+    }
+
+    fn key(&self, partition: u16, rest: std::fmt::Arguments<'_>) -> String {
+        format!("{}{{{}}}:{rest}", self.prefix, self.tags[usize::from(partition)])
+    }
+
+    /// All keys of a user.
+    pub fn user(&self, user: &UserId) -> UserKeys {
+        let partition = self.partition(user.as_str());
+        UserKeys {
+            partition,
+            inbox: self.key(partition, format_args!("inbox:{user}")),
+            user: self.key(partition, format_args!("user:{user}")),
+            left: self.key(partition, format_args!("left:{user}")),
+            presence: self.key(partition, format_args!("presence:{user}")),
+            subs: self.key(partition, format_args!("subs:{user}")),
+            online: self.online(partition),
+        }
+    }
+
+    /// The set of users with presence in a partition.
+    pub fn online(&self, partition: u16) -> String {
+        self.key(partition, format_args!("online"))
+    }
+
+    /// A remembered idempotency key of a user.
+    pub fn user_dedup(&self, user: &UserId, key: &str) -> String {
+        let partition = self.partition(user.as_str());
+        self.key(partition, format_args!("dedup:u{}:{user}:{key}", user.as_str().len()))
+    }
+
+    /// A remembered idempotency key of a channel.
+    pub fn channel_dedup(&self, channel: &ChannelName, key: &str) -> String {
+        let partition = self.partition(channel.as_str());
+        self.key(partition, format_args!("dedup:c{}:{channel}:{key}", channel.as_str().len()))
+    }
+
+    /// Users of a gateway's generation in a partition: what the reaper goes by.
+    pub fn sessions(&self, partition: u16, gateway: &str, generation: u64) -> String {
+        self.key(partition, format_args!("sessions:{gateway}:{generation}"))
+    }
+
+    /// A channel's log.
+    pub fn log(&self, channel: &ChannelName) -> String {
+        self.key(self.partition(channel.as_str()), format_args!("log:{channel}"))
+    }
+
+    /// The Pub/Sub channel of a gateway's hints in a partition, less the gateway's name.
+    pub fn gateway_channel_prefix(&self, partition: u16) -> String {
+        self.key(partition, format_args!("gw:"))
+    }
+
+    /// The Pub/Sub channel of a gateway's hints in a partition.
+    pub fn gateway_channel(&self, partition: u16, gateway: &GatewayId) -> String {
+        self.key(partition, format_args!("gw:{gateway}"))
+    }
+
+    /// The Pub/Sub channel of a channel's hints.
+    pub fn channel_channel(&self, channel: &ChannelName) -> String {
+        self.key(self.partition(channel.as_str()), format_args!("ch:{channel}"))
+    }
+
+    /// Where the deployment's own keys live.
+    pub const HOME: u16 = 0;
+
+    /// A gateway's lease.
+    pub fn lease(&self, gateway: &GatewayId) -> String {
+        self.key(Self::HOME, format_args!("lease:{gateway}"))
+    }
+
+    /// Every generation and its deadline.
+    pub fn gateways(&self) -> String {
+        self.key(Self::HOME, format_args!("gateways"))
+    }
+
+    /// The highest generation so far.
+    pub fn generations(&self) -> String {
+        self.key(Self::HOME, format_args!("generations"))
+    }
+
+    /// Held by whoever reaps a generation.
+    pub fn reap_lock(&self, gateway: &str, generation: u64) -> String {
+        self.key(Self::HOME, format_args!("reap:{gateway}:{generation}"))
+    }
+
+    /// Words for a gateway.
+    pub fn control(&self, gateway: &GatewayId) -> String {
+        self.key(Self::HOME, format_args!("ctl:{gateway}"))
+    }
+
+    /// How many partitions this deployment was made with.
+    pub fn partition_count(&self) -> String {
+        self.key(Self::HOME, format_args!("partitions"))
+    }
+}
+
+/// The keys of one user.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "named as in the table of ARCHITECTURE.md")]
+pub struct UserKeys {
+    pub partition: u16,
+    pub inbox: String,
+    pub user: String,
+    pub left: String,
+    pub presence: String,
+    pub subs: String,
+    pub online: String,
+}
+
+/// A connection's field in the presence hash.
+pub fn presence_field(device: &Device, session: &SessionId) -> String {
+    match device {
+        Device::Named(name) => format!("={name}/{session}"),
+        Device::Anonymous => format!("~/{session}"),
+    }
+}
+
+/// A device's record in the user hash, less `d:`.
+pub fn device_record(device: &Device, session: &SessionId) -> String {
+    match device {
+        Device::Named(name) => format!("={name}"),
+        Device::Anonymous => format!("~{session}"),
+    }
+}
+
+/// A device's durable subscription in the subs hash, less the channel.
+pub fn durable_prefix(device: &Device) -> String {
+    match device {
+        Device::Named(name) => format!("d/={name}/"),
+        Device::Anonymous => "d/~/".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys::new("t:", (0..64).map(|tag| tag.to_string()).collect())
+    }
+
+    #[test]
+    fn users_cannot_meet_in_one_dedup_key() {
+        let keys = Keys::new("t:", vec!["0".into()]);
+        let one = keys.user_dedup(&UserId::new("a:b").unwrap(), "c");
+        let other = keys.user_dedup(&UserId::new("a").unwrap(), "b:c");
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn users_spread_over_the_partitions() {
+        let keys = keys();
+        let mut counts = [0_u32; 64];
+        for user in 0..64_000 {
+            counts[usize::from(keys.partition(&format!("user-{user}")))] += 1;
+        }
+        assert!(counts.iter().all(|count| (800..1_200).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_name_stays_in_its_partition_for_ever() {
+        assert_eq!(keys().partition("alice"), 60);
+        assert_eq!(keys().partition("*"), 49);
+    }
+}

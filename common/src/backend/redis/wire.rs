@@ -1,0 +1,91 @@
+//! The text of frames in an inbox and of hints on the bus, as carillon_1.lua writes them.
+
+use bytes::Bytes;
+
+use crate::{
+    backend::BusEvent,
+    ids::{ChannelName, Cursor, SessionId, UserId},
+    notification::Frame,
+};
+
+/// Reads `1|cursor|id|stored|expires|flag|body`.
+pub fn frame(text: &Bytes) -> Option<Frame> {
+    let mut at = 0;
+    let mut field = || {
+        let length = text[at..].iter().position(|byte| *byte == b'|')?;
+        let field = std::str::from_utf8(&text[at..at + length]).ok()?;
+        at += length + 1;
+        Some(field)
+    };
+    if field()? != "1" {
+        return None;
+    }
+    let cursor = field()?.parse().ok()?;
+    let id = field()?.parse().ok()?;
+    let stored_at = field()?.parse().ok()?;
+    let expires_at = field()?.parse().ok()?;
+    let tombstone = field()? == "t";
+    let body = text.slice(at..);
+    std::str::from_utf8(&body).ok()?;
+    Some(Frame { cursor, id, stored_at, expires_at, tombstone, body })
+}
+
+/// Reads a hint: its kind and version, a position, a name with its length before it, the rest.
+pub fn hint(text: &Bytes) -> Option<BusEvent> {
+    let mut parts = text.splitn(4, |byte| *byte == b'|');
+    let kind = parts.next()?;
+    let position = std::str::from_utf8(parts.next()?).ok()?;
+    let length: usize = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    let rest = text.slice_ref(parts.next()?);
+    if length > rest.len() {
+        return None;
+    }
+    let name = std::str::from_utf8(&rest[..length]).ok()?;
+    let rest = rest.slice(length..);
+    match kind {
+        b"I1" => Some(BusEvent::Inbox {
+            user: UserId::new(name).ok()?,
+            prev: position.parse::<Cursor>().ok()?,
+            frame: frame(&rest)?,
+        }),
+        b"F1" => Some(BusEvent::Fleeting { user: UserId::new(name).ok()?, frame: frame(&rest)? }),
+        b"C1" => Some(BusEvent::Channel {
+            channel: ChannelName::new(name).ok()?,
+            prev: position.parse().ok()?,
+            frame: frame(&rest)?,
+        }),
+        b"R1" => Some(BusEvent::Replaced {
+            user: UserId::new(name).ok()?,
+            session: SessionId::new(std::str::from_utf8(&rest).ok()?).ok()?,
+            fence: position.parse().ok()?,
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_with_a_wild_user_name_is_read_whole() {
+        let user = "a|b\n{é}";
+        let id = "018f4e6e-0000-7000-8000-000000000001";
+        let text = format!("I1|4-9|{}|{user}1|5-8|{id}|10|20|n|{{\"a\":\"|\"}}", user.len());
+        let Some(BusEvent::Inbox { user: read, prev, frame }) = hint(&Bytes::from(text)) else {
+            panic!("not an inbox hint")
+        };
+        assert_eq!(read.as_str(), user);
+        assert_eq!(prev, Cursor { seq: 4, nonce: 9 });
+        assert_eq!(frame.cursor, Cursor { seq: 5, nonce: 8 });
+        assert_eq!((frame.stored_at, frame.expires_at, frame.tombstone), (10, 20, false));
+        assert_eq!(frame.body, "{\"a\":\"|\"}");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        for text in ["", "I1", "I1|1-1|9|x", "Z9|0|1|a", "I1|1-1|1|a2|1-1|", "I1|1-1|18446744073709551615|a"] {
+            assert!(hint(&Bytes::from(text)).is_none(), "{text}");
+        }
+    }
+}
