@@ -1,7 +1,9 @@
 //! What the Carillon services share: the model, the socket protocol, the backends, settings,
 //! authentication and telemetry. It knows neither service.
 
+pub mod auth;
 pub mod backend;
 pub mod ids;
 pub mod notification;
 pub mod protocol;
+pub mod settings;

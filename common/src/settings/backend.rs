@@ -1,0 +1,54 @@
+//! `[backend]`, `[redis]` and `[durability]`: where things are kept, and how surely.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::read::{Auto, settings};
+use crate::auth::Secret;
+
+settings! {
+    /// `[backend]`: where inboxes, channels and presence live.
+    pub struct BackendSettings {
+        /// URL that chooses the backend; secret, because it may hold a password. After loading, this
+        /// is what `url_file` held, if one is named.
+        pub url: Secret<String>,
+        /// File that holds the URL.
+        pub url_file: Option<PathBuf>,
+        /// Slots that users and channels are spread over, 1 to 1024.
+        pub partitions: u16,
+        /// Longest time of a call.
+        pub response_timeout: Duration,
+        /// Longest time of a connection attempt.
+        pub connect_timeout: Duration,
+    }
+}
+
+settings! {
+    /// `[redis]`: what only the Redis backend needs.
+    pub struct RedisSettings {
+        /// Start of every key and channel.
+        pub prefix: String,
+        /// Time between two probes of the bus.
+        pub probe_interval: Duration,
+        /// Longest way of a probe.
+        pub probe_timeout: Duration,
+        /// Time between two measurements of the offset to Redis' clock.
+        pub clock_interval: Duration,
+        /// Offset above which the process is degraded.
+        pub clock_tolerance: Duration,
+    }
+}
+
+settings! {
+    /// `[durability]`: what must have happened before a send is accepted.
+    pub struct DurabilitySettings {
+        /// Copies that must have acknowledged; auto depends on the backend.
+        pub replicas: Auto<u32>,
+        /// Longest wait for them.
+        pub wait_timeout: Duration,
+        /// Most sends of one group commit.
+        pub batch: usize,
+        /// Longest time that a send waits for others to join its group.
+        pub batch_delay: Duration,
+    }
+}

@@ -1,0 +1,140 @@
+//! The configuration: defaults from `carillon.toml`, then the operator's file, then the environment.
+//!
+//! The defaults file is built in, so what it documents is what holds. Everything wrong is reported at
+//! once. The result is plain data with all secrets read; loading again is a reload.
+
+mod auth;
+mod backend;
+mod channels;
+mod error;
+mod files;
+mod gateway;
+mod inbox;
+mod lease;
+mod log;
+mod read;
+mod services;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod validate;
+
+use std::path::Path;
+
+pub use self::auth::{ApiKeySettings, AuthSettings, IssuerSettings, Scope, TokenAlgorithm};
+pub use self::backend::{BackendSettings, DurabilitySettings, RedisSettings};
+pub use self::channels::{
+    ChannelSettings, Namespace, NamespaceKind, NamespaceSettings, OverflowPolicy,
+};
+pub use self::error::{Origin, SettingsError, SettingsErrors};
+pub use self::gateway::{DrainSettings, GatewaySettings};
+pub use self::inbox::{IdempotencySettings, InboxSettings};
+pub use self::lease::{AuditSettings, LeaseSettings};
+pub use self::log::{LogFormat, LogSettings};
+pub use self::read::Auto;
+pub use self::services::{AdminSettings, DispatcherSettings};
+pub use self::socket::SocketSettings;
+
+/// Every default, documented.
+const DEFAULTS: &str = include_str!("../../../carillon.toml");
+
+read::settings! {
+    /// The whole configuration, one field for each section of `carillon.toml`.
+    pub struct Settings {
+        /// `[backend]`
+        pub backend: BackendSettings,
+        /// `[redis]`
+        pub redis: RedisSettings,
+        /// `[durability]`
+        pub durability: DurabilitySettings,
+        /// `[inbox]`
+        pub inbox: InboxSettings,
+        /// `[channels]`
+        pub channels: ChannelSettings,
+        /// `[idempotency]`
+        pub idempotency: IdempotencySettings,
+        /// `[lease]`
+        pub lease: LeaseSettings,
+        /// `[audit]`
+        pub audit: AuditSettings,
+        /// `[gateway]`
+        pub gateway: GatewaySettings,
+        /// `[socket]`
+        pub socket: SocketSettings,
+        /// `[drain]`
+        pub drain: DrainSettings,
+        /// `[dispatcher]`
+        pub dispatcher: DispatcherSettings,
+        /// `[admin]`
+        pub admin: AdminSettings,
+        /// `[auth]`
+        pub auth: AuthSettings,
+        /// `[[namespaces]]`
+        pub namespaces: Vec<NamespaceSettings>,
+        /// `[log]`
+        pub log: LogSettings,
+    }
+}
+
+impl Settings {
+    /// Reads the defaults, then `file`, then the `CARILLON__…` variables among `env`, and the files
+    /// that hold secrets. Reports every mistake, not only the first.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsErrors> {
+        let mut errors = Vec::new();
+        let settings = Self::read_all(file, env, &mut errors);
+        match settings {
+            Some(settings) if errors.is_empty() => Ok(settings),
+            _ => Err(SettingsErrors(errors)),
+        }
+    }
+
+    /// The text of `carillon.toml`: every setting with its default and what it does.
+    pub fn default_toml() -> &'static str {
+        DEFAULTS
+    }
+
+    fn read_all(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        errors: &mut Vec<SettingsError>,
+    ) -> Option<Self> {
+        let defaults = tree::parse(DEFAULTS, None)
+            .map_err(|error| errors.push(error))
+            .ok()?;
+        let mut root = defaults.clone();
+        if let Some(path) = file {
+            match files::read_toml(path) {
+                Ok(over) => tree::merge(&mut root, over),
+                Err(error) => errors.push(error),
+            }
+        }
+        tree::overlay_env(&mut root, env, errors);
+        let mut settings = read::root(&root, errors).or_else(|| {
+            // With the default in place of what cannot be read, the rules still find the rest.
+            errors
+                .iter()
+                .for_each(|error| tree::restore(&mut root, &defaults, &error.path));
+            read::root(&root, &mut Vec::new())
+        })?;
+        let mut broken = Vec::new();
+        files::read_secrets(&mut settings, &mut broken);
+        validate::check(&settings, &mut broken);
+        errors.extend(broken.into_iter().map(|error| tree::locate(&root, error)));
+        Some(settings)
+    }
+}
+
+impl Default for Settings {
+    /// The built-in defaults.
+    #[expect(
+        clippy::expect_used,
+        reason = "the defaults are built in; a test reads them"
+    )]
+    fn default() -> Self {
+        Self::load(None, std::iter::empty()).expect("built-in defaults are valid")
+    }
+}

@@ -1,0 +1,454 @@
+//! From the merged tree to typed settings: every value is read, every mistake collected.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use humantime_serde::re::humantime;
+
+use super::error::{Origin, SettingsError, nearest};
+use super::tree::{Kind, Node, Raw};
+use crate::auth::Secret;
+
+/// A place being read: its path, what stands there, and where mistakes go.
+pub(super) struct Place<'a> {
+    pub(super) path: String,
+    pub(super) node: Option<&'a Node>,
+    pub(super) errors: &'a mut Vec<SettingsError>,
+}
+
+impl Place<'_> {
+    fn fail(self, problem: impl Into<String>, remedy: impl Into<String>) {
+        let origin = self
+            .node
+            .map(|node| node.origin.clone())
+            .unwrap_or_default();
+        let (problem, remedy) = (problem.into(), remedy.into());
+        self.errors.push(SettingsError {
+            path: self.path,
+            problem,
+            remedy,
+            origin,
+        });
+    }
+}
+
+/// What can be read from a place. `None` means that the mistake has been recorded.
+pub(super) trait Setting: Sized {
+    fn read(place: Place<'_>) -> Option<Self>;
+}
+
+/// Reads a whole file.
+pub(super) fn root<T: Section>(node: &Node, errors: &mut Vec<SettingsError>) -> Option<T> {
+    section(Place {
+        path: String::new(),
+        node: Some(node),
+        errors,
+    })
+}
+
+/// A struct whose fields are settings; [`settings!`] writes the implementation.
+pub(super) trait Section: Sized {
+    /// The keys, in the order of the fields.
+    const KEYS: &'static [&'static str];
+
+    fn read_fields(reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Reads the fields of one section.
+pub(super) struct Reader<'a> {
+    path: String,
+    node: &'a Node,
+    errors: &'a mut Vec<SettingsError>,
+}
+
+impl Reader<'_> {
+    pub(super) fn field<T: Setting>(&mut self, key: &str) -> Option<T> {
+        let node = match &self.node.kind {
+            Kind::Table(children) => children.get(key),
+            _ => None,
+        };
+        T::read(Place {
+            path: join(&self.path, key),
+            node,
+            errors: self.errors,
+        })
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// Reads a table as a section; unknown keys are mistakes, with the key that was likely meant.
+pub(super) fn section<T: Section>(place: Place<'_>) -> Option<T> {
+    let Some(Node {
+        kind: Kind::Table(children),
+        ..
+    }) = place.node
+    else {
+        place.fail(
+            "is not a section",
+            format!("write [section] with: {}", T::KEYS.join(", ")),
+        );
+        return None;
+    };
+    let node = place.node?;
+    for (key, child) in children
+        .iter()
+        .filter(|(key, _)| !T::KEYS.contains(&key.as_str()))
+    {
+        let remedy = nearest(key, T::KEYS).map_or_else(
+            || format!("remove it; known here: {}", T::KEYS.join(", ")),
+            |near| format!("did you mean `{}`?", join(&place.path, near)),
+        );
+        place.errors.push(SettingsError {
+            path: join(&place.path, key),
+            problem: "unknown setting".to_owned(),
+            remedy,
+            origin: child.origin.clone(),
+        });
+    }
+    T::read_fields(&mut Reader {
+        path: place.path,
+        node,
+        errors: place.errors,
+    })
+}
+
+/// An array of tables; absent is empty.
+impl<T: Section> Setting for Vec<T> {
+    fn read(place: Place<'_>) -> Option<Self> {
+        let items = match place.node.map(|node| &node.kind) {
+            None => return Some(Vec::new()),
+            Some(Kind::Leaf(Raw::List(items))) if items.is_empty() => return Some(Vec::new()),
+            Some(Kind::Items(items)) => items,
+            Some(_) => {
+                let name = place.path.clone();
+                place.fail(
+                    "is not an array of tables",
+                    format!("write [[{name}]] for each"),
+                );
+                return None;
+            }
+        };
+        // Each is read before the first failure counts: all mistakes at once.
+        let read = items.iter().enumerate().map(|(index, node)| {
+            let path = format!("{}.{index}", place.path);
+            section(Place {
+                path,
+                node: Some(node),
+                errors: place.errors,
+            })
+        });
+        read.collect::<Vec<Option<T>>>().into_iter().collect()
+    }
+}
+
+/// A single value.
+pub(super) trait Leaf: Sized {
+    /// What it looks like, to end the sentence "write …".
+    const EXPECTED: &'static str;
+    /// Whether the value must not be shown in an error.
+    const SECRET: bool = false;
+
+    /// From a value with a type of its own.
+    fn from_raw(raw: &Raw, origin: &Origin) -> Option<Self>;
+}
+
+fn leaf<T: Leaf>(place: Place<'_>) -> Option<T> {
+    let Some(node) = place.node else {
+        place.fail("is missing", format!("write {}", T::EXPECTED));
+        return None;
+    };
+    let raw = match &node.kind {
+        Kind::Leaf(raw) => raw,
+        Kind::Table(_) | Kind::Items(_) => {
+            place.fail("is a table", format!("write {}", T::EXPECTED));
+            return None;
+        }
+    };
+    let value = T::from_raw(raw, &node.origin);
+    if value.is_none() {
+        let shown = if T::SECRET {
+            "the value".to_owned()
+        } else {
+            shown(raw)
+        };
+        place.fail(
+            format!("{shown} is not accepted"),
+            format!("write {}", T::EXPECTED),
+        );
+    }
+    value
+}
+
+/// Absent or empty is none: TOML has no null, and the defaults file names every key.
+impl<T: Leaf> Setting for Option<T> {
+    fn read(place: Place<'_>) -> Option<Self> {
+        match place.node.map(|node| &node.kind) {
+            None => Some(None),
+            Some(Kind::Leaf(Raw::Text(text) | Raw::Env(text))) if text.is_empty() => Some(None),
+            Some(_) => leaf(place).map(Some),
+        }
+    }
+}
+
+fn shown(raw: &Raw) -> String {
+    match raw {
+        Raw::Text(text) | Raw::Env(text) => format!("{text:?}"),
+        Raw::Integer(number) => number.to_string(),
+        Raw::Float(number) => number.to_string(),
+        Raw::Bool(value) => value.to_string(),
+        Raw::List(items) => {
+            format!(
+                "[{}]",
+                items.iter().map(shown).collect::<Vec<_>>().join(", ")
+            )
+        }
+    }
+}
+
+fn text(raw: &Raw) -> Option<&str> {
+    match raw {
+        Raw::Text(text) | Raw::Env(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Makes leaves readable as settings.
+macro_rules! leaves {
+    ($($type:ty),* $(,)?) => {$(
+        impl $crate::settings::read::Setting for $type {
+            fn read(place: $crate::settings::read::Place<'_>) -> Option<Self> {
+                $crate::settings::read::read_leaf(place)
+            }
+        }
+    )*};
+}
+pub(super) use leaves;
+
+pub(super) fn read_leaf<T: Leaf>(place: Place<'_>) -> Option<T> {
+    leaf(place)
+}
+
+/// Makes an enum of fixed words readable: `words!(LogFormat { Human: "human", Json: "json" })`.
+macro_rules! words {
+    ($type:ident { $($variant:ident: $word:literal),* $(,)? }) => {
+        impl $type {
+            /// The word that stands for it in the configuration.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+        impl $crate::settings::read::Leaf for $type {
+            const EXPECTED: &'static str = concat!("one of", $(" \"", $word, "\""),*);
+
+            fn from_raw(
+                raw: &$crate::settings::tree::Raw,
+                _: &$crate::settings::error::Origin,
+            ) -> Option<Self> {
+                use $crate::settings::tree::Raw;
+                match raw {
+                    Raw::Text(text) | Raw::Env(text) => match text.as_str() {
+                        $($word => Some(Self::$variant),)*
+                        _ => None,
+                    },
+                    _ => None,
+                }
+            }
+        }
+        $crate::settings::read::leaves!($type);
+    };
+}
+pub(super) use words;
+
+/// Declares a section: the struct, its keys and how it is read, from one list of fields.
+macro_rules! settings {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $type:ty,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq)]
+        $vis struct $name { $($(#[$field_meta])* $field_vis $field: $type,)* }
+
+        impl $crate::settings::read::Section for $name {
+            const KEYS: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            fn read_fields(reader: &mut $crate::settings::read::Reader<'_>) -> Option<Self> {
+                $(let $field = reader.field(stringify!($field));)*
+                Some(Self { $($field: $field?,)* })
+            }
+        }
+
+        impl $crate::settings::read::Setting for $name {
+            fn read(place: $crate::settings::read::Place<'_>) -> Option<Self> {
+                $crate::settings::read::section(place)
+            }
+        }
+    };
+}
+pub(super) use settings;
+
+/// A value that may be left to the program: `"auto"` in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auto<T> {
+    /// The program chooses.
+    Auto,
+    /// The operator chose.
+    Value(T),
+}
+
+impl<T> Auto<T> {
+    /// The operator's choice, else the program's.
+    pub fn unwrap_or(self, chosen: T) -> T {
+        match self {
+            Self::Auto => chosen,
+            Self::Value(value) => value,
+        }
+    }
+}
+
+impl Leaf for Auto<u32> {
+    const EXPECTED: &'static str = "\"auto\" or a whole number";
+
+    fn from_raw(raw: &Raw, origin: &Origin) -> Option<Self> {
+        match text(raw) {
+            Some("auto") => Some(Self::Auto),
+            _ => u32::from_raw(raw, origin).map(Self::Value),
+        }
+    }
+}
+
+/// Whole numbers of the types that settings use.
+macro_rules! whole_numbers {
+    ($($type:ty: $expected:literal),*) => {$(
+        impl Leaf for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn from_raw(raw: &Raw, _: &Origin) -> Option<Self> {
+                match raw {
+                    Raw::Integer(number) => (*number).try_into().ok(),
+                    Raw::Env(text) => text.trim().parse().ok(),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+whole_numbers!(
+    u16: "a whole number from 0 to 65535",
+    u32: "a whole number, 0 or more",
+    usize: "a whole number, 0 or more"
+);
+
+impl Leaf for f64 {
+    const EXPECTED: &'static str = "a number";
+
+    fn from_raw(raw: &Raw, _: &Origin) -> Option<Self> {
+        match raw {
+            Raw::Float(number) => Some(*number),
+            Raw::Integer(number) => Some(*number as f64),
+            Raw::Env(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+        .filter(|number| number.is_finite())
+    }
+}
+
+impl Leaf for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_raw(raw: &Raw, _: &Origin) -> Option<Self> {
+        match raw {
+            Raw::Bool(value) => Some(*value),
+            Raw::Env(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl Leaf for Duration {
+    const EXPECTED: &'static str = "a duration with its unit, such as \"25s\", \"150ms\" or \"7d\"";
+
+    fn from_raw(raw: &Raw, _: &Origin) -> Option<Self> {
+        humantime::parse_duration(text(raw)?.trim()).ok()
+    }
+}
+
+impl Leaf for SocketAddr {
+    const EXPECTED: &'static str = "an address and port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
+
+    fn from_raw(raw: &Raw, _: &Origin) -> Option<Self> {
+        text(raw)?.parse().ok()
+    }
+}
+
+impl Leaf for String {
+    const EXPECTED: &'static str = "a text";
+
+    fn from_raw(raw: &Raw, _: &Origin) -> Option<Self> {
+        text(raw).map(str::to_owned)
+    }
+}
+
+impl Leaf for Secret<String> {
+    const EXPECTED: &'static str = "a text, or name a file that holds it";
+    const SECRET: bool = true;
+
+    fn from_raw(raw: &Raw, _: &Origin) -> Option<Self> {
+        text(raw).map(|text| Secret::new(text.to_owned()))
+    }
+}
+
+/// A relative path is taken from the folder of the file that names it.
+impl Leaf for PathBuf {
+    const EXPECTED: &'static str = "a path";
+
+    fn from_raw(raw: &Raw, origin: &Origin) -> Option<Self> {
+        let path = PathBuf::from(text(raw)?);
+        Some(match origin {
+            Origin::File { path: file, .. } => file
+                .parent()
+                .map_or_else(|| path.clone(), |folder| folder.join(&path)),
+            _ => path,
+        })
+    }
+}
+
+/// A list; from the environment its items are separated by commas.
+impl<T: Leaf> Leaf for Vec<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+
+    fn from_raw(raw: &Raw, origin: &Origin) -> Option<Self> {
+        match raw {
+            Raw::List(items) => items.iter().map(|item| T::from_raw(item, origin)).collect(),
+            Raw::Env(text) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| T::from_raw(&Raw::Env(item.to_owned()), origin))
+                .collect(),
+            _ => None,
+        }
+    }
+}
+
+leaves!(
+    u16,
+    u32,
+    usize,
+    f64,
+    bool,
+    Duration,
+    SocketAddr,
+    String,
+    Secret<String>,
+    PathBuf,
+    Auto<u32>,
+    Vec<String>,
+);

@@ -1,0 +1,347 @@
+//! The configuration as its operator meets it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::read::Section;
+use super::*;
+
+/// Loads a file's text and variables.
+fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsErrors> {
+    let folder = scratch_folder();
+    let path = folder.join("carillon.toml");
+    std::fs::write(&path, file).unwrap();
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let loaded = Settings::load(Some(&path), env);
+    std::fs::remove_dir_all(&folder).unwrap();
+    loaded
+}
+
+fn scratch_folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("carillon-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&folder).unwrap();
+    folder
+}
+
+/// The errors, one line each, without the folder of the test.
+#[track_caller]
+fn errors(file: &str, env: &[(&str, &str)]) -> Vec<String> {
+    let errors = load(file, env).unwrap_err().0;
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn assert_error(errors: &[String], parts: &[&str]) {
+    let found = errors
+        .iter()
+        .any(|error| parts.iter().all(|part| error.contains(part)));
+    assert!(found, "no error with {parts:?} in {errors:#?}");
+}
+
+/// Keys of the table at `path` of a TOML text.
+fn keys(text: &str, path: &[&str]) -> BTreeSet<String> {
+    let root: toml::Table = text.parse().unwrap();
+    let table = path
+        .iter()
+        .fold(toml::Value::Table(root), |value, key| value[*key].clone());
+    let first = table.as_array().map_or(&table, |items| &items[0]);
+    first.as_table().unwrap().keys().cloned().collect()
+}
+
+fn keys_of<T: Section>() -> BTreeSet<String> {
+    T::KEYS.iter().map(|key| (*key).to_owned()).collect()
+}
+
+#[test]
+fn defaults_file_and_structs_have_the_same_keys() {
+    let text = Settings::default_toml();
+    assert_eq!(keys(text, &[]), keys_of::<Settings>());
+    assert_eq!(keys(text, &["backend"]), keys_of::<BackendSettings>());
+    assert_eq!(keys(text, &["redis"]), keys_of::<RedisSettings>());
+    assert_eq!(keys(text, &["durability"]), keys_of::<DurabilitySettings>());
+    assert_eq!(keys(text, &["inbox"]), keys_of::<InboxSettings>());
+    assert_eq!(keys(text, &["channels"]), keys_of::<ChannelSettings>());
+    assert_eq!(
+        keys(text, &["idempotency"]),
+        keys_of::<IdempotencySettings>()
+    );
+    assert_eq!(keys(text, &["lease"]), keys_of::<LeaseSettings>());
+    assert_eq!(keys(text, &["audit"]), keys_of::<AuditSettings>());
+    assert_eq!(keys(text, &["gateway"]), keys_of::<GatewaySettings>());
+    assert_eq!(keys(text, &["socket"]), keys_of::<SocketSettings>());
+    assert_eq!(keys(text, &["drain"]), keys_of::<DrainSettings>());
+    assert_eq!(keys(text, &["dispatcher"]), keys_of::<DispatcherSettings>());
+    assert_eq!(keys(text, &["admin"]), keys_of::<AdminSettings>());
+    assert_eq!(keys(text, &["log"]), keys_of::<LogSettings>());
+    let mut auth = keys_of::<AuthSettings>();
+    auth.retain(|key| key != "issuers" && key != "api_keys");
+    assert_eq!(keys(text, &["auth"]), auth);
+}
+
+/// The tables that have no default are documented as comments; uncommented, they hold every key.
+#[test]
+fn documented_tables_and_structs_have_the_same_keys() {
+    let example = |table: &str| -> String {
+        let lines = Settings::default_toml()
+            .lines()
+            .skip_while(|line| *line != table);
+        let lines = lines.map_while(|line| line.strip_prefix("# "));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let issuers = example("# [[auth.issuers]]");
+    assert_eq!(
+        keys(&issuers, &["auth", "issuers"]),
+        keys_of::<IssuerSettings>()
+    );
+    let api_keys = example("# [[auth.api_keys]]");
+    assert_eq!(
+        keys(&api_keys, &["auth", "api_keys"]),
+        keys_of::<ApiKeySettings>()
+    );
+    assert_eq!(
+        NamespaceSettings::KEYS,
+        ["prefix", "kind", "policy", "history", "ttl"],
+        "the comment above [[namespaces]] names every key"
+    );
+}
+
+#[test]
+fn every_default_is_what_the_file_says() {
+    let settings = Settings::default();
+    assert_eq!(settings.backend.url.expose(), "memory://");
+    assert_eq!(settings.inbox.ttl, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(
+        settings.channels.broadcast_ttl,
+        Duration::from_secs(600),
+        "10m is minutes"
+    );
+    assert_eq!(settings.durability.replicas, Auto::Auto);
+    assert_eq!(settings.gateway.name, None);
+    assert_eq!(settings.gateway.origins, Vec::<String>::new());
+    assert_eq!(settings.namespaces.len(), 3);
+}
+
+#[test]
+fn file_then_environment_override_the_defaults() {
+    let file = r#"
+        [inbox]
+        ttl = "3d"
+        max = 500
+        [[namespaces]]
+        prefix = "open:"
+        kind = "public"
+        policy = "latest"
+        ttl = "1h"
+    "#;
+    let env = [
+        ("CARILLON__INBOX__MAX", "200"),
+        ("CARILLON__DURABILITY__REPLICAS", "2"),
+        (
+            "CARILLON__GATEWAY__ORIGINS",
+            "https://a.example, https://b.example",
+        ),
+        ("CARILLON__GATEWAY__QUERY_TOKEN", "false"),
+        ("CARILLON__GATEWAY__MAX_AGE_JITTER", "0.5"),
+        ("CARILLON_OTHER", "ignored"),
+        ("PATH", "/bin"),
+    ];
+    let settings = load(file, &env).unwrap();
+    assert_eq!(settings.inbox.ttl, Duration::from_secs(3 * 24 * 3600));
+    assert_eq!(settings.inbox.max, 200);
+    assert_eq!(settings.inbox.page, 256, "what nobody sets stays");
+    assert_eq!(settings.durability.replicas, Auto::Value(2));
+    assert_eq!(
+        settings.gateway.origins,
+        ["https://a.example", "https://b.example"]
+    );
+    assert!(!settings.gateway.query_token);
+    assert_eq!(settings.gateway.max_age_jitter, 0.5);
+    assert_eq!(settings.namespaces.len(), 1, "a list replaces the list");
+    assert_eq!(settings.namespaces[0].ttl, Some(Duration::from_secs(3600)));
+}
+
+#[test]
+fn tables_of_an_array_can_come_from_the_environment() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let mut env = Vec::new();
+    for index in 0..11 {
+        let name = |key: &str| format!("CARILLON__AUTH__ISSUERS__{index}__{key}");
+        env.push((name("SECRET"), secret.to_owned()));
+        env.push((name("NAME"), format!("issuer-{index}")));
+        env.push((name("ALGORITHMS"), "HS256".to_owned()));
+    }
+    let settings = Settings::load(None, env.into_iter()).unwrap();
+    assert_eq!(settings.auth.issuers.len(), 11);
+    assert_eq!(settings.auth.issuers[10].name, "issuer-10");
+    assert_eq!(settings.auth.issuers[0].algorithms, [TokenAlgorithm::Hs256]);
+
+    let sparse = errors("", &[("CARILLON__AUTH__ISSUERS__1__NAME", "x")]);
+    assert_error(&sparse, &["auth.issuers.1.name", "without a gap"]);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let file = "[inbox]\nttl = \"7x\"\nmxa = 5\nkeep = -1\n\n[gatway]\nname = \"x\"\n\n\
+                [socket]\npong_timeout = 10\n\n[log]\nformat = \"xml\"\n[lease]\nrenew = [1]\n\
+                [idempotency]\nttl = \"0s\"\n";
+    let env = [
+        ("CARILLON__INBOX__PAGE", "many"),
+        ("CARILLON__ADMIN__LISTEN", "localhost"),
+    ];
+    let errors = errors(file, &env);
+    assert_error(&errors, &["inbox.ttl: \"7x\"", "line 2)", "\"25s\""]);
+    assert_error(
+        &errors,
+        &["inbox.mxa: unknown", "line 3)", "did you mean `inbox.max`?"],
+    );
+    assert_error(&errors, &["inbox.keep: -1", "line 4)", "0 or more"]);
+    assert_error(
+        &errors,
+        &["gatway: unknown", "line 6)", "did you mean `gateway`?"],
+    );
+    assert_error(&errors, &["socket.pong_timeout: 10", "unit"]);
+    assert_error(&errors, &["log.format: \"xml\"", "\"human\" \"json\""]);
+    assert_error(&errors, &["lease.renew: [1]"]);
+    assert_error(
+        &errors,
+        &["inbox.page: \"many\"", "variable CARILLON__INBOX__PAGE"],
+    );
+    assert_error(
+        &errors,
+        &["admin.listen: \"localhost\"", "\"0.0.0.0:8080\""],
+    );
+    assert_error(&errors, &["idempotency.ttl: 0s"]);
+    assert_eq!(errors.len(), 10, "{errors:#?}");
+}
+
+#[test]
+fn settings_that_do_not_fit_each_other_are_refused() {
+    let cases = [
+        ("lease.renew", "[lease]\nrenew = \"7500ms\""),
+        (
+            "lease.isolation_deadline",
+            "[lease]\nisolation_deadline = \"15s\"",
+        ),
+        ("socket.pong_timeout", "[socket]\npong_timeout = \"25s\""),
+        ("socket.ping_interval", "[socket]\nidle_timeout = \"25s\""),
+        ("socket.outbox_bytes", "[socket]\noutbox_bytes = 73727"),
+        ("socket.ack_batch", "[socket]\nack_batch = 0"),
+        ("inbox.keep", "[inbox]\nmax = 49"),
+        ("inbox.ttl", "[inbox]\nttl = \"0s\""),
+        ("idempotency.ttl", "[idempotency]\nmax = \"14m\""),
+        ("backend.partitions", "[backend]\npartitions = 0"),
+        ("backend.partitions", "[backend]\npartitions = 1025"),
+        (
+            "backend.url",
+            "[backend]\nurl = \"postgres://u:hunter2@db\"",
+        ),
+        ("backend.url", "[backend]\nurl = \"hunter2\""),
+        ("redis.prefix", "[redis]\nprefix = \"{a}\""),
+        ("gateway.path", "[gateway]\npath = \"ws\""),
+        (
+            "gateway.origins",
+            "[gateway]\norigins = [\"https://a.example/\"]",
+        ),
+        ("gateway.max_age_jitter", "[gateway]\nmax_age_jitter = 1.5"),
+        (
+            "gateway.refusal_hold_min",
+            "[gateway]\nrefusal_hold_min = \"1m\"",
+        ),
+        ("gateway.listen", "[gateway]\nlisten = \"0.0.0.0:9090\""),
+        ("log.level", "[log]\nlevel = \"carillon=loud\""),
+        (
+            "namespaces.0.prefix",
+            "[[namespaces]]\nprefix = \"a b\"\nkind = \"public\"",
+        ),
+        ("namespaces.0.kind", "[[namespaces]]\nprefix = \"a\""),
+        ("gateway", "gateway = 5"),
+    ];
+    for (path, file) in cases {
+        let errors = errors(file, &[]);
+        assert_eq!(errors.len(), 1, "{file}: {errors:#?}");
+        assert!(
+            errors[0].starts_with(&format!("{path}: ")),
+            "{file}: {errors:#?}"
+        );
+        assert!(
+            !errors[0].contains("hunter2"),
+            "a secret is shown: {errors:#?}"
+        );
+        assert!(
+            errors[0].contains("carillon.toml") || path != "gateway.path",
+            "{errors:#?}"
+        );
+    }
+    // What looks like a mistake and is none.
+    load(
+        "[lease]\nisolation_deadline = \"0s\"\n[gateway]\nlisten = \"0.0.0.0:0\"",
+        &[],
+    )
+    .unwrap();
+}
+
+#[test]
+fn broken_files_are_named() {
+    assert_error(&errors("[inbox\n", &[]), &["not valid TOML", "line 1"]);
+    let missing = Settings::load(Some(Path::new("/nonexistent/c.toml")), std::iter::empty());
+    assert_error(
+        &[missing.unwrap_err().to_string()],
+        &["/nonexistent/c.toml", "cannot be read"],
+    );
+    let file = "[backend]\nurl_file = \"gone\"\n[auth]\napi_keys_file = \"also-gone\"";
+    let errors = errors(file, &[]);
+    assert_error(&errors, &["backend.url_file", "cannot be read"]);
+    assert_error(&errors, &["also-gone", "cannot be read"]);
+}
+
+#[test]
+fn secrets_come_from_files_beside_the_one_that_names_them() {
+    let folder = scratch_folder();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write("url", "redis://u:hunter2@localhost/\n");
+    write("jwt", "0123456789abcdef0123456789abcdef\n");
+    write(
+        "keys.toml",
+        &format!(
+            "[[api_keys]]\nname='b'\nhash='{}'\nscopes=['read']",
+            "b".repeat(64)
+        ),
+    );
+    let issuer = "[[auth.issuers]]\nname='a'\nalgorithms=['HS256']\nsecret_file='jwt'";
+    let main = format!("[backend]\nurl_file='url'\n[auth]\napi_keys_file='keys.toml'\n{issuer}\n");
+    write("main.toml", &main);
+    let settings = Settings::load(Some(&folder.join("main.toml")), std::iter::empty()).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    assert_eq!(
+        settings.backend.url.expose(),
+        "redis://u:hunter2@localhost/"
+    );
+    let secret = settings.auth.issuers[0].secret.as_ref().unwrap();
+    assert_eq!(secret.expose(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(settings.auth.api_keys[0].scopes, [Scope::Read]);
+    let shown = format!("{settings:?}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("0123456789"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_issuer_has_exactly_one_key() {
+    let secret = "secret = \"0123456789abcdef0123456789abcdef\"";
+    for keys in [
+        "",
+        &format!("{secret}\npublic_key = \"x\""),
+        &format!("{secret}\nsecret_file='x'"),
+    ] {
+        let file = format!("[[auth.issuers]]\nname='a'\nalgorithms=['HS256']\n{keys}");
+        let errors = errors(&file, &[]);
+        assert_eq!(errors.len(), 1, "{errors:#?}");
+        assert_error(&errors, &["auth.issuers.0", "exactly one of"]);
+        assert!(!errors[0].contains("0123456789"));
+    }
+}

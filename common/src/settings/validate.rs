@@ -1,0 +1,304 @@
+//! Rules over values that have their types: ranges, and settings that must fit each other.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::error::SettingsError;
+use super::{NamespaceSettings, Settings};
+
+/// Schemes that choose a backend.
+const SCHEMES: [&str; 5] = [
+    "memory",
+    "redis",
+    "rediss",
+    "redis+sentinel",
+    "redis+cluster",
+];
+/// Most partitions: each costs every gateway a subscription check.
+const MAX_PARTITIONS: u16 = 1024;
+
+/// Appends everything that is wrong with `settings`.
+pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
+    let mut rules = Rules { errors };
+    rules.backend(settings);
+    rules.not_zero(settings);
+    rules.order(settings);
+    rules.gateway(settings);
+    rules.namespaces(&settings.namespaces);
+}
+
+struct Rules<'a> {
+    errors: &'a mut Vec<SettingsError>,
+}
+
+impl Rules<'_> {
+    fn require(&mut self, holds: bool, path: &str, problem: impl Into<String>, remedy: &str) {
+        if !holds {
+            self.errors.push(SettingsError::new(path, problem, remedy));
+        }
+    }
+
+    fn backend(&mut self, settings: &Settings) {
+        // The URL itself is never shown: it may hold a password.
+        let url = Url::parse(settings.backend.url.expose());
+        let known = url
+            .as_ref()
+            .is_ok_and(|url| SCHEMES.contains(&url.scheme()));
+        let problem = match &url {
+            Ok(url) => format!("no backend for the scheme `{}`", url.scheme()),
+            Err(error) => format!("is not a URL: {error}"),
+        };
+        let remedy = "use memory://, redis://, rediss://, redis+sentinel:// or redis+cluster://";
+        self.require(known, "backend.url", problem, remedy);
+
+        let partitions = settings.backend.partitions;
+        self.require(
+            (1..=MAX_PARTITIONS).contains(&partitions),
+            "backend.partitions",
+            format!("{partitions} is out of range"),
+            "choose 1 to 1024",
+        );
+        let prefix = &settings.redis.prefix;
+        self.require(
+            prefix.len() <= 64
+                && prefix
+                    .chars()
+                    .all(|c| c.is_ascii_graphic() && !"{}".contains(c)),
+            "redis.prefix",
+            "is not a prefix for keys",
+            "use at most 64 visible ASCII characters without braces",
+        );
+    }
+
+    fn not_zero(&mut self, settings: &Settings) {
+        let Settings {
+            backend,
+            redis,
+            durability,
+            inbox,
+            channels,
+            idempotency,
+            lease,
+            audit,
+            gateway,
+            socket,
+            dispatcher,
+            ..
+        } = settings;
+        for (path, duration) in [
+            ("backend.response_timeout", backend.response_timeout),
+            ("backend.connect_timeout", backend.connect_timeout),
+            ("redis.probe_interval", redis.probe_interval),
+            ("redis.probe_timeout", redis.probe_timeout),
+            ("redis.clock_interval", redis.clock_interval),
+            ("redis.clock_tolerance", redis.clock_tolerance),
+            ("durability.wait_timeout", durability.wait_timeout),
+            ("inbox.ttl", inbox.ttl),
+            ("inbox.device_ttl", inbox.device_ttl),
+            ("channels.ttl", channels.ttl),
+            ("channels.broadcast_ttl", channels.broadcast_ttl),
+            ("idempotency.ttl", idempotency.ttl),
+            ("idempotency.retry", idempotency.retry),
+            ("lease.ttl", lease.ttl),
+            ("lease.renew", lease.renew),
+            ("audit.interval", audit.interval),
+            ("gateway.handshake_timeout", gateway.handshake_timeout),
+            ("gateway.auth_timeout", gateway.auth_timeout),
+            ("socket.ping_interval", socket.ping_interval),
+            ("socket.pong_timeout", socket.pong_timeout),
+            ("socket.idle_timeout", socket.idle_timeout),
+            ("socket.slow_consumer_timeout", socket.slow_consumer_timeout),
+            ("socket.ack_interval", socket.ack_interval),
+            ("dispatcher.request_timeout", dispatcher.request_timeout),
+        ] {
+            let problem = "0s would fail everything at once";
+            self.require(
+                duration > Duration::ZERO,
+                path,
+                problem,
+                "give it some time",
+            );
+        }
+        for (path, count) in [
+            ("durability.batch", durability.batch),
+            ("inbox.max", inbox.max),
+            ("inbox.page", inbox.page),
+            ("inbox.devices", inbox.devices),
+            (
+                "gateway.max_connections",
+                gateway.max_connections.unwrap_or(1) as usize,
+            ),
+            ("gateway.handshake_rate", gateway.handshake_rate as usize),
+            ("gateway.handshake_burst", gateway.handshake_burst as usize),
+            ("gateway.per_user_connections", gateway.per_user_connections),
+            ("socket.frame_bytes", socket.frame_bytes),
+            (
+                "socket.frames_per_second",
+                socket.frames_per_second as usize,
+            ),
+            ("socket.frames_burst", socket.frames_burst as usize),
+            ("socket.outbox_bytes", socket.outbox_bytes),
+            ("socket.ack_batch", socket.ack_batch),
+            ("drain.min_rate", settings.drain.min_rate as usize),
+            ("dispatcher.body_bytes", dispatcher.body_bytes),
+        ] {
+            self.require(
+                count > 0,
+                path,
+                "0 would let nothing through",
+                "choose 1 or more",
+            );
+        }
+    }
+
+    fn order(&mut self, settings: &Settings) {
+        let Settings {
+            inbox,
+            idempotency,
+            lease,
+            gateway,
+            socket,
+            dispatcher,
+            ..
+        } = settings;
+        self.require(
+            lease.renew * 2 < lease.ttl,
+            "lease.renew",
+            "one missed renewal would lose the lease",
+            "make it less than half of lease.ttl",
+        );
+        let deadline = lease.isolation_deadline;
+        self.require(
+            deadline.is_zero() || deadline > lease.ttl,
+            "lease.isolation_deadline",
+            "connections would be closed before the lease has ended",
+            "make it longer than lease.ttl, or 0s for never",
+        );
+        self.require(
+            socket.pong_timeout < socket.ping_interval,
+            "socket.pong_timeout",
+            "an answer could be due after the next ping",
+            "make it shorter than socket.ping_interval",
+        );
+        self.require(
+            socket.ping_interval < socket.idle_timeout,
+            "socket.ping_interval",
+            "a connection would be idle before its first ping",
+            "make it shorter than socket.idle_timeout",
+        );
+        self.require(
+            inbox.keep <= inbox.max,
+            "inbox.keep",
+            "more would be kept than fits",
+            "make it at most inbox.max",
+        );
+        self.require(
+            idempotency.ttl <= idempotency.max,
+            "idempotency.ttl",
+            "the default is more than a request may ask for",
+            "make it at most idempotency.max",
+        );
+        self.require(
+            gateway.refusal_hold_min <= gateway.refusal_hold_max,
+            "gateway.refusal_hold_min",
+            "the shortest hold is longer than the longest",
+            "make it at most gateway.refusal_hold_max",
+        );
+        self.require(
+            socket.outbox_bytes >= dispatcher.body_bytes,
+            "socket.outbox_bytes",
+            "the largest notification would never fit",
+            "make it at least dispatcher.body_bytes",
+        );
+    }
+
+    fn gateway(&mut self, settings: &Settings) {
+        let Settings {
+            gateway,
+            dispatcher,
+            admin,
+            ..
+        } = settings;
+        self.require(
+            gateway.path.starts_with('/') && !gateway.path.contains(['?', '#', ' ']),
+            "gateway.path",
+            format!("{:?} is not a path", gateway.path),
+            "start it with `/`, without a query",
+        );
+        let jitter = gateway.max_age_jitter;
+        self.require(
+            (0.0..=1.0).contains(&jitter),
+            "gateway.max_age_jitter",
+            format!("{jitter} is not a part of the whole"),
+            "choose 0 to 1",
+        );
+        let name = gateway.name.as_deref().unwrap_or("gateway");
+        self.require(
+            name.len() <= 128
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
+            "gateway.name",
+            format!("{name:?} is not a name"),
+            "use at most 128 letters, digits, `.`, `-` and `_`",
+        );
+        for origin in &gateway.origins {
+            let whole = Url::parse(origin).is_ok_and(|url| {
+                url.has_host()
+                    && url
+                        .origin()
+                        .ascii_serialization()
+                        .eq_ignore_ascii_case(origin)
+            });
+            self.require(
+                whole,
+                "gateway.origins",
+                format!("{origin:?} is not an origin"),
+                "write scheme, host and a port that is not the usual, such as \
+                 \"https://app.example.com\"",
+            );
+        }
+        for (path, listen) in [
+            ("gateway.listen", gateway.listen),
+            ("dispatcher.listen", dispatcher.listen),
+        ] {
+            self.require(
+                listen.port() == 0 || listen != admin.listen,
+                path,
+                "is the address of the admin port",
+                "give each listener a port of its own",
+            );
+        }
+        let level = tracing_subscriber::EnvFilter::try_new(&settings.log.level);
+        self.require(
+            level.is_ok() && !settings.log.level.trim().is_empty(),
+            "log.level",
+            format!("{:?} is not a level", settings.log.level),
+            "write error, warn, info, debug or trace, or `info,carillon_gateway=debug`",
+        );
+    }
+
+    fn namespaces(&mut self, namespaces: &[NamespaceSettings]) {
+        for (index, namespace) in namespaces.iter().enumerate() {
+            let path = format!("namespaces.{index}.prefix");
+            let prefix = &namespace.prefix;
+            self.require(
+                prefix.len() < 255
+                    && prefix
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c)),
+                &path,
+                format!("no channel starts with {prefix:?}"),
+                "use letters, digits, `_`, `.`, `:` and `-`",
+            );
+            let first = namespaces.iter().position(|other| other.prefix == *prefix);
+            self.require(
+                first == Some(index),
+                &path,
+                format!("{prefix:?} is there twice"),
+                "keep one table for each prefix",
+            );
+        }
+    }
+}
