@@ -1,0 +1,77 @@
+//! A notification on its way from the bus to many sockets, encoded once for each dialect.
+
+use std::sync::{Arc, OnceLock};
+
+use carillon_common::{
+    backend::Gap,
+    ids::{ChannelName, Cursor, Millis},
+    notification::Frame,
+    protocol::{Dialect, notification_simple, notification_v1},
+};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// A notification as the bus brought it.
+#[derive(Debug)]
+pub struct Push {
+    /// The notification and its place.
+    pub frame: Frame,
+    /// The position that it continues.
+    pub prev: Cursor,
+    simple: OnceLock<Utf8Bytes>,
+    v1: OnceLock<Utf8Bytes>,
+}
+
+impl Push {
+    /// Nothing is encoded until somebody asks.
+    pub fn new(prev: Cursor, frame: Frame) -> Arc<Self> {
+        Arc::new(Self { frame, prev, simple: OnceLock::new(), v1: OnceLock::new() })
+    }
+
+    /// The text of a socket's frame.
+    pub fn text(&self, dialect: Dialect) -> Utf8Bytes {
+        match dialect {
+            Dialect::Simple => self.simple.get_or_init(|| encode(&self.frame, dialect, false)),
+            Dialect::V1 => self.v1.get_or_init(|| encode(&self.frame, dialect, false)),
+        }
+        .clone()
+    }
+
+    /// What it takes of an outbox's bound, in bytes.
+    pub fn weight(&self) -> usize {
+        self.frame.body.len() + 160
+    }
+
+    /// Whether a client may be given it at `now`.
+    pub fn deliverable(&self, now: Millis) -> bool {
+        self.frame.deliverable(now)
+    }
+}
+
+/// The text of a notification for one connection; live ones are shared through [`Push::text`].
+pub fn encode(frame: &Frame, dialect: Dialect, replayed: bool) -> Utf8Bytes {
+    let text = match dialect {
+        Dialect::Simple => notification_simple(frame, replayed),
+        Dialect::V1 => notification_v1(frame, replayed),
+    };
+    Utf8Bytes::try_from(text).unwrap_or_default()
+}
+
+/// A channel's notification and the channel.
+#[derive(Debug)]
+pub struct ChannelPush {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// The notification.
+    pub push: Arc<Push>,
+}
+
+/// A channel's members cannot be given everything that was published.
+#[derive(Debug, Clone)]
+pub struct ChannelGap {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// Why.
+    pub reason: Gap,
+    /// Where the log goes on.
+    pub resume: Cursor,
+}

@@ -1,0 +1,610 @@
+//! One connection's session as a pure state machine: frames and events in, effects out.
+//!
+//! It knows neither socket nor store nor clock. [`crate::connection`] feeds it and carries its
+//! effects out; the rules of delivery are all here and in the modules below.
+
+mod channels;
+mod feed;
+mod frames;
+mod inbox;
+mod pace;
+mod receipts;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_common::{
+    auth::{Claims, Verifier},
+    backend::{Ack, BackendError, Claimed, Departure, Device, Holder, Page, Registered, Registration},
+    ids::{ChannelName, Cursor, Millis, SessionId, UserId},
+    protocol::{CloseCode, Dialect, ServerFrame, SocketLimits},
+    settings::Settings,
+};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::push::{ChannelGap, ChannelPush, Push, encode};
+use channels::Channels;
+use feed::Feed;
+use inbox::{Inbox, Step};
+use pace::Pace;
+use receipts::Receipts;
+
+/// What all sessions of a gateway go by.
+#[derive(Debug)]
+pub struct Rules {
+    /// The configuration.
+    pub settings: Settings,
+    /// Checks tokens that are renewed in band.
+    pub verifier: Verifier,
+    /// Told in `welcome`.
+    pub limits: SocketLimits,
+}
+
+impl Rules {
+    /// From the configuration and the keys made of it.
+    pub fn new(settings: Settings, verifier: Verifier) -> Self {
+        let limits = SocketLimits {
+            frame_bytes: settings.socket.frame_bytes,
+            channels: settings.socket.channels,
+            frames_per_second: settings.socket.frames_per_second,
+            inbox: u32::try_from(settings.inbox.max).unwrap_or(u32::MAX),
+        };
+        Self { settings, verifier, limits }
+    }
+}
+
+/// The two clocks a session lives by.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// For deadlines.
+    pub mono: Instant,
+    /// For expiries: the store's time.
+    pub wall: Millis,
+}
+
+/// Who is connected.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The token's subject.
+    pub user: UserId,
+    /// The device it says it is.
+    pub device: Device,
+    /// The session it says it continues, or a new one.
+    pub session: SessionId,
+    /// Which frames it speaks.
+    pub dialect: Dialect,
+    /// The client's own position.
+    pub since: Option<Cursor>,
+}
+
+/// Something for a session from the gateway, the bus or the store.
+#[derive(Debug)]
+pub enum Event {
+    /// The answer to [`Call::Register`].
+    Registered(Result<Registered, BackendError>),
+    /// The answer to [`Call::Read`].
+    Page(Page),
+    /// The answer to [`Call::Ack`].
+    Acked,
+    /// The answer to [`Call::Join`]: the log's last cursor.
+    Joined(ChannelName, Result<Cursor, BackendError>),
+    /// The answer to [`Call::History`].
+    History(ChannelName, Page),
+    /// The answer to [`Call::Claim`].
+    Claimed(Claimed),
+    /// A channel's log does not continue where its members are.
+    ChannelGap(ChannelGap),
+    /// Hints may have been missed, or the registration lost.
+    Dirty,
+    /// The audit found the inbox's last cursor here.
+    Audit(Cursor),
+    /// Leave, within this time and not before the first of it.
+    Drain {
+        /// When this connection is to be closed.
+        close_in: Duration,
+        /// Over how long all are.
+        window: Duration,
+        /// Why, as in the frame.
+        reason: &'static str,
+    },
+    /// End now.
+    Close(CloseCode),
+}
+
+/// Something for the socket or the store.
+#[derive(Debug)]
+pub enum Effect {
+    /// Write a text frame.
+    Write(Utf8Bytes),
+    /// Send a ping with this payload.
+    Ping(String),
+    /// Ask the store; the answer comes back as an event.
+    Do(Box<Call>),
+    /// Write a close frame and end.
+    Close(CloseCode, Option<&'static str>),
+    /// Count it.
+    Note(Note),
+}
+
+/// A question to the store or the hub.
+#[derive(Debug)]
+pub enum Call {
+    /// Register the connection and read its first page.
+    Register(Registration),
+    /// Read the next page of the inbox.
+    Read(Cursor),
+    /// Tell how far the device has read.
+    Ack(Ack),
+    /// Become a member of a channel.
+    Join(ChannelName),
+    /// Stop being one.
+    Leave(ChannelName),
+    /// Read a page of a channel's log.
+    History(ChannelName, Cursor),
+    /// Keep a subscription.
+    Keep(Holder, ChannelName, Cursor),
+    /// Forget a kept one.
+    Forget(Holder, ChannelName),
+    /// Take over what ended connections of the user left, after a delay.
+    Claim(Duration),
+}
+
+/// Something that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// Notifications written: live or replayed.
+    Written {
+        /// From the inbox or log rather than the bus.
+        replayed: bool,
+        /// When it was stored, for the latency of live ones.
+        stored_at: Millis,
+    },
+    /// A hint did not continue the chain.
+    ChainBreak,
+    /// A client was told of a gap.
+    Gap(&'static str),
+    /// A notification was not delivered because it had expired.
+    Expired,
+    /// An ack of a cursor that was not written on this connection.
+    ForeignAck,
+    /// The audit found something that had not been delivered.
+    AuditRepair,
+    /// A request was refused with this code.
+    Refused(&'static str),
+}
+
+/// One connection's session.
+#[derive(Debug)]
+pub struct Session {
+    rules: Arc<Rules>,
+    identity: Identity,
+    claims: Claims,
+    fence: Option<u64>,
+    inbox: Inbox,
+    receipts: Receipts,
+    broadcast: Feed,
+    channels: Channels,
+    pace: Pace,
+    /// At most three delays are left before this simple connection gives up claiming.
+    claims_left: u8,
+    warned_of_expiry: bool,
+}
+
+/// When a simple connection asks again for subscriptions that others still held: a gateway that
+/// was killed holds them until its lease ends and it is reaped.
+const CLAIM_AGAIN: [Duration; 3] =
+    [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+
+/// How long before a token's end a client is told.
+const EXPIRY_WARNING_MS: i64 = 60_000;
+
+impl Session {
+    /// A session that has yet to be registered; `broadcast` is where the gateway stands in that
+    /// log.
+    pub fn open(
+        rules: Arc<Rules>,
+        identity: Identity,
+        claims: Claims,
+        broadcast: Cursor,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Self {
+        let pace = Pace::new(&rules.settings, now.mono);
+        effects.push(Effect::Do(Box::new(Call::Register(Registration {
+            user: identity.user.clone(),
+            device: identity.device.clone(),
+            session: identity.session.clone(),
+            fence: None,
+            since: identity.since,
+            broadcast,
+        }))));
+        Self {
+            rules,
+            identity,
+            claims,
+            fence: None,
+            inbox: Inbox::new(),
+            receipts: Receipts::new(),
+            broadcast: Feed::catching_up(broadcast),
+            channels: Channels::new(),
+            pace,
+            claims_left: 3,
+            warned_of_expiry: false,
+        }
+    }
+
+    /// Who is connected.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The fence of its registration, once it has one.
+    pub fn fence(&self) -> Option<u64> {
+        self.fence
+    }
+
+    /// Where it stands in its inbox.
+    pub fn position(&self) -> Cursor {
+        self.inbox.position()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.identity.dialect
+    }
+
+    /// A hint of a personal notification.
+    pub fn on_push(&mut self, push: &Arc<Push>, now: Now, effects: &mut Vec<Effect>) {
+        match self.inbox.on_push(push) {
+            Step::Deliver => self.deliver_live(push, now, effects),
+            Step::Nothing => {}
+            Step::Read(after) => {
+                effects.push(Effect::Note(Note::ChainBreak));
+                effects.push(Effect::Do(Box::new(Call::Read(after))));
+            }
+        }
+    }
+
+    fn deliver_live(&mut self, push: &Arc<Push>, now: Now, effects: &mut Vec<Effect>) {
+        if push.deliverable(now.wall) {
+            effects.push(Effect::Write(push.text(self.dialect())));
+            self.note_written(false, push.frame.stored_at, effects);
+            self.receipts.wrote(push.frame.cursor);
+        } else {
+            self.skip(push.frame.cursor, push.frame.tombstone, effects);
+        }
+    }
+
+    /// Passes over a frame that is not to be delivered.
+    fn skip(&mut self, cursor: Cursor, tombstone: bool, effects: &mut Vec<Effect>) {
+        if !tombstone {
+            effects.push(Effect::Note(Note::Expired));
+        }
+        self.receipts.skipped(cursor, !tombstone);
+    }
+
+    fn note_written(&self, replayed: bool, stored_at: Millis, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Note(Note::Written { replayed, stored_at }));
+    }
+
+    /// A notification outside the chain.
+    pub fn on_fleeting(&mut self, push: &Arc<Push>, effects: &mut Vec<Effect>) {
+        if self.inbox.is_open() {
+            effects.push(Effect::Write(push.text(self.dialect())));
+            self.note_written(false, push.frame.stored_at, effects);
+        }
+    }
+
+    /// A hint of a channel's notification, or of a broadcast.
+    pub fn on_channel_push(&mut self, push: &Arc<ChannelPush>, now: Now, effects: &mut Vec<Effect>) {
+        let feed = if push.channel.is_broadcast() {
+            &mut self.broadcast
+        } else {
+            match self.channels.feed(&push.channel) {
+                Some(feed) => feed,
+                None => return,
+            }
+        };
+        if feed.on_push(&push.push) {
+            self.write_channel_push(&push.push, now, effects);
+        }
+    }
+
+    fn write_channel_push(&self, push: &Arc<Push>, now: Now, effects: &mut Vec<Effect>) {
+        if push.deliverable(now.wall) {
+            effects.push(Effect::Write(push.text(self.dialect())));
+            self.note_written(false, push.frame.stored_at, effects);
+        }
+    }
+
+    /// Hints were dropped because the outbox was full; it has drained.
+    pub fn on_overflow(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(after) = self.inbox.suspect() {
+            effects.push(Effect::Do(Box::new(Call::Read(after))));
+        }
+    }
+
+    /// Anything but a hint.
+    pub fn on_event(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Registered(Ok(registered)) => self.on_registered(registered, now, effects),
+            Event::Registered(Err(BackendError::Replaced)) => {
+                effects.push(Effect::Close(CloseCode::Replaced, None));
+            }
+            Event::Registered(Err(_)) => effects.push(Effect::Close(CloseCode::Overloaded, None)),
+            Event::Page(page) => self.on_page(page, now, effects),
+            Event::Acked => self.receipts.on_acked(now.mono),
+            Event::Joined(channel, result) => self.on_joined(channel, result, effects),
+            Event::History(channel, page) => self.on_history(channel, page, now, effects),
+            Event::Claimed(claimed) => self.on_claimed(claimed, effects),
+            Event::ChannelGap(gap) => self.on_channel_gap(&gap, effects),
+            Event::Dirty => self.on_dirty(effects),
+            Event::Audit(last) => {
+                if let Some(after) = self.inbox.audit(last) {
+                    effects.push(Effect::Note(Note::AuditRepair));
+                    effects.push(Effect::Do(Box::new(Call::Read(after))));
+                }
+            }
+            Event::Drain { close_in, window, reason } => {
+                self.on_drain(close_in, window, reason, now, effects);
+            }
+            Event::Close(code) => effects.push(Effect::Close(code, None)),
+        }
+    }
+
+    fn on_registered(&mut self, registered: Registered, now: Now, effects: &mut Vec<Effect>) {
+        let again = self.fence.replace(registered.fence).is_some();
+        let page = registered.page;
+        if !again {
+            self.receipts.start(page.start, registered.broadcast);
+            if self.dialect() == Dialect::V1 {
+                self.welcome(&page, effects);
+            }
+            self.catch_up_broadcasts(registered.broadcast, effects);
+            for subscription in registered.subscriptions {
+                self.rejoin(subscription, effects);
+            }
+            if self.dialect() == Dialect::Simple {
+                effects.push(Effect::Do(Box::new(Call::Claim(Duration::ZERO))));
+            }
+        }
+        self.on_page(page, now, effects);
+    }
+
+    fn welcome(&self, page: &Page, effects: &mut Vec<Effect>) {
+        let device = match &self.identity.device {
+            Device::Named(device) => Some(device),
+            Device::Anonymous => None,
+        };
+        let frame = ServerFrame::Welcome {
+            protocol: ServerFrame::PROTOCOL,
+            session: &self.identity.session,
+            user: &self.identity.user,
+            device,
+            cursor: page.start,
+            recovered: page.gap.is_none(),
+            ping_interval_ms: millis(self.rules.settings.socket.ping_interval),
+            token_expires_at: carillon_common::notification::rfc3339(self.claims.exp_ms),
+            limits: self.rules.limits,
+        };
+        effects.push(Effect::Write(frame.encode().into()));
+    }
+
+    fn on_page(&mut self, page: Page, now: Now, effects: &mut Vec<Effect>) {
+        if let Some(gap) = page.gap {
+            self.tell_gap(None, gap, page.start, effects);
+            self.receipts.restart(page.start);
+        }
+        let dialect = self.dialect();
+        let mut count = 0;
+        for frame in &page.frames {
+            if frame.deliverable(now.wall) {
+                effects.push(Effect::Write(encode(frame, dialect, true)));
+                self.note_written(true, frame.stored_at, effects);
+                self.receipts.wrote(frame.cursor);
+                count += 1;
+            } else {
+                self.skip(frame.cursor, frame.tombstone, effects);
+            }
+        }
+        match self.inbox.on_page(page.end, page.more, count) {
+            Step::Read(after) => effects.push(Effect::Do(Box::new(Call::Read(after)))),
+            Step::Deliver | Step::Nothing => self.go_live(now, effects),
+        }
+    }
+
+    /// The last page is written: what the bus brought meanwhile follows.
+    fn go_live(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let replayed = self.inbox.take_replayed();
+        for push in self.inbox.take_buffered() {
+            match self.inbox.on_buffered(&push) {
+                Step::Deliver => self.deliver_live(&push, now, effects),
+                Step::Nothing => {}
+                Step::Read(after) => {
+                    effects.push(Effect::Do(Box::new(Call::Read(after))));
+                    break;
+                }
+            }
+        }
+        if let Some(count) = replayed
+            && self.dialect() == Dialect::V1
+        {
+            let frame = ServerFrame::Replayed { cursor: self.inbox.position(), count };
+            effects.push(Effect::Write(frame.encode().into()));
+        }
+    }
+
+    fn on_dirty(&mut self, effects: &mut Vec<Effect>) {
+        let Some(fence) = self.fence else { return };
+        if !self.inbox.register_again() {
+            return;
+        }
+        effects.push(Effect::Do(Box::new(Call::Register(Registration {
+            user: self.identity.user.clone(),
+            device: self.identity.device.clone(),
+            session: self.identity.session.clone(),
+            fence: Some(fence),
+            since: Some(self.inbox.position()),
+            broadcast: self.broadcast.position(),
+        }))));
+    }
+
+    fn on_drain(
+        &mut self,
+        close_in: Duration,
+        window: Duration,
+        reason: &'static str,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let code = if reason == "rebalance" { CloseCode::Rebalance } else { CloseCode::Draining };
+        self.pace.close_at(now.mono + close_in, code);
+        if self.dialect() == Dialect::V1 {
+            let frame = ServerFrame::Reconnect {
+                reason,
+                after_ms: 0,
+                spread_ms: millis(window.saturating_sub(Duration::from_secs(10)).max(window / 2)),
+                deadline_ms: millis(window),
+            };
+            effects.push(Effect::Write(frame.encode().into()));
+        }
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) has something to do next.
+    pub fn next_deadline(&self, now: Now) -> Instant {
+        let mut next = self.pace.next();
+        if let Some(flush) = self.receipts.flush_at() {
+            next = next.min(flush);
+        }
+        let until = self.claims.exp_ms - now.wall
+            - if self.warned_of_expiry || self.dialect() == Dialect::Simple { 0 } else { EXPIRY_WARNING_MS };
+        next.min(now.mono + Duration::from_millis(u64::try_from(until).unwrap_or(0)))
+    }
+
+    /// Whatever is due: pings, acks, the token's end, a drain's close.
+    pub fn on_deadline(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if let Some(code) = self.pace.overdue(now.mono) {
+            return effects.push(Effect::Close(self.dialect_code(code), None));
+        }
+        if self.claims.exp_ms <= now.wall {
+            return effects.push(Effect::Close(CloseCode::TokenExpired, None));
+        }
+        if !self.warned_of_expiry && self.claims.exp_ms - now.wall <= EXPIRY_WARNING_MS {
+            self.warned_of_expiry = true;
+            if self.dialect() == Dialect::V1 {
+                let expires_at = carillon_common::notification::rfc3339(self.claims.exp_ms);
+                effects.push(Effect::Write(ServerFrame::TokenExpiring { expires_at }.encode().into()));
+            }
+        }
+        if self.pace.ping_due(now.mono) {
+            self.ping(now, effects);
+        }
+        if self.receipts.flush_at().is_some_and(|at| at <= now.mono) {
+            self.flush_acks(effects);
+        }
+    }
+
+    fn dialect_code(&self, code: CloseCode) -> CloseCode {
+        match (code, self.dialect()) {
+            (CloseCode::Draining | CloseCode::Rebalance, Dialect::Simple) => CloseCode::Restart,
+            _ => code,
+        }
+    }
+
+    /// After everything that one wake-up brought: a simple client's receipt is its pong.
+    pub fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.dialect() == Dialect::Simple && self.receipts.wants_ping() {
+            self.ping(now, effects);
+        }
+        self.receipts.settle(self.inbox.position(), now.mono, &self.rules.settings.socket);
+        if self.receipts.flush_at().is_some_and(|at| at <= now.mono) {
+            self.flush_acks(effects);
+        }
+    }
+
+    fn ping(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let Some(payload) = self.receipts.ping(self.inbox.position(), self.broadcast.position())
+        else {
+            return;
+        };
+        self.channels.pinged();
+        self.pace.pinged(now.mono);
+        effects.push(Effect::Ping(payload));
+    }
+
+    /// A pong: the client has read everything that was written before its ping.
+    pub fn on_pong(&mut self, payload: &[u8], now: Now, effects: &mut Vec<Effect>) {
+        self.pace.heard(now.mono);
+        if self.receipts.on_pong(payload, self.dialect()) {
+            self.pace.ponged();
+            self.channels.ponged();
+            self.after_writing(now, effects);
+        }
+    }
+
+    /// Anything else that shows that the client lives (a ping of its own, a part of a frame).
+    pub fn on_sign_of_life(&mut self, now: Now) {
+        self.pace.heard(now.mono);
+    }
+
+    fn flush_acks(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(ack) = self.receipts.flush() {
+            effects.push(Effect::Do(Box::new(Call::Ack(Ack {
+                user: self.identity.user.clone(),
+                device: self.identity.device.clone(),
+                session: self.identity.session.clone(),
+                cursor: ack.cursor,
+                broadcast: Some(ack.broadcast),
+                expired: ack.expired,
+            }))));
+        }
+    }
+
+    /// What is to be told the store when the connection has ended. `clean`: the client closed it
+    /// with a close frame of its own. `confirmed`: it answered ours, so it read all we wrote.
+    pub fn close(mut self, clean: bool, confirmed: bool) -> Closing {
+        if confirmed {
+            self.receipts.confirm_all(self.dialect(), self.inbox.position(), self.broadcast.position());
+            self.channels.pinged();
+            self.channels.ponged();
+        }
+        self.receipts.settle_now(self.inbox.position());
+        let ack = self.receipts.flush_last().map(|ack| Ack {
+            user: self.identity.user.clone(),
+            device: self.identity.device.clone(),
+            session: self.identity.session.clone(),
+            cursor: ack.cursor,
+            broadcast: Some(ack.broadcast),
+            expired: ack.expired,
+        });
+        let (durable, restorable) = self.channels.into_kept();
+        Closing {
+            ack: self.fence.and(ack),
+            departure: self.fence.map(|fence| Departure {
+                user: self.identity.user.clone(),
+                device: self.identity.device.clone(),
+                session: self.identity.session.clone(),
+                fence,
+                broadcast: Some(self.receipts.broadcast()),
+                restorable: if clean { Vec::new() } else { restorable },
+            }),
+            durable: (Holder::Device(self.identity.device), durable),
+        }
+    }
+}
+
+/// The last words about a connection.
+#[derive(Debug)]
+pub struct Closing {
+    /// How far the device has read.
+    pub ack: Option<Ack>,
+    /// The registration to be ended, if there was one.
+    pub departure: Option<Departure>,
+    /// Where its durable subscriptions stand.
+    pub durable: (Holder, Vec<carillon_common::backend::Subscription>),
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,109 @@
+//! A connection's deadlines, and how fast its client may send.
+
+use std::time::Duration;
+
+use carillon_common::{protocol::CloseCode, settings::Settings};
+use tokio::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    ping_interval: Duration,
+    pong_timeout: Duration,
+    idle_timeout: Duration,
+    next_ping: Instant,
+    pong_due: Option<Instant>,
+    heard: Instant,
+    close: Option<(Instant, CloseCode)>,
+    /// Frames the client may send at once, refilled at `rate` per second.
+    tokens: f32,
+    rate: f32,
+    burst: f32,
+    refilled: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(settings: &Settings, now: Instant) -> Self {
+        let socket = &settings.socket;
+        let mut pace = Self {
+            ping_interval: socket.ping_interval,
+            pong_timeout: socket.pong_timeout,
+            idle_timeout: socket.idle_timeout,
+            // The first ping comes anywhere in the interval, so that connections that came
+            // together do not ping together.
+            next_ping: now + socket.ping_interval.mul_f64(0.5 + 0.5 * rand::random::<f64>()),
+            pong_due: None,
+            heard: now,
+            close: None,
+            tokens: 0.0,
+            rate: count(socket.frames_per_second),
+            burst: count(socket.frames_burst.max(1)),
+            refilled: now,
+        };
+        pace.tokens = pace.burst;
+        if !settings.gateway.max_age.is_zero() {
+            let jitter = settings.gateway.max_age_jitter * (2.0 * rand::random::<f64>() - 1.0);
+            let age = settings.gateway.max_age.mul_f64((1.0 + jitter).max(0.0));
+            pace.close = Some((now + age, CloseCode::Rebalance));
+        }
+        pace
+    }
+
+    /// The next moment at which something is due.
+    pub(super) fn next(&self) -> Instant {
+        let ping = if self.pong_due.is_some() { None } else { Some(self.next_ping) };
+        [ping, self.pong_due, self.close.map(|(at, _)| at)]
+            .into_iter()
+            .flatten()
+            .fold(self.heard + self.idle_timeout, Instant::min)
+    }
+
+    /// Why the connection is to be closed now, if it is.
+    pub(super) fn overdue(&self, now: Instant) -> Option<CloseCode> {
+        if self.pong_due.is_some_and(|due| due <= now) || self.heard + self.idle_timeout <= now {
+            return Some(CloseCode::Idle);
+        }
+        self.close.filter(|(at, _)| *at <= now).map(|(_, code)| code)
+    }
+
+    pub(super) fn ping_due(&self, now: Instant) -> bool {
+        self.pong_due.is_none() && self.next_ping <= now
+    }
+
+    pub(super) fn pinged(&mut self, now: Instant) {
+        self.pong_due = Some(now + self.pong_timeout);
+        self.next_ping = now + self.ping_interval;
+    }
+
+    pub(super) fn ponged(&mut self) {
+        self.pong_due = None;
+    }
+
+    /// The client showed that it lives.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Close then, unless it is to be closed earlier.
+    pub(super) fn close_at(&mut self, at: Instant, code: CloseCode) {
+        if self.close.is_none_or(|(earlier, _)| at < earlier) {
+            self.close = Some((at, code));
+        }
+    }
+
+    /// Whether the client may send one more frame now.
+    pub(super) fn allows_frame(&mut self, now: Instant) -> bool {
+        let refill = now.duration_since(self.refilled).as_secs_f32() * self.rate;
+        self.refilled = now;
+        self.tokens = (self.tokens + refill).min(self.burst);
+        let allowed = self.tokens >= 1.0;
+        if allowed {
+            self.tokens -= 1.0;
+        }
+        allowed
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rates are small numbers")]
+fn count(value: u32) -> f32 {
+    value as f32
+}

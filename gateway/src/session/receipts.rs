@@ -1,0 +1,223 @@
+//! What the client is known to have, and what the store was told of it.
+//!
+//! With `carillon.v1` the client acks cursors; only those written on this connection count. A
+//! client of the simple protocol acks without knowing: a ping after its notifications names the
+//! cursor, and browsers answer pings by themselves, in order (RFC 6455 section 5.5.3).
+
+use std::collections::VecDeque;
+
+use carillon_common::{ids::Cursor, protocol::Dialect, settings::SocketSettings};
+use tokio::time::Instant;
+
+/// Unacked cursors that are remembered; a client further behind can ack only newer ones.
+const WRITTEN: usize = 2_048;
+/// Expired positions that are reported with one ack.
+const EXPIRED: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Receipts {
+    /// Written and not confirmed, oldest first.
+    written: VecDeque<Cursor>,
+    /// Passed over because they had expired, not reported yet.
+    expired: Vec<Cursor>,
+    /// The client has everything up to here.
+    confirmed: Cursor,
+    /// The store knows of everything up to here.
+    told: Cursor,
+    broadcast: Cursor,
+    broadcast_told: Cursor,
+    in_flight: Option<Box<InFlight>>,
+    /// When the store is to be told, if there is something to tell.
+    flush_at: Option<Instant>,
+    /// Confirmed since the store was told.
+    batch: usize,
+    /// An ack is under way to the store.
+    busy: bool,
+}
+
+/// A ping that waits for its pong, and what the pong will confirm.
+#[derive(Debug)]
+struct InFlight {
+    payload: String,
+    inbox: Cursor,
+    broadcast: Cursor,
+}
+
+/// What the store is to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub cursor: Cursor,
+    pub broadcast: Cursor,
+    pub expired: Vec<Cursor>,
+}
+
+impl Receipts {
+    pub(super) fn new() -> Self {
+        Self {
+            written: VecDeque::new(),
+            expired: Vec::new(),
+            confirmed: Cursor::ZERO,
+            told: Cursor::ZERO,
+            broadcast: Cursor::ZERO,
+            broadcast_told: Cursor::ZERO,
+            in_flight: None,
+            flush_at: None,
+            batch: 0,
+            busy: false,
+        }
+    }
+
+    /// The session starts at these positions.
+    pub(super) fn start(&mut self, inbox: Cursor, broadcast: Cursor) {
+        self.confirmed = inbox;
+        self.told = inbox;
+        self.broadcast = broadcast;
+        self.broadcast_told = broadcast;
+    }
+
+    /// The inbox starts over here after a gap: earlier cursors mean nothing any more.
+    pub(super) fn restart(&mut self, inbox: Cursor) {
+        self.written.clear();
+        self.expired.clear();
+        self.in_flight = None;
+        self.confirmed = inbox;
+        self.told = inbox;
+    }
+
+    /// A notification was written.
+    pub(super) fn wrote(&mut self, cursor: Cursor) {
+        if self.written.len() == WRITTEN {
+            self.written.pop_front();
+        }
+        self.written.push_back(cursor);
+    }
+
+    /// A position was passed over: expired, or a tombstone.
+    pub(super) fn skipped(&mut self, cursor: Cursor, expired: bool) {
+        if expired && self.expired.len() < EXPIRED {
+            self.expired.push(cursor);
+        }
+    }
+
+    /// Whether something was written that a pong would confirm.
+    pub(super) fn wants_ping(&self) -> bool {
+        self.in_flight.is_none() && !self.written.is_empty()
+    }
+
+    /// The payload of a ping to be sent now; `None` while one waits for its pong.
+    pub(super) fn ping(&mut self, inbox: Cursor, broadcast: Cursor) -> Option<String> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let payload = inbox.to_string();
+        self.in_flight = Some(Box::new(InFlight { payload: payload.clone(), inbox, broadcast }));
+        Some(payload)
+    }
+
+    /// Whether this is the awaited pong. Others are allowed (RFC 6455 section 5.5.3) and mean
+    /// nothing.
+    pub(super) fn on_pong(&mut self, payload: &[u8], dialect: Dialect) -> bool {
+        let Some(ping) = self.in_flight.take_if(|ping| ping.payload.as_bytes() == payload) else {
+            return false;
+        };
+        self.broadcast = ping.broadcast;
+        if dialect == Dialect::Simple {
+            self.confirm_up_to(ping.inbox);
+        }
+        true
+    }
+
+    fn confirm_up_to(&mut self, cursor: Cursor) {
+        let before = self.written.len();
+        while self.written.front().is_some_and(|written| written.seq <= cursor.seq) {
+            self.written.pop_front();
+        }
+        self.batch += before - self.written.len();
+        if before > self.written.len() {
+            self.confirmed = cursor;
+        }
+        if self.written.is_empty() {
+            self.written.shrink_to(8);
+        }
+    }
+
+    /// An ack of the client's own. False when the cursor was not written on this connection, or
+    /// is acked already.
+    pub(super) fn on_ack(&mut self, cursor: Cursor) -> bool {
+        let found = self.written.binary_search_by_key(&cursor.seq, |written| written.seq);
+        match found {
+            Ok(at) if self.written[at] == cursor => {
+                self.confirm_up_to(cursor);
+                true
+            }
+            _ => cursor == self.confirmed,
+        }
+    }
+
+    /// The client answered our close frame: it has read everything.
+    pub(super) fn confirm_all(&mut self, dialect: Dialect, inbox: Cursor, broadcast: Cursor) {
+        self.broadcast = broadcast;
+        if dialect == Dialect::Simple {
+            self.confirm_up_to(inbox);
+        }
+    }
+
+    /// With nothing outstanding, what was passed over after it counts as read; then the store is
+    /// told in a while, or soon when there is much.
+    pub(super) fn settle(&mut self, position: Cursor, now: Instant, settings: &SocketSettings) {
+        self.settle_now(position);
+        if self.confirmed == self.told || self.busy {
+            return;
+        }
+        let due = if self.batch >= settings.ack_batch { now } else { now + settings.ack_interval };
+        self.flush_at = Some(self.flush_at.map_or(due, |at| at.min(due)));
+    }
+
+    pub(super) fn settle_now(&mut self, position: Cursor) {
+        if self.written.is_empty() {
+            self.confirmed = position;
+        }
+    }
+
+    pub(super) fn flush_at(&self) -> Option<Instant> {
+        self.flush_at
+    }
+
+    /// What the store is to be told now.
+    pub(super) fn flush(&mut self) -> Option<Told> {
+        self.flush_at = None;
+        if self.busy || self.confirmed == self.told {
+            return None;
+        }
+        self.busy = true;
+        Some(self.tell())
+    }
+
+    /// The same at the end, whatever is under way.
+    pub(super) fn flush_last(&mut self) -> Option<Told> {
+        (self.confirmed != self.told || self.broadcast != self.broadcast_told).then(|| self.tell())
+    }
+
+    fn tell(&mut self) -> Told {
+        self.told = self.confirmed;
+        self.broadcast_told = self.broadcast;
+        self.batch = 0;
+        let (expired, later) =
+            self.expired.drain(..).partition(|cursor| cursor.seq <= self.confirmed.seq);
+        self.expired = later;
+        Told { cursor: self.confirmed, broadcast: self.broadcast, expired }
+    }
+
+    /// The store knows; what was confirmed meanwhile is next.
+    pub(super) fn on_acked(&mut self, now: Instant) {
+        self.busy = false;
+        if self.confirmed != self.told {
+            self.flush_at = Some(now);
+        }
+    }
+
+    /// How far the client is known to have read the broadcasts.
+    pub(super) fn broadcast(&self) -> Cursor {
+        self.broadcast
+    }
+}
