@@ -1,5 +1,26 @@
 //! Who is there: tokens of clients, keys of services, and values that must not be seen.
 
+mod api_key;
+mod channel;
+mod claims;
+mod key;
+mod mint;
 mod secret;
+#[cfg(test)]
+mod tests;
+mod token;
 
+pub use self::api_key::{ApiKey, ApiKeys};
+pub use self::channel::{ChannelPattern, may_join};
+pub use self::claims::Claims;
+pub use self::mint::{MintError, NewToken, mint};
 pub use self::secret::Secret;
+pub use self::token::{MAX_TOKEN_BYTES, TokenError, Verifier};
+pub use crate::settings::Scope;
+
+/// The credentials of an `Authorization: Bearer …` header (RFC 6750 §2.1), from its value.
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, credentials) = authorization.trim().split_once(' ')?;
+    let credentials = credentials.trim_start();
+    (scheme.eq_ignore_ascii_case("bearer") && !credentials.is_empty()).then_some(credentials)
+}

@@ -258,6 +258,18 @@ fn settings_that_do_not_fit_each_other_are_refused() {
         ),
         ("namespaces.0.kind", "[[namespaces]]\nprefix = \"a\""),
         ("gateway", "gateway = 5"),
+        (
+            "auth.issuers.0.secret",
+            "[[auth.issuers]]\nname='a'\nalgorithms=['HS256']\nsecret='hunter2'",
+        ),
+        (
+            "auth.issuers.0.algorithms",
+            "[[auth.issuers]]\nname='a'\nalgorithms=['none']\nsecret='x'",
+        ),
+        (
+            "auth.api_keys.0.hash",
+            "[[auth.api_keys]]\nname='a'\nhash='hunter2'\nscopes=['send']",
+        ),
     ];
     for (path, file) in cases {
         let errors = errors(file, &[]);

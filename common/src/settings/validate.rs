@@ -6,6 +6,7 @@ use url::Url;
 
 use super::error::SettingsError;
 use super::{NamespaceSettings, Settings};
+use crate::auth::{ApiKeys, Verifier};
 
 /// Schemes that choose a backend.
 const SCHEMES: [&str; 5] = [
@@ -20,6 +21,16 @@ const MAX_PARTITIONS: u16 = 1024;
 
 /// Appends everything that is wrong with `settings`.
 pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
+    // Keys whose files could not be read have been reported.
+    let unread = errors.iter().any(|error| error.path.starts_with("auth."));
+    let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway);
+    errors.extend(verifier.err().filter(|_| !unread).unwrap_or_default());
+    errors.extend(
+        ApiKeys::new(&settings.auth.api_keys)
+            .err()
+            .unwrap_or_default(),
+    );
+
     let mut rules = Rules { errors };
     rules.backend(settings);
     rules.not_zero(settings);

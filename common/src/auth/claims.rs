@@ -1,0 +1,200 @@
+//! What a token says (RFC 7519 §4.1), read once and judged against a time.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+
+use super::token::{TokenError, is_object};
+use super::{ChannelPattern, key::Key};
+
+/// Last millisecond of the year 9999: tokens "for ever" end here, so that every time can be written.
+const END_OF_TIME_MS: i64 = 253_402_300_799_999;
+/// Longest user id and token id, in bytes.
+const MAX_ID_BYTES: usize = 255;
+/// Most channel patterns of a token.
+const MAX_CHANNELS: usize = 256;
+
+/// What of a verified token is kept with its connection; small on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The user's id, 1–255 bytes.
+    pub sub: Box<str>,
+    /// When the token ends (Unix time in ms), without leeway.
+    pub exp_ms: i64,
+    /// When it was issued (Unix time in ms).
+    pub iat_ms: Option<i64>,
+    /// The token's own id, 1–255 bytes.
+    pub jti: Option<Box<str>>,
+    /// Channels that it opens beyond the public ones.
+    pub channels: Box<[ChannelPattern]>,
+}
+
+/// The payload as it stands in the token.
+#[derive(serde::Deserialize)]
+pub(super) struct Payload {
+    sub: Option<Box<str>>,
+    exp: Option<NumericDate>,
+    nbf: Option<NumericDate>,
+    iat: Option<NumericDate>,
+    jti: Option<Box<str>>,
+    pub(super) iss: Option<Box<str>>,
+    aud: Option<Audience>,
+    channels: Option<Vec<Box<str>>>,
+}
+
+/// One audience or several (RFC 7519 §4.1.3).
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(Box<str>),
+    Many(Vec<Box<str>>),
+}
+
+impl Audience {
+    fn includes(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => **one == *audience,
+            Self::Many(many) => many.iter().any(|one| **one == *audience),
+        }
+    }
+}
+
+/// Seconds since 1970, whole or not (RFC 7519 §2), kept in milliseconds.
+#[derive(Clone, Copy)]
+struct NumericDate(i64);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seconds;
+
+        impl Visitor<'_> for Seconds {
+            type Value = NumericDate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("seconds since 1970")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<NumericDate, E> {
+                Ok(NumericDate(
+                    seconds.saturating_mul(1000).clamp(0, END_OF_TIME_MS),
+                ))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<NumericDate, E> {
+                self.visit_i64(i64::try_from(seconds).unwrap_or(i64::MAX))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<NumericDate, E> {
+                if !seconds.is_finite() {
+                    return Err(E::custom("not a number"));
+                }
+                // `as` saturates, which is what is wanted of dates out of range.
+                Ok(NumericDate(
+                    ((seconds * 1000.0) as i64).clamp(0, END_OF_TIME_MS),
+                ))
+            }
+        }
+
+        deserializer
+            .deserialize_any(Seconds)
+            .map_err(D::Error::custom)
+    }
+}
+
+impl Payload {
+    pub(super) fn parse(json: &[u8]) -> Result<Self, TokenError> {
+        if !is_object(json) {
+            return Err(TokenError::Malformed("its payload is not a JSON object"));
+        }
+        serde_json::from_slice(json).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => TokenError::Claim(wrong_claim(json)),
+            _ => TokenError::Malformed("its payload is not a JSON object"),
+        })
+    }
+
+    /// Judges a payload whose signature by `key` is right, at `now_ms`.
+    pub(super) fn judge(
+        self,
+        key: &Key,
+        now_ms: i64,
+        leeway_ms: i64,
+    ) -> Result<Claims, TokenError> {
+        let sub = self
+            .sub
+            .ok_or(TokenError::Claim("sub is missing; it names the user"))?;
+        let exp = self
+            .exp
+            .ok_or(TokenError::Claim("exp is missing; tokens must end"))?;
+        if !(1..=MAX_ID_BYTES).contains(&sub.len()) {
+            return Err(TokenError::Claim("sub must have 1 to 255 bytes"));
+        }
+        if self
+            .jti
+            .as_ref()
+            .is_some_and(|jti| !(1..=MAX_ID_BYTES).contains(&jti.len()))
+        {
+            return Err(TokenError::Claim("jti must have 1 to 255 bytes"));
+        }
+        match (&self.aud, &key.audience) {
+            (None, None) => {}
+            (Some(aud), Some(audience)) if aud.includes(audience) => {}
+            (Some(_), Some(_)) => return Err(TokenError::Claim("aud names another service")),
+            (None, Some(_)) => return Err(TokenError::Claim("aud is missing")),
+            (Some(_), None) => {
+                return Err(TokenError::Claim(
+                    "aud is set, but this service has no audience: set the issuer's `audience`",
+                ));
+            }
+        }
+        if exp.0.saturating_add(leeway_ms) <= now_ms {
+            return Err(TokenError::Expired);
+        }
+        let latest = now_ms.saturating_add(leeway_ms);
+        if [self.nbf, self.iat]
+            .into_iter()
+            .flatten()
+            .any(|time| time.0 > latest)
+        {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(Claims {
+            sub,
+            exp_ms: exp.0,
+            iat_ms: self.iat.map(|iat| iat.0),
+            jti: self.jti,
+            channels: channels(self.channels.unwrap_or_default())?,
+        })
+    }
+}
+
+fn channels(patterns: Vec<Box<str>>) -> Result<Box<[ChannelPattern]>, TokenError> {
+    if patterns.len() > MAX_CHANNELS {
+        return Err(TokenError::Claim(
+            "channels may have at most 256 entries; use globs",
+        ));
+    }
+    let patterns = patterns.iter().map(|pattern| ChannelPattern::new(pattern));
+    patterns.collect::<Option<_>>().ok_or(TokenError::Claim(
+        "channels must be names or globs of 1 to 255 letters, digits and _ . : * -",
+    ))
+}
+
+/// Which claim has the wrong type; asked only when one has.
+fn wrong_claim(json: &[u8]) -> &'static str {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let error = serde_path_to_error::deserialize::<_, Payload>(&mut json).err();
+    let path = error
+        .map(|error| error.path().to_string())
+        .unwrap_or_default();
+    match path.split(['.', '[']).next() {
+        Some("sub") => "sub must be a text",
+        Some("exp") => "exp must be a number of seconds since 1970",
+        Some("nbf") => "nbf must be a number of seconds since 1970",
+        Some("iat") => "iat must be a number of seconds since 1970",
+        Some("jti") => "jti must be a text",
+        Some("iss") => "iss must be a text",
+        Some("aud") => "aud must be a text or a list of texts",
+        Some("channels") => "channels must be a list of texts",
+        _ => "the payload must be an object that names each claim once",
+    }
+}

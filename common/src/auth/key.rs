@@ -1,0 +1,174 @@
+//! Keys that tokens are verified with, each bound to its algorithms when it is made.
+
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+
+use crate::settings::{IssuerSettings, SettingsError, TokenAlgorithm};
+
+/// Shortest RSA public key in DER: a modulus of 2048 bits.
+const MIN_RSA_BYTES: usize = 256;
+
+/// A key, parsed once, and what it may be used for.
+pub(super) struct Key {
+    key: DecodingKey,
+    algorithms: Box<[Algorithm]>,
+    pub(super) issuer: Option<Box<str>>,
+    pub(super) audience: Option<Box<str>>,
+    pub(super) kid: Option<Box<str>>,
+}
+
+impl Key {
+    /// Makes a key of `settings`, which stand at `path`.
+    pub(super) fn new(settings: &IssuerSettings, path: &str) -> Result<Self, SettingsError> {
+        let algorithms: Box<[_]> = settings.algorithms.iter().copied().map(algorithm).collect();
+        let error = |key: &str, problem: &str, remedy: &str| {
+            SettingsError::new(format!("{path}.{key}"), problem, remedy)
+        };
+        let Some(family) = algorithms.first().map(|first| first.family()) else {
+            return Err(error(
+                "algorithms",
+                "is empty",
+                "list what the key signs with",
+            ));
+        };
+        if algorithms
+            .iter()
+            .any(|algorithm| algorithm.family() != family)
+        {
+            return Err(error(
+                "algorithms",
+                "mixes families, and one key cannot serve two",
+                "write one [[auth.issuers]] for each key",
+            ));
+        }
+        let key = match (family, &settings.secret, &settings.public_key) {
+            (AlgorithmFamily::Hmac, Some(secret), _) => {
+                let secret = secret.expose().as_bytes();
+                check_secret(secret, &algorithms)
+                    .map_err(|(problem, remedy)| error("secret", &problem, remedy))?;
+                DecodingKey::from_secret(secret)
+            }
+            (AlgorithmFamily::Hmac, None, _) => {
+                let remedy = "set `secret` or `secret_file`, or list the public key's algorithms";
+                return Err(error("algorithms", "HS… needs a secret", remedy));
+            }
+            (_, _, Some(pem)) => public_key(pem, family, &algorithms)
+                .map_err(|(problem, remedy)| error("public_key", problem, remedy))?,
+            (_, _, None) => {
+                let remedy = "set `public_key` or `public_key_file`, or list HS… algorithms";
+                return Err(error("algorithms", "these need a public key", remedy));
+            }
+        };
+        let boxed = |text: &Option<String>| text.as_deref().map(Box::from);
+        Ok(Self {
+            key,
+            algorithms,
+            issuer: boxed(&settings.issuer),
+            audience: boxed(&settings.audience),
+            kid: boxed(&settings.kid),
+        })
+    }
+
+    pub(super) fn serves(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Whether `signature` (base64url) is this key's over `message`; false, too, for an algorithm that
+    /// it does not serve.
+    pub(super) fn signed(&self, message: &str, signature: &str, algorithm: Algorithm) -> bool {
+        self.serves(algorithm)
+            && jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm)
+                .unwrap_or(false)
+    }
+}
+
+/// RFC 7518 §3.2: a secret is at least as long as the hash.
+fn check_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<(), (String, &'static str)> {
+    let needed = algorithms.iter().map(|algorithm| match algorithm {
+        Algorithm::HS512 => 64,
+        Algorithm::HS384 => 48,
+        _ => 32,
+    });
+    let needed = needed.max().unwrap_or(32);
+    if secret.starts_with(b"-----BEGIN") {
+        let remedy = "name it as public_key_file, with RS…, PS…, ES… or EdDSA";
+        return Err(("is a key in PEM, which is no secret".into(), remedy));
+    }
+    if secret.len() < needed {
+        let problem = format!("has {} bytes, {needed} are needed", secret.len());
+        return Err((
+            problem,
+            "make one with `openssl rand -hex 32` (-hex 64 for HS512)",
+        ));
+    }
+    Ok(())
+}
+
+fn public_key(
+    pem: &str,
+    family: AlgorithmFamily,
+    algorithms: &[Algorithm],
+) -> Result<DecodingKey, (&'static str, &'static str)> {
+    let public = [
+        "-----BEGIN PUBLIC KEY-----",
+        "-----BEGIN RSA PUBLIC KEY-----",
+    ];
+    if !public
+        .iter()
+        .any(|header| pem.trim_start().starts_with(header))
+    {
+        let remedy = "make it with `openssl pkey -in private.pem -pubout`";
+        return Err(("is not a public key in PEM", remedy));
+    }
+    let other = (
+        "does not belong to the algorithms",
+        "list those of the key's own kind",
+    );
+    let key = match family {
+        AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem.as_bytes()),
+        AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem.as_bytes()),
+        AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem.as_bytes()),
+        AlgorithmFamily::Hmac => return Err(other),
+    };
+    let key = key.map_err(|_| other)?;
+    let DecodingKeyKind::SecretOrDer(bytes) = key.kind() else {
+        return Err(other);
+    };
+    match family {
+        AlgorithmFamily::Rsa if bytes.len() < MIN_RSA_BYTES => {
+            Err(("is too short", "use a key of 2048 bits or more"))
+        }
+        // An uncompressed point: its length tells the curve, and each curve has its one algorithm.
+        AlgorithmFamily::Ec if algorithms.iter().any(|it| bytes.len() != point_bytes(*it)) => {
+            Err((
+                "is on another curve",
+                "list ES256 for P-256, ES384 for P-384",
+            ))
+        }
+        _ => Ok(key),
+    }
+}
+
+fn point_bytes(algorithm: Algorithm) -> usize {
+    if algorithm == Algorithm::ES384 {
+        97
+    } else {
+        65
+    }
+}
+
+pub(super) fn algorithm(algorithm: TokenAlgorithm) -> Algorithm {
+    match algorithm {
+        TokenAlgorithm::Hs256 => Algorithm::HS256,
+        TokenAlgorithm::Hs384 => Algorithm::HS384,
+        TokenAlgorithm::Hs512 => Algorithm::HS512,
+        TokenAlgorithm::Rs256 => Algorithm::RS256,
+        TokenAlgorithm::Rs384 => Algorithm::RS384,
+        TokenAlgorithm::Rs512 => Algorithm::RS512,
+        TokenAlgorithm::Ps256 => Algorithm::PS256,
+        TokenAlgorithm::Ps384 => Algorithm::PS384,
+        TokenAlgorithm::Ps512 => Algorithm::PS512,
+        TokenAlgorithm::Es256 => Algorithm::ES256,
+        TokenAlgorithm::Es384 => Algorithm::ES384,
+        TokenAlgorithm::EdDsa => Algorithm::EdDSA,
+    }
+}

@@ -1,0 +1,191 @@
+//! Verification of client tokens: JWTs (RFC 7519) signed by one of the configured keys.
+//!
+//! The rules that keep forgeries out (RFC 8725): a key serves only the algorithms that it was
+//! configured with, so the token cannot choose how it is verified; there is no `none`; nothing of the
+//! payload is believed before the signature is right.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+
+use super::claims::{Claims, Payload};
+use super::key::Key;
+use crate::settings::{IssuerSettings, SettingsError};
+
+/// Longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8192;
+
+/// Why a token was refused. Tells what to do about it; never holds a part of the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// There is none.
+    #[error("no token was sent: pass it as ?token=, in an Authorization header or as subprotocol")]
+    Missing,
+    /// Longer than [`MAX_TOKEN_BYTES`].
+    #[error("the token is longer than 8 KiB: put less into it")]
+    TooLarge,
+    /// Not a JWT in compact form.
+    #[error("the token is not a signed JWT: {0}")]
+    Malformed(&'static str),
+    /// No configured key serves its `alg`.
+    #[error("the token's algorithm is not accepted: sign it with one that its issuer lists")]
+    Algorithm,
+    /// No configured key has its `kid` or `iss`.
+    #[error("no key is known for the token's kid and iss: check the issuer's settings")]
+    Key,
+    /// Not signed by a configured key.
+    #[error("the token's signature is wrong: sign it with the key that the server knows")]
+    Signature,
+    /// `exp` has passed.
+    #[error("the token has expired: get a new one and connect again")]
+    Expired,
+    /// `nbf` or `iat` lies ahead.
+    #[error("the token is not valid yet: check the clock of its issuer")]
+    NotYetValid,
+    /// A claim is missing or wrong.
+    #[error("the token cannot be accepted: {0}")]
+    Claim(&'static str),
+}
+
+impl TokenError {
+    /// The stable code that clients branch on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "token_missing",
+            Self::TooLarge => "token_too_large",
+            Self::Malformed(_) => "token_malformed",
+            Self::Algorithm => "token_algorithm",
+            Self::Key => "token_key",
+            Self::Signature => "token_signature",
+            Self::Expired => "token_expired",
+            Self::NotYetValid => "token_not_yet_valid",
+            Self::Claim(_) => "token_claim",
+        }
+    }
+}
+
+/// Verifies tokens against the configured keys.
+pub struct Verifier {
+    keys: Box<[Key]>,
+    leeway_ms: i64,
+}
+
+/// The protected header, as far as it matters (RFC 7515 §4.1).
+#[derive(serde::Deserialize)]
+struct Header<'a> {
+    #[serde(borrow)]
+    alg: Cow<'a, str>,
+    kid: Option<Box<str>>,
+    crit: Option<serde::de::IgnoredAny>,
+}
+
+impl Verifier {
+    /// Parses every key. `leeway` is the tolerated difference of clocks. Reports all keys that are
+    /// wrong; no key at all is no mistake, it only refuses every token.
+    pub fn new(issuers: &[IssuerSettings], leeway: Duration) -> Result<Self, Vec<SettingsError>> {
+        let mut keys = Vec::with_capacity(issuers.len());
+        let mut errors = Vec::new();
+        for (index, issuer) in issuers.iter().enumerate() {
+            match Key::new(issuer, &format!("auth.issuers.{index}")) {
+                Ok(key) => keys.push(key),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let leeway_ms = i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX);
+        Ok(Self {
+            keys: keys.into(),
+            leeway_ms,
+        })
+    }
+
+    /// The claims of `token`, if it is signed by a configured key and valid at `now_ms` (Unix time in
+    /// ms, in the backend's time, so that all gateways agree).
+    pub fn verify(&self, token: &str, now_ms: i64) -> Result<Claims, TokenError> {
+        if token.is_empty() {
+            return Err(TokenError::Missing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLarge);
+        }
+        let not_compact = TokenError::Malformed("it needs three parts with dots between them");
+        let (message, signature) = token.rsplit_once('.').ok_or(not_compact)?;
+        let (header, payload) = message.split_once('.').ok_or(not_compact)?;
+
+        let header = decode(header)?;
+        let header: Header<'_> = Some(&*header)
+            .filter(|json| is_object(json))
+            .and_then(|json| serde_json::from_slice(json).ok())
+            .ok_or(TokenError::Malformed(
+                "its header is not a JSON object with an alg",
+            ))?;
+        if header.crit.is_some() {
+            // RFC 7515 §4.1.11: extensions that are not understood must be refused.
+            return Err(TokenError::Malformed("it demands an extension (crit)"));
+        }
+        let algorithm: Algorithm = header.alg.parse().map_err(|_| TokenError::Algorithm)?;
+        let payload = Payload::parse(&decode(payload)?)?;
+
+        let signed = Signed {
+            message,
+            signature,
+            algorithm,
+            kid: header.kid.as_deref(),
+        };
+        let key = self.signing_key(&signed, payload.iss.as_deref())?;
+        payload.judge(key, now_ms, self.leeway_ms)
+    }
+
+    /// The key that the token is signed with. Keys with the token's `kid` are tried alone; where none
+    /// has it, those without one of their own are.
+    fn signing_key(&self, token: &Signed<'_>, iss: Option<&str>) -> Result<&Key, TokenError> {
+        let serving = || self.keys.iter().filter(|key| key.serves(token.algorithm));
+        let mut error = if serving().next().is_some() {
+            TokenError::Key
+        } else {
+            TokenError::Algorithm
+        };
+        let named = |key: &&Key| token.kid.is_some() && key.kid.as_deref() == token.kid;
+        let fitting =
+            || serving().filter(|key| key.issuer.is_none() || key.issuer.as_deref() == iss);
+        let known = fitting().any(|key| named(&key));
+        for key in fitting() {
+            let candidate = if known {
+                named(&key)
+            } else {
+                token.kid.is_none() || key.kid.is_none()
+            };
+            if candidate && key.signed(token.message, token.signature, token.algorithm) {
+                return Ok(key);
+            }
+            if candidate {
+                error = TokenError::Signature;
+            }
+        }
+        Err(error)
+    }
+}
+
+/// The parts of a token that its signature is about.
+struct Signed<'a> {
+    message: &'a str,
+    signature: &'a str,
+    algorithm: Algorithm,
+    kid: Option<&'a str>,
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| TokenError::Malformed("it is not base64url"))
+}
+
+/// Whether `json` begins as an object: structs would be read from arrays, too.
+pub(super) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
