@@ -1,0 +1,476 @@
+//! Calls to Redis that find the right primary and say what became of them.
+//!
+//! One topology of our own serves every kind of deployment: a call names a partition, its owner
+//! is looked up, and the command goes over one shared connection to that node. MOVED and ASK are
+//! followed; everything else is reported as a typed error, and a background task looks the
+//! topology up again. Nothing is queued while a node is away: calls fail at once, retryably.
+
+mod error;
+mod node;
+mod resolve;
+mod stats;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::aio::ConnectionLike;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use error::LinkError;
+pub use stats::{Counter, LinkStats};
+
+pub(crate) use error::Redirect;
+pub(crate) use node::{Dialer, Lane, Node, backoff, lock};
+
+use super::topology::{Topology, partition_tags};
+use super::url::{Address, RedisUrl};
+
+/// How often one call follows redirects.
+const MAX_REDIRECTS: usize = 3;
+/// Refreshes asked for by failing calls are at least this far apart.
+const REFRESH_GAP: Duration = Duration::from_millis(200);
+
+/// How a link behaves. The default suits production; tests shorten the times.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// How many partitions the keys live in. Fixed for the life of a deployment.
+    pub partitions: u16,
+    /// The most time to open a connection, name resolution, TLS and log-in included.
+    pub connect_timeout: Duration,
+    /// The most time from sending a command to its answer.
+    pub response_timeout: Duration,
+    /// How often Sentinel and Cluster are asked for the topology without cause.
+    pub refresh_interval: Duration,
+    /// The first pause after a failed attempt to connect.
+    pub backoff_min: Duration,
+    /// The longest pause between attempts.
+    pub backoff_max: Duration,
+    /// Calls to one primary at a time; one more is refused as unavailable.
+    pub max_in_flight: usize,
+    /// Connections per primary that commit durable calls.
+    pub commit_connections: usize,
+    /// Durable calls that may wait for a commit per primary; one more is refused as unavailable.
+    pub commit_queue: usize,
+    /// Durable calls in one commit.
+    pub commit_batch: usize,
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        Self {
+            partitions: 64,
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(2),
+            refresh_interval: Duration::from_secs(5),
+            backoff_min: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(2),
+            max_in_flight: 16_384,
+            commit_connections: 2,
+            commit_queue: 4_096,
+            commit_batch: 64,
+        }
+    }
+}
+
+/// Calls to a Redis deployment. Clones share everything; the last one dropped ends its task.
+#[derive(Clone)]
+pub struct Link {
+    inner: Arc<Inner>,
+    _stop: Arc<DropGuard>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) tags: Vec<(String, u16)>,
+    topology: watch::Sender<Arc<Topology>>,
+    nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    /// Somebody thinks that the topology has changed.
+    suspicion: Notify,
+    /// Counts finished refreshes.
+    refreshed: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("url", &self.inner.dialer.url.to_string())
+            .finish()
+    }
+}
+
+impl Link {
+    /// Finds the primaries and connects to them.
+    ///
+    /// # Errors
+    /// If the CA file cannot be read, the topology cannot be found, or no primary answers.
+    pub async fn connect(url: RedisUrl, settings: LinkSettings) -> Result<Self, LinkError> {
+        let ca = match url.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
+            None => None,
+            Some(path) => Some(std::fs::read(path).map_err(|error| {
+                LinkError::Unavailable(format!("cannot read {}: {error}", path.display()))
+            })?),
+        };
+        let tags = partition_tags(settings.partitions);
+        let dialer = Arc::new(Dialer {
+            url,
+            ca,
+            settings,
+            stats: Arc::default(),
+        });
+        let nobody = Topology::none(tags.len());
+        let inner = Arc::new(Inner {
+            dialer,
+            tags,
+            topology: watch::Sender::new(Arc::new(nobody)),
+            nodes: Mutex::default(),
+            suspicion: Notify::new(),
+            refreshed: watch::Sender::new(0),
+        });
+        inner
+            .topology
+            .send_replace(Arc::new(resolve::resolve(&inner, None).await?));
+
+        let stop = CancellationToken::new();
+        tokio::spawn(keep_topology(inner.clone(), stop.clone()));
+        let link = Self {
+            inner,
+            _stop: Arc::new(stop.drop_guard()),
+        };
+        let answers = link.each_primary(&redis::cmd("PING")).await;
+        match answers.iter().any(|(_, answer)| answer.is_ok()) {
+            true => Ok(link),
+            false => Err(answers
+                .into_iter()
+                .find_map(|(_, answer)| answer.err())
+                .unwrap_or_else(|| LinkError::Unavailable("there is no primary".into()))),
+        }
+    }
+
+    /// Sends `cmd` to the owner of `partition`.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; MOVED and ASK have been followed already.
+    pub async fn call<T: FromRedisValue>(&self, partition: u16, cmd: &Cmd) -> Result<T, LinkError> {
+        let result = self.inner.value(partition, cmd).await.and_then(read);
+        self.stats().observe(result)
+    }
+
+    /// Sends all commands of `pipeline` at once to the owner of `partition`. Commands that Cluster
+    /// redirects are sent again one by one, except in a transaction, which fails as a whole.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; the first refusal stands for the pipeline, unless it ignores errors.
+    pub async fn pipeline<T: FromRedisValue>(
+        &self,
+        partition: u16,
+        pipeline: &Pipeline,
+    ) -> Result<T, LinkError> {
+        let result = self.inner.values(partition, pipeline).await;
+        let result = match result {
+            Ok(values) => compose(pipeline, values).await,
+            Err(error) => Err(error),
+        };
+        self.stats().observe(result)
+    }
+
+    /// Sends `cmd` to every primary at once, for work on nodes rather than keys.
+    pub async fn each_primary(&self, cmd: &Cmd) -> Vec<(Address, Result<Value, LinkError>)> {
+        let primaries = self.primaries();
+        let answers = primaries.iter().map(|address| self.at(address, cmd));
+        let answers = join_all(answers).await;
+        primaries.into_iter().zip(answers).collect()
+    }
+
+    /// Sends `cmd` to one node.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; redirects are not followed.
+    pub async fn at<T: FromRedisValue>(
+        &self,
+        address: &Address,
+        cmd: &Cmd,
+    ) -> Result<T, LinkError> {
+        let node = self.inner.node(address);
+        let result = match node.send(cmd).await {
+            Ok(value) => self.inner.refusal(&node, value),
+            Err(error) => Err(self.inner.suspect(&node, error)),
+        };
+        self.stats().observe(result.and_then(read))
+    }
+
+    /// The primaries as last seen.
+    pub fn primaries(&self) -> Vec<Address> {
+        self.inner.topology.borrow().primaries().to_vec()
+    }
+
+    /// The topology as last seen, and word of every change.
+    pub fn topology(&self) -> watch::Receiver<Arc<Topology>> {
+        self.inner.topology.subscribe()
+    }
+
+    /// Hash tag and slot of each partition.
+    pub fn tags(&self) -> &[(String, u16)] {
+        &self.inner.tags
+    }
+
+    /// What this link has done so far.
+    pub fn stats(&self) -> &LinkStats {
+        &self.inner.dialer.stats
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &LinkSettings {
+        &self.inner.dialer.settings
+    }
+
+    /// Asks the background task to look the topology up soon.
+    pub fn suspect_topology(&self) {
+        self.inner.suspicion.notify_one();
+    }
+
+    /// Has the topology looked up and waits for it, for as long as that may take.
+    pub async fn refresh(&self) {
+        let mut refreshed = self.inner.refreshed.subscribe();
+        self.suspect_topology();
+        let settings = self.settings();
+        let limit = settings.connect_timeout + settings.response_timeout + REFRESH_GAP;
+        // Late or not, the caller goes on with the topology there is.
+        drop(timeout(limit, refreshed.changed()).await);
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl Inner {
+    /// The node at `address`, made known if it was not.
+    pub(crate) fn node(&self, address: &Address) -> Arc<Node> {
+        let mut nodes = lock(&self.nodes);
+        if let Some(node) = nodes.get(address) {
+            return node.clone();
+        }
+        let node = Arc::new(Node::new(self.dialer.clone(), address.clone()));
+        nodes.insert(address.clone(), node.clone());
+        node
+    }
+
+    /// The node that owns `partition`.
+    pub(crate) fn owner(&self, partition: u16) -> Result<Arc<Node>, LinkError> {
+        let owner = self.topology.borrow().owner(partition).cloned();
+        match owner {
+            Some(address) => Ok(self.node(&address)),
+            None => {
+                self.suspicion.notify_one();
+                Err(LinkError::Unavailable(format!(
+                    "no primary owns partition {partition}"
+                )))
+            }
+        }
+    }
+
+    async fn value(&self, partition: u16, cmd: &Cmd) -> Result<Value, LinkError> {
+        let node = self.owner(partition)?;
+        match node.send(cmd).await {
+            Ok(value) => self.follow(node, cmd, value).await,
+            Err(error) => Err(self.suspect(&node, error)),
+        }
+    }
+
+    async fn values(&self, partition: u16, pipeline: &Pipeline) -> Result<Vec<Value>, LinkError> {
+        let node = self.owner(partition)?;
+        let (offset, count) = match pipeline.is_transaction() {
+            true => (pipeline.len() + 1, 1),
+            false => (0, pipeline.len()),
+        };
+        let answered = node.send_all(pipeline, offset, count).await;
+        let mut values = answered.map_err(|error| self.suspect(&node, error))?;
+        if pipeline.is_transaction() {
+            return Ok(values);
+        }
+        for (cmd, value) in pipeline.cmd_iter().zip(&mut values) {
+            if let Value::ServerError(error) = value
+                && Redirect::read(error, &node.address).is_some()
+            {
+                let moved = std::mem::take(value);
+                *value = self.follow(node.clone(), cmd, moved).await?;
+            }
+        }
+        Ok(values)
+    }
+
+    /// Follows the redirects in `value`, the answer of `node` to `cmd`.
+    async fn follow(
+        &self,
+        mut node: Arc<Node>,
+        cmd: &Cmd,
+        mut value: Value,
+    ) -> Result<Value, LinkError> {
+        for _ in 0..MAX_REDIRECTS {
+            let Value::ServerError(error) = &value else {
+                break;
+            };
+            let Some(redirect) = Redirect::read(error, &node.address) else {
+                break;
+            };
+            self.dialer.stats.redirects.bump();
+            let answered = match redirect {
+                Redirect::Moved(address) => {
+                    self.suspicion.notify_one();
+                    node = self.node(&address);
+                    node.send(cmd).await
+                }
+                Redirect::Ask(address) => {
+                    node = self.node(&address);
+                    node.send_asking(cmd).await
+                }
+            };
+            value = answered.map_err(|error| self.suspect(&node, error))?;
+        }
+        self.refusal(&node, value)
+    }
+
+    /// Turns a refusal into an error.
+    fn refusal(&self, node: &Node, value: Value) -> Result<Value, LinkError> {
+        match value {
+            Value::ServerError(error) => Err(self.suspect(node, LinkError::from(&error))),
+            value => Ok(value),
+        }
+    }
+
+    /// Draws the conclusions about `node` and the topology from an error, and hands it on.
+    pub(crate) fn suspect(&self, node: &Node, error: LinkError) -> LinkError {
+        let suspicious = match &error {
+            LinkError::Unavailable(_) | LinkError::Unknown { .. } => true,
+            LinkError::Server { code, .. } => {
+                if code == "READONLY" {
+                    // A demoted primary. Behind a name, the next connection may reach the new one.
+                    node.lane.discard_current();
+                }
+                matches!(
+                    code.as_str(),
+                    "MOVED"
+                        | "ASK"
+                        | "TRYAGAIN"
+                        | "CLUSTERDOWN"
+                        | "LOADING"
+                        | "READONLY"
+                        | "MASTERDOWN"
+                )
+            }
+            LinkError::TooFewReplicas { .. } | LinkError::Shape(_) => false,
+        };
+        if suspicious {
+            self.suspicion.notify_one();
+        }
+        error
+    }
+
+    /// Takes a freshly resolved topology over.
+    fn adopt(&self, topology: Topology) {
+        if **self.topology.borrow() == topology {
+            return;
+        }
+        tracing::info!(redis.primaries = ?topology.primaries(), "Redis topology changed");
+        lock(&self.nodes).retain(|address, _| topology.primaries().contains(address));
+        self.dialer.stats.topology_changes.bump();
+        self.topology.send_replace(Arc::new(topology));
+    }
+}
+
+/// Looks the topology up at intervals and on suspicion, until cancelled.
+async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
+    let settings = &inner.dialer.settings;
+    let mut failures = 0;
+    let mut last = Instant::now();
+    loop {
+        let due = async {
+            if failures > 0 {
+                return sleep(backoff(settings, failures)).await;
+            }
+            let interval = settings
+                .refresh_interval
+                .mul_f64(rand::random_range(0.8..=1.2));
+            tokio::select! {
+                () = inner.suspicion.notified() => sleep_until(last + REFRESH_GAP).await,
+                () = sleep(interval) => {}
+            }
+        };
+        let known = tokio::select! {
+            () = stop.cancelled() => return,
+            () = due => inner.topology.borrow().clone(),
+        };
+        let resolved = tokio::select! {
+            () = stop.cancelled() => return,
+            resolved = resolve::resolve(&inner, Some(&known)) => resolved,
+        };
+        last = Instant::now();
+        match resolved {
+            Ok(topology) => {
+                failures = 0;
+                inner.adopt(topology);
+            }
+            Err(error) => {
+                if failures == 0 {
+                    tracing::warn!(%error, "cannot look up the Redis topology");
+                }
+                failures += 1;
+                inner.dialer.stats.refresh_failures.bump();
+            }
+        }
+        inner.refreshed.send_modify(|count| *count += 1);
+    }
+}
+
+/// Reads a reply, errors nested in it included.
+pub(crate) fn read<T: FromRedisValue>(value: Value) -> Result<T, LinkError> {
+    let value = value.extract_error().map_err(refused)?;
+    redis::from_redis_value(value).map_err(LinkError::shape)
+}
+
+fn refused(error: redis::RedisError) -> LinkError {
+    let shape = LinkError::shape(&error);
+    let first = error
+        .into_server_errors()
+        .and_then(|errors| errors.first().cloned());
+    first.map_or(shape, |(_, error)| LinkError::from(&error))
+}
+
+/// Has the library put `values` together as `pipeline` says (ignored replies, transactions).
+async fn compose<T: FromRedisValue>(
+    pipeline: &Pipeline,
+    values: Vec<Value>,
+) -> Result<T, LinkError> {
+    pipeline
+        .query_async(&mut Answered(values))
+        .await
+        .map_err(refused)
+}
+
+/// A connection that gives answers received before.
+struct Answered(Vec<Value>);
+
+impl ConnectionLike for Answered {
+    fn req_packed_command<'a>(&'a mut self, _: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async { Ok(Value::Nil) })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        _: &'a Pipeline,
+        _: usize,
+        _: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async { Ok(std::mem::take(&mut self.0)) })
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}

@@ -1,0 +1,129 @@
+//! Asking a deployment who its primaries are.
+
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::Value;
+
+use super::Inner;
+use super::error::LinkError;
+use super::node::Node;
+use crate::backend::redis::topology::{Topology, is_primary, read_sentinel_primary};
+use crate::backend::redis::url::{Address, Deployment};
+
+/// The topology as the deployment tells it now; `known` is the last one, if any.
+pub(crate) async fn resolve(
+    inner: &Inner,
+    known: Option<&Topology>,
+) -> Result<Topology, LinkError> {
+    match &inner.dialer.url.deployment {
+        Deployment::Standalone(address) => Ok(Topology::single(address.clone(), inner.tags.len())),
+        Deployment::Sentinel { sentinels, service } => {
+            ask_sentinels(inner, sentinels, service).await
+        }
+        Deployment::Cluster { seeds } => {
+            if let Some(known) = known
+                && let Ok(topology) = ask_cluster(inner, known.primaries()).await
+            {
+                return Ok(topology);
+            }
+            ask_cluster(inner, seeds).await
+        }
+    }
+}
+
+/// Each sentinel in turn, until one names a node that says itself that it is the primary.
+async fn ask_sentinels(
+    inner: &Inner,
+    sentinels: &[Address],
+    service: &str,
+) -> Result<Topology, LinkError> {
+    let mut last = LinkError::Unavailable("there are no sentinels to ask".into());
+    for sentinel in sentinels {
+        match ask_sentinel(inner, sentinel, service).await {
+            Ok(primary) => return Ok(Topology::single(primary, inner.tags.len())),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn ask_sentinel(
+    inner: &Inner,
+    sentinel: &Address,
+    service: &str,
+) -> Result<Address, LinkError> {
+    let mut connection = inner.dialer.open_sentinel(sentinel).await?;
+    let mut question = redis::cmd("SENTINEL");
+    question.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
+    let reply = connection
+        .send_packed_command(&question)
+        .await
+        .map_err(|error| unavailable(format!("sentinel {sentinel}: {error}")))?;
+    let primary = read_sentinel_primary(&reply)
+        .ok_or_else(|| unavailable(format!("sentinel {sentinel} knows no primary `{service}`")))?;
+    let role = inner.node(&primary).send(&redis::cmd("ROLE")).await?;
+    match is_primary(&role) {
+        true => Ok(primary),
+        false => Err(unavailable(format!(
+            "sentinel {sentinel} names {primary}, not a primary"
+        ))),
+    }
+}
+
+/// All `nodes` at once, until more than half agree; else the view that most share. One node that
+/// is cut off from the others, or frozen, neither misleads nor delays.
+async fn ask_cluster(inner: &Inner, nodes: &[Address]) -> Result<Topology, LinkError> {
+    let mut answers: FuturesUnordered<_> = nodes
+        .iter()
+        .map(|address| ask_node(inner, inner.node(address)))
+        .collect();
+    let mut views: Vec<(Topology, usize)> = Vec::new();
+    let mut last = unavailable("there are no cluster nodes to ask".into());
+    while let Some(answer) = answers.next().await {
+        let view = match answer {
+            Ok(view) => view,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        let votes = match views.iter_mut().find(|(known, _)| *known == view) {
+            Some((_, votes)) => {
+                *votes += 1;
+                *votes
+            }
+            None => {
+                views.push((view.clone(), 1));
+                1
+            }
+        };
+        if votes * 2 > nodes.len() {
+            return Ok(view);
+        }
+    }
+    views
+        .into_iter()
+        .max_by_key(|(_, votes)| *votes)
+        .map(|(view, _)| view)
+        .ok_or(last)
+}
+
+async fn ask_node(inner: &Inner, node: Arc<Node>) -> Result<Topology, LinkError> {
+    let mut question = redis::cmd("CLUSTER");
+    question.arg("SLOTS");
+    let reply = node.send(&question).await?;
+    if let Value::ServerError(error) = &reply {
+        return Err(error.into());
+    }
+    let view = Topology::from_cluster_slots(&reply, &node.address, &inner.tags)
+        .ok_or_else(|| LinkError::shape("CLUSTER SLOTS"))?;
+    match view.primaries().is_empty() {
+        true => Err(unavailable(format!("{} serves no slot", node.address))),
+        false => Ok(view),
+    }
+}
+
+fn unavailable(reason: String) -> LinkError {
+    LinkError::Unavailable(reason)
+}

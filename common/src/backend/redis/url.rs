@@ -1,0 +1,465 @@
+//! The one setting that names a Redis deployment: standalone, Sentinel or Cluster.
+
+use std::fmt;
+use std::path::PathBuf;
+
+const SCHEMES: &str = "redis://, rediss://, redis+sentinel://, rediss+sentinel://, \
+                       redis+cluster:// or rediss+cluster://";
+const PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
+
+/// Host and port of one Redis process. IPv6 hosts are kept without brackets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// A host name or an IP address.
+    pub host: String,
+    /// A TCP port.
+    pub port: u16,
+}
+
+impl Address {
+    /// Reads `host:port` as Redis writes it (an IPv6 host without brackets, an empty host for
+    /// "the one you asked").
+    pub(crate) fn from_redis(text: &str, asked: &Address) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.split('@').next()?.parse().ok()?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = if host.is_empty() { &asked.host } else { host };
+        Some(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// How the primaries are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deployment {
+    /// One process owns every partition.
+    Standalone(Address),
+    /// The sentinels know the one primary of `service`.
+    Sentinel {
+        /// Asked in turn.
+        sentinels: Vec<Address>,
+        /// The name of the primary in the sentinels' configuration.
+        service: String,
+    },
+    /// Several primaries share the 16 384 slots.
+    Cluster {
+        /// Any nodes of the cluster; the others are learned from them.
+        seeds: Vec<Address>,
+    },
+}
+
+/// A user and a password; the password shows in no output.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The ACL user, `default` if absent.
+    pub user: Option<String>,
+    /// The password in clear.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .finish()
+    }
+}
+
+/// Encrypted connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A PEM file with the authorities to trust instead of the public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A parsed Redis URL. `Debug` and `Display` leave the passwords out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisUrl {
+    /// Where the primaries are.
+    pub deployment: Deployment,
+    /// For the data nodes.
+    pub credentials: Credentials,
+    /// For the sentinels, which keep users of their own.
+    pub sentinel_credentials: Credentials,
+    /// The database number, 0 in Cluster.
+    pub db: u32,
+    /// Present for the `rediss` schemes.
+    pub tls: Option<Tls>,
+}
+
+/// Why a URL was refused. No variant repeats what may be part of a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Not one of the six schemes.
+    #[error("`{0}` is not a Redis URL scheme; use {SCHEMES}")]
+    Scheme(String),
+    /// An `@` after the first `/`, `?` or `#`.
+    #[error("the user or password holds `/`, `?` or `#`; percent-encode it (%2F, %3F, %23)")]
+    Unescaped,
+    /// `%` without two hexadecimal digits, or bytes that are not UTF-8.
+    #[error("the {0} is not valid percent-encoded UTF-8; write a literal % as %25")]
+    Encoding(&'static str),
+    /// An empty host.
+    #[error("host {0} is empty; write host:port")]
+    Host(usize),
+    /// A port that is not 1–65535.
+    #[error(
+        "the port of host {0} is not a number from 1 to 65535 (IPv6 needs brackets: [::1]:6379)"
+    )]
+    Port(usize),
+    /// Several hosts where one is meant.
+    #[error("{0}:// takes one host; for several use {0}+sentinel:// or {0}+cluster://")]
+    OneHost(&'static str),
+    /// Sentinel without a service name.
+    #[error("the name of the primary is missing; write it after the hosts: …:26379/mymaster")]
+    Service,
+    /// Not a database number, or one in Cluster.
+    #[error("the database must be a number (…/0), and Redis Cluster only has 0")]
+    Database,
+    /// Something after the path's last expected part.
+    #[error("the path has too many parts; a Redis URL ends with its database number")]
+    Path,
+    /// An unknown `?name=`.
+    #[error("unknown parameter `{0}`; known are ca_file, sentinel_username and sentinel_password")]
+    Parameter(String),
+    /// A known parameter that does not fit the scheme.
+    #[error("`{0}` needs a {1} URL")]
+    Misplaced(&'static str, &'static str),
+    /// Certificate checks cannot be switched off.
+    #[error("`insecure` is not supported; name the authority to trust with ca_file=/path/ca.pem")]
+    Insecure,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Standalone,
+    Sentinel,
+    Cluster,
+}
+
+impl RedisUrl {
+    /// Parses a URL.
+    ///
+    /// # Errors
+    /// The first thing found wrong, with its remedy.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let (scheme, rest) = text.trim().split_once("://").unwrap_or(("", text));
+        let (tls, kind) = match scheme {
+            "redis" => (None, Kind::Standalone),
+            "rediss" => (Some(Tls::default()), Kind::Standalone),
+            "redis+sentinel" => (None, Kind::Sentinel),
+            "rediss+sentinel" => (Some(Tls::default()), Kind::Sentinel),
+            "redis+cluster" => (None, Kind::Cluster),
+            "rediss+cluster" => (Some(Tls::default()), Kind::Cluster),
+            other => return Err(UrlError::Scheme(other.to_owned())),
+        };
+        let (authority, tail) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if tail.split('?').next().unwrap_or("").contains('@') || tail.starts_with('#') {
+            return Err(UrlError::Unescaped);
+        }
+        let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let default_port = if kind == Kind::Sentinel {
+            SENTINEL_PORT
+        } else {
+            PORT
+        };
+        let hosts = parse_hosts(hosts, default_port)?;
+        let mut parts = path
+            .trim_matches('/')
+            .split('/')
+            .filter(|part| !part.is_empty());
+
+        let deployment = match kind {
+            Kind::Standalone => {
+                let secure = if tls.is_some() { "rediss" } else { "redis" };
+                let [host] =
+                    <[Address; 1]>::try_from(hosts).map_err(|_| UrlError::OneHost(secure))?;
+                Deployment::Standalone(host)
+            }
+            Kind::Sentinel => {
+                let service = decode(parts.next().ok_or(UrlError::Service)?, "primary's name")?;
+                Deployment::Sentinel {
+                    sentinels: hosts,
+                    service,
+                }
+            }
+            Kind::Cluster => Deployment::Cluster { seeds: hosts },
+        };
+        let db = match parts.next() {
+            None => 0,
+            Some(number) => number.parse().map_err(|_| UrlError::Database)?,
+        };
+        if kind == Kind::Cluster && db != 0 {
+            return Err(UrlError::Database);
+        }
+        if parts.next().is_some() {
+            return Err(UrlError::Path);
+        }
+        let credentials = parse_userinfo(userinfo)?;
+        let mut url = Self {
+            deployment,
+            credentials,
+            sentinel_credentials: Credentials::default(),
+            db,
+            tls,
+        };
+        url.apply_query(query)?;
+        Ok(url)
+    }
+
+    fn apply_query(&mut self, query: &str) -> Result<(), UrlError> {
+        let sentinel = matches!(self.deployment, Deployment::Sentinel { .. });
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "ca_file" => match &mut self.tls {
+                    Some(tls) => tls.ca_file = Some(decode(value, "ca_file")?.into()),
+                    None => return Err(UrlError::Misplaced("ca_file", "rediss")),
+                },
+                "sentinel_username" if sentinel => {
+                    self.sentinel_credentials.user = Some(decode(value, "sentinel_username")?);
+                }
+                "sentinel_password" if sentinel => {
+                    self.sentinel_credentials.password = Some(decode(value, "sentinel_password")?);
+                }
+                "sentinel_username" => {
+                    return Err(UrlError::Misplaced("sentinel_username", "+sentinel"));
+                }
+                "sentinel_password" => {
+                    return Err(UrlError::Misplaced("sentinel_password", "+sentinel"));
+                }
+                "insecure" => return Err(UrlError::Insecure),
+                other => return Err(UrlError::Parameter(other.to_owned())),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, hosts, service) = match &self.deployment {
+            Deployment::Standalone(host) => ("", std::slice::from_ref(host), None),
+            Deployment::Sentinel { sentinels, service } => {
+                ("+sentinel", sentinels.as_slice(), Some(service))
+            }
+            Deployment::Cluster { seeds } => ("+cluster", seeds.as_slice(), None),
+        };
+        write!(
+            f,
+            "redis{}{kind}://",
+            if self.tls.is_some() { "s" } else { "" }
+        )?;
+        match (&self.credentials.user, &self.credentials.password) {
+            (None, None) => {}
+            (user, None) => write!(f, "{}@", user.as_deref().unwrap_or(""))?,
+            (user, Some(_)) => write!(f, "{}:***@", user.as_deref().unwrap_or(""))?,
+        }
+        let hosts: Vec<String> = hosts.iter().map(Address::to_string).collect();
+        write!(f, "{}", hosts.join(","))?;
+        if let Some(service) = service {
+            write!(f, "/{service}")?;
+        }
+        match self.db {
+            0 => Ok(()),
+            db => write!(f, "/{db}"),
+        }
+    }
+}
+
+fn parse_hosts(text: &str, default_port: u16) -> Result<Vec<Address>, UrlError> {
+    text.split(',')
+        .enumerate()
+        .map(|(i, host)| parse_host(i + 1, host, default_port))
+        .collect()
+}
+
+fn parse_host(position: usize, text: &str, default_port: u16) -> Result<Address, UrlError> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, port) = bracketed.split_once(']').ok_or(UrlError::Port(position))?;
+            match port.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if port.is_empty() => (host, None),
+                None => return Err(UrlError::Port(position)),
+            }
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if host.is_empty() {
+        return Err(UrlError::Host(position));
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => match port.parse() {
+            Ok(port) if port > 0 => port,
+            _ => return Err(UrlError::Port(position)),
+        },
+    };
+    Ok(Address {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn parse_userinfo(text: &str) -> Result<Credentials, UrlError> {
+    let (user, password) = match text.split_once(':') {
+        Some((user, password)) => (user, Some(decode(password, "password")?)),
+        None => (text, None),
+    };
+    let user = if user.is_empty() {
+        None
+    } else {
+        Some(decode(user, "user")?)
+    };
+    Ok(Credentials { user, password })
+}
+
+fn decode(text: &str, what: &'static str) -> Result<String, UrlError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let (Some(high), Some(low)) = (digit(0), digit(1)) else {
+            return Err(UrlError::Encoding(what));
+        };
+        bytes.push((high * 16 + low) as u8);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| UrlError::Encoding(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_without_secrets() {
+        let cases = [
+            ("redis://localhost", "redis://localhost:6379"),
+            ("redis://:s3cret@h:7000/2", "redis://:***@h:7000/2"),
+            ("redis://ann@h", "redis://ann@h:6379"),
+            (
+                "rediss://ann:s3cret@[::1]:6380",
+                "rediss://ann:***@[::1]:6380",
+            ),
+            (
+                "redis+sentinel://u:s3cret@a,b:1,[fe80::1]/main/3?sentinel_password=s3cret",
+                "redis+sentinel://u:***@a:26379,b:1,[fe80::1]:26379/main/3",
+            ),
+            (
+                "rediss+cluster://a:1,b:2/0?ca_file=/ca.pem",
+                "rediss+cluster://a:1,b:2",
+            ),
+        ];
+        for (text, shown) in cases {
+            let url = RedisUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(url.to_string(), shown);
+            assert!(!format!("{url:?}").contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_percent_decoded() {
+        let url =
+            RedisUrl::parse("redis+sentinel://a%40b:p%2F%3a%C3%A9@h/m?sentinel_username=s%26")
+                .unwrap();
+        assert_eq!(url.credentials.user.as_deref(), Some("a@b"));
+        assert_eq!(url.credentials.password.as_deref(), Some("p/:é"));
+        assert_eq!(url.sentinel_credentials.user.as_deref(), Some("s&"));
+    }
+
+    #[test]
+    fn an_at_sign_in_a_password_is_tolerated() {
+        let url = RedisUrl::parse("redis://u:p@ss@h:1").unwrap();
+        assert_eq!(url.credentials.password.as_deref(), Some("p@ss"));
+        assert_eq!(
+            url.deployment,
+            Deployment::Standalone(Address {
+                host: "h".into(),
+                port: 1
+            })
+        );
+    }
+
+    #[test]
+    fn wrong_urls_name_the_remedy() {
+        let cases = [
+            ("http://h", UrlError::Scheme("http".into())),
+            ("localhost:6379", UrlError::Scheme(String::new())),
+            ("redis://u:p/w@h:1", UrlError::Unescaped),
+            ("redis://u:p%2@h", UrlError::Encoding("password")),
+            ("redis://%ff@h", UrlError::Encoding("user")),
+            ("redis://", UrlError::Host(1)),
+            ("redis+cluster://a,,b", UrlError::Host(2)),
+            ("redis://h:0", UrlError::Port(1)),
+            ("redis://::1:6379", UrlError::Host(1)),
+            ("redis://fe80::1", UrlError::Port(1)),
+            ("redis://[::1", UrlError::Port(1)),
+            ("redis://a,b", UrlError::OneHost("redis")),
+            ("redis+sentinel://a,b", UrlError::Service),
+            ("redis://h/x", UrlError::Database),
+            ("redis+cluster://h/1", UrlError::Database),
+            ("redis://h/1/2", UrlError::Path),
+            ("redis://h?timeout=1", UrlError::Parameter("timeout".into())),
+            (
+                "redis://h?ca_file=x",
+                UrlError::Misplaced("ca_file", "rediss"),
+            ),
+            (
+                "redis://h?sentinel_username=x",
+                UrlError::Misplaced("sentinel_username", "+sentinel"),
+            ),
+            ("rediss://h?insecure=true", UrlError::Insecure),
+        ];
+        for (text, error) in cases {
+            assert_eq!(RedisUrl::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_as_redis_writes_them() {
+        let asked = Address {
+            host: "asked".into(),
+            port: 1,
+        };
+        let cases = [
+            ("10.0.0.1:7000", "10.0.0.1:7000"),
+            (":7001", "asked:7001"),
+            ("fe80::1:7002", "[fe80::1]:7002"),
+            ("h:7003@17003", "h:7003"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(
+                Address::from_redis(text, &asked).unwrap().to_string(),
+                shown
+            );
+        }
+        assert_eq!(Address::from_redis("nothing", &asked), None);
+    }
+}
