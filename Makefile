@@ -1,0 +1,40 @@
+# Thin: each target is one idea. Tests, bench and images share one profile (release), so that the
+# workspace is built once.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-check run build test check bench doc clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what building and testing need and is missing (asks for nothing)
+	@scripts/setup
+
+setup-check: ## the same, and cargo-deny
+	@scripts/setup check
+
+run: setup ## start gateway and dispatcher in one process, with a ready token and API key
+	$(CARGO) run --release -p carillon -- standalone --dev
+
+build: setup ## build every binary and test, once
+	$(CARGO) build --release --workspace --bins --tests
+
+test: build ## run every test: units, contract suite, whole system over real Redis
+	$(CARGO) test --release --workspace
+
+check: setup-check ## formatting, lints, documentation, dependencies' licences and sources
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --release --locked --workspace --no-deps
+	$(CARGO) deny --locked --workspace check bans licenses sources
+
+bench: build ## measure cost per connection, delivery, connect and send against a floor
+	$(CARGO) run --release -p carillon-tests --bin bench
+
+doc: ## build the documentation of the crates: target/doc/carillon/index.html
+	$(CARGO) doc --release --workspace --no-deps
+
+clean: ## remove what was built
+	$(CARGO) clean
