@@ -1,6 +1,8 @@
 //! What the whole-system tests of Carillon are made of: real Redis deployments, the real binaries,
 //! clients of both protocols, a proxy that breaks networks, and a ledger that finds what was lost.
 
+pub mod chaos_proxy;
 pub mod child;
 pub mod poll;
+pub mod process;
 pub mod redis;

@@ -27,8 +27,9 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 pub struct Node {
     role: Role,
     port: u16,
-    dir: TempDir,
+    // Before its directory, so that it is dropped, and gone, first.
     child: Option<Child>,
+    dir: TempDir,
 }
 
 /// What a redis-server process is started as.
