@@ -18,7 +18,10 @@ pub struct Keys {
 impl Keys {
     /// `tags`: one hash tag per partition.
     pub fn new(prefix: &str, tags: Vec<String>) -> Self {
-        Self { prefix: prefix.to_owned(), tags }
+        Self {
+            prefix: prefix.to_owned(),
+            tags,
+        }
     }
 
     /// How many partitions there are.
@@ -37,7 +40,11 @@ impl Keys {
     }
 
     fn key(&self, partition: u16, rest: std::fmt::Arguments<'_>) -> String {
-        format!("{}{{{}}}:{rest}", self.prefix, self.tags[usize::from(partition)])
+        format!(
+            "{}{{{}}}:{rest}",
+            self.prefix,
+            self.tags[usize::from(partition)]
+        )
     }
 
     /// All keys of a user.
@@ -62,13 +69,19 @@ impl Keys {
     /// A remembered idempotency key of a user.
     pub fn user_dedup(&self, user: &UserId, key: &str) -> String {
         let partition = self.partition(user.as_str());
-        self.key(partition, format_args!("dedup:u{}:{user}:{key}", user.as_str().len()))
+        self.key(
+            partition,
+            format_args!("dedup:u{}:{user}:{key}", user.as_str().len()),
+        )
     }
 
     /// A remembered idempotency key of a channel.
     pub fn channel_dedup(&self, channel: &ChannelName, key: &str) -> String {
         let partition = self.partition(channel.as_str());
-        self.key(partition, format_args!("dedup:c{}:{channel}:{key}", channel.as_str().len()))
+        self.key(
+            partition,
+            format_args!("dedup:c{}:{channel}:{key}", channel.as_str().len()),
+        )
     }
 
     /// Users of a gateway's generation in a partition: what the reaper goes by.
@@ -78,7 +91,10 @@ impl Keys {
 
     /// A channel's log.
     pub fn log(&self, channel: &ChannelName) -> String {
-        self.key(self.partition(channel.as_str()), format_args!("log:{channel}"))
+        self.key(
+            self.partition(channel.as_str()),
+            format_args!("log:{channel}"),
+        )
     }
 
     /// The Pub/Sub channel of a gateway's hints in a partition, less the gateway's name.
@@ -93,7 +109,10 @@ impl Keys {
 
     /// The Pub/Sub channel of a channel's hints.
     pub fn channel_channel(&self, channel: &ChannelName) -> String {
-        self.key(self.partition(channel.as_str()), format_args!("ch:{channel}"))
+        self.key(
+            self.partition(channel.as_str()),
+            format_args!("ch:{channel}"),
+        )
     }
 
     /// Where the deployment's own keys live.
@@ -190,7 +209,10 @@ mod tests {
         for user in 0..64_000 {
             counts[usize::from(keys.partition(&format!("user-{user}")))] += 1;
         }
-        assert!(counts.iter().all(|count| (800..1_200).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (800..1_200).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -27,7 +27,14 @@ pub fn frame(text: &Bytes) -> Option<Frame> {
     let tombstone = field()? == "t";
     let body = text.slice(at..);
     std::str::from_utf8(&body).ok()?;
-    Some(Frame { cursor, id, stored_at, expires_at, tombstone, body })
+    Some(Frame {
+        cursor,
+        id,
+        stored_at,
+        expires_at,
+        tombstone,
+        body,
+    })
 }
 
 /// Reads a hint: its kind and version, a position, a name with its length before it, the rest.
@@ -48,7 +55,10 @@ pub fn hint(text: &Bytes) -> Option<BusEvent> {
             prev: position.parse::<Cursor>().ok()?,
             frame: frame(&rest)?,
         }),
-        b"F1" => Some(BusEvent::Fleeting { user: UserId::new(name).ok()?, frame: frame(&rest)? }),
+        b"F1" => Some(BusEvent::Fleeting {
+            user: UserId::new(name).ok()?,
+            frame: frame(&rest)?,
+        }),
         b"C1" => Some(BusEvent::Channel {
             channel: ChannelName::new(name).ok()?,
             prev: position.parse().ok()?,
@@ -71,20 +81,38 @@ mod tests {
     fn a_hint_with_a_wild_user_name_is_read_whole() {
         let user = "a|b\n{é}";
         let id = "018f4e6e-0000-7000-8000-000000000001";
-        let text = format!("I1|4-9|{}|{user}1|5-8|{id}|10|20|n|{{\"a\":\"|\"}}", user.len());
-        let Some(BusEvent::Inbox { user: read, prev, frame }) = hint(&Bytes::from(text)) else {
+        let text = format!(
+            "I1|4-9|{}|{user}1|5-8|{id}|10|20|n|{{\"a\":\"|\"}}",
+            user.len()
+        );
+        let Some(BusEvent::Inbox {
+            user: read,
+            prev,
+            frame,
+        }) = hint(&Bytes::from(text))
+        else {
             panic!("not an inbox hint")
         };
         assert_eq!(read.as_str(), user);
         assert_eq!(prev, Cursor { seq: 4, nonce: 9 });
         assert_eq!(frame.cursor, Cursor { seq: 5, nonce: 8 });
-        assert_eq!((frame.stored_at, frame.expires_at, frame.tombstone), (10, 20, false));
+        assert_eq!(
+            (frame.stored_at, frame.expires_at, frame.tombstone),
+            (10, 20, false)
+        );
         assert_eq!(frame.body, "{\"a\":\"|\"}");
     }
 
     #[test]
     fn what_is_not_ours_is_refused() {
-        for text in ["", "I1", "I1|1-1|9|x", "Z9|0|1|a", "I1|1-1|1|a2|1-1|", "I1|1-1|18446744073709551615|a"] {
+        for text in [
+            "",
+            "I1",
+            "I1|1-1|9|x",
+            "Z9|0|1|a",
+            "I1|1-1|1|a2|1-1|",
+            "I1|1-1|18446744073709551615|a",
+        ] {
             assert!(hint(&Bytes::from(text)).is_none(), "{text}");
         }
     }

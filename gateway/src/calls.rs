@@ -1,0 +1,186 @@
+//! Carries out what sessions ask of the store, and posts the answers to their mailboxes.
+//!
+//! A session's question is repeated until it is answered or the connection has ended: a store that
+//! is away for a while closes no socket.
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_common::{
+    backend::{BackendError, Membership},
+    ids::ChannelName,
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    channels::Channels,
+    hub::Handle,
+    metrics::Metrics,
+    session::{Call, Closing, Event},
+};
+
+/// For how long the last words about a connection are repeated.
+const LAST_WORDS: Duration = Duration::from_secs(20);
+
+/// The way from sessions to the store.
+#[derive(Clone)]
+pub struct Calls {
+    membership: Arc<dyn Membership>,
+    channels: Arc<Channels>,
+    metrics: Metrics,
+    tasks: TaskTracker,
+}
+
+impl Calls {
+    /// Its tasks are awaited by whoever holds `tasks`.
+    pub fn new(
+        membership: Arc<dyn Membership>,
+        channels: Arc<Channels>,
+        metrics: Metrics,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { membership, channels, metrics, tasks }
+    }
+
+    /// Where the gateway stands in the broadcasts.
+    pub fn channels(&self) -> &Arc<Channels> {
+        &self.channels
+    }
+
+    /// Starts a call; its answer is posted.
+    pub fn start(&self, call: Call, handle: &Arc<Handle>) {
+        if let Call::Leave(channel) = &call {
+            return self.channels.leave(channel, handle);
+        }
+        let calls = self.clone();
+        let handle = handle.clone();
+        self.tasks.spawn(async move {
+            if let Some(event) = calls.answer(call, &handle).await {
+                handle.mailbox.post(event);
+            }
+        });
+    }
+
+    async fn answer(&self, call: Call, handle: &Arc<Handle>) -> Option<Event> {
+        let membership = &self.membership;
+        let user = &handle.user;
+        match call {
+            Call::Register(registration) => {
+                let result = repeat(handle, || membership.register(&registration)).await?;
+                Some(Event::Registered(result))
+            }
+            Call::Read(after) => {
+                let page = repeat(handle, || membership.read(user, &handle.device, after)).await?;
+                Some(page.map_or_else(|error| refused("read", &error), Event::Page))
+            }
+            Call::Ack(ack) => {
+                repeat(handle, || membership.ack(&ack)).await?.ok();
+                self.metrics.acked();
+                Some(Event::Acked)
+            }
+            Call::Join(channel) => {
+                let result = self.channels.join(&channel, handle).await;
+                if handle.mailbox.is_closed() {
+                    self.channels.leave(&channel, handle);
+                }
+                Some(Event::Joined(channel, result))
+            }
+            Call::Leave(_) => None,
+            Call::History(channel, after) => self.history(channel, after, handle).await,
+            Call::Keep(holder, channel, cursor) => {
+                let keep = || membership.keep_subscription(user, &holder, &channel, cursor);
+                repeat(handle, keep).await?.ok();
+                None
+            }
+            Call::Forget(holder, channel) => {
+                let forget = || membership.drop_subscription(user, &holder, &channel);
+                repeat(handle, forget).await?.ok();
+                None
+            }
+            Call::Claim(delay) => {
+                tokio::time::sleep(delay).await;
+                let claim = || membership.claim_subscriptions(user, &handle.session);
+                Some(Event::Claimed(repeat(handle, claim).await?.ok()?))
+            }
+        }
+    }
+
+    async fn history(
+        &self,
+        channel: ChannelName,
+        after: carillon_common::ids::Cursor,
+        handle: &Arc<Handle>,
+    ) -> Option<Event> {
+        let page = repeat(handle, || self.membership.history(&channel, after)).await?;
+        Some(match page {
+            Ok(page) => Event::History(channel, page),
+            Err(error) => refused("history", &error),
+        })
+    }
+
+    /// The last words about a connection: its ack, where its subscriptions stand, its departure.
+    pub fn close(&self, closing: Closing, handle: Arc<Handle>, joined: Vec<ChannelName>) {
+        for channel in &joined {
+            self.channels.leave(channel, &handle);
+        }
+        let membership = self.membership.clone();
+        self.tasks.spawn(async move {
+            let last_words = async {
+                if let Some(ack) = &closing.ack {
+                    insist(|| membership.ack(ack)).await;
+                }
+                let (holder, subscriptions) = &closing.durable;
+                for kept in subscriptions {
+                    let keep = || {
+                        membership.keep_subscription(&handle.user, holder, &kept.channel, kept.cursor)
+                    };
+                    insist(keep).await;
+                }
+                if let Some(departure) = &closing.departure {
+                    insist(|| membership.unregister(departure)).await;
+                }
+            };
+            // What is not said in time is found by the audit, or reaped with the generation.
+            if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
+                tracing::debug!("a connection's end could not be told to the store");
+            }
+        });
+    }
+}
+
+fn refused(what: &str, error: &BackendError) -> Event {
+    tracing::warn!(what, %error, "the store gave a session no answer");
+    Event::Close(carillon_common::protocol::CloseCode::Internal)
+}
+
+/// Repeats a call until it is answered; `None` when the connection has ended meanwhile.
+async fn repeat<T, F>(handle: &Handle, mut call: impl FnMut() -> F) -> Option<Result<T, BackendError>>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    let mut backoff = Duration::from_millis(50);
+    loop {
+        match call().await {
+            Err(error) if error.is_retryable() => {
+                if handle.mailbox.is_closed() {
+                    return None;
+                }
+                // Full jitter, so that the sessions of a gateway do not come back together.
+                tokio::time::sleep(backoff.mul_f64(rand::random())).await;
+                backoff = (backoff * 2).min(Duration::from_secs(2));
+            }
+            result => return Some(result),
+        }
+    }
+}
+
+/// The same without a connection to answer to.
+async fn insist<T, F>(mut call: impl FnMut() -> F)
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    let mut backoff = Duration::from_millis(50);
+    while call().await.is_err_and(|error| error.is_retryable()) {
+        tokio::time::sleep(backoff.mul_f64(rand::random())).await;
+        backoff = (backoff * 2).min(Duration::from_secs(2));
+    }
+}

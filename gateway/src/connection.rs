@@ -1,0 +1,298 @@
+//! The task of one connection: the only place that reads and writes its socket.
+//!
+//! It waits for three things: mail from the gateway, a frame from the client, the session's next
+//! deadline. Each is given to the session; what comes out is written, all frames with one flush.
+
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use carillon_common::{
+    backend::Clock,
+    ids::ChannelName,
+    protocol::CloseCode,
+};
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::poll_fn};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message,
+        error::{CapacityError, ProtocolError},
+        protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
+    },
+};
+
+use crate::{
+    calls::Calls,
+    hub::Handle,
+    mailbox::{Mail, Taken},
+    metrics::Metrics,
+    session::{Call, Effect, Event, Now, Session},
+};
+
+/// A socket that speaks WebSocket.
+pub type Socket = WebSocketStream<TcpStream>;
+
+/// What a connection works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The way to the store.
+    pub calls: Calls,
+    /// The store's time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How long a client may leave its outbox full.
+    pub slow: Duration,
+    /// How long a client may take to answer a close frame.
+    pub close_grace: Duration,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Who began it: `client`, `server`, or `none` when it broke.
+    pub initiator: &'static str,
+    /// The close code, 1006 when there was none.
+    pub code: u16,
+    /// The client closed it with a frame of its own.
+    clean: bool,
+    /// The client answered our close frame, so it has read everything before it.
+    confirmed: bool,
+}
+
+impl End {
+    const BROKEN: Self = Self { initiator: "none", code: 1006, clean: false, confirmed: false };
+}
+
+enum Woken {
+    Mail(Taken),
+    Frame(Option<Result<Message, tungstenite::Error>>),
+    Deadline,
+}
+
+/// Runs a connection to its end and tells the store of it.
+pub async fn run(
+    mut socket: Socket,
+    mut session: Session,
+    first: Vec<Effect>,
+    handle: Arc<Handle>,
+    around: Arc<Surroundings>,
+) -> End {
+    let mut joined = Vec::new();
+    let end = converse(&mut socket, &mut session, first, &handle, &around, &mut joined).await;
+    handle.mailbox.close();
+    around.calls.close(session.close(end.clean, end.confirmed), handle, joined);
+    end
+}
+
+async fn converse(
+    socket: &mut Socket,
+    session: &mut Session,
+    first: Vec<Effect>,
+    handle: &Arc<Handle>,
+    around: &Surroundings,
+    joined: &mut Vec<ChannelName>,
+) -> End {
+    let mut effects = first;
+    let mut alarm = pin!(sleep_until(Instant::now()));
+    loop {
+        if let Some(close) = carry_out(socket, effects, handle, around, joined) {
+            return part(socket, session, close, around).await;
+        }
+        if let Some(end) = flush(socket, around).await {
+            return end;
+        }
+        let now = now(around);
+        let deadline = session.next_deadline(now);
+        // A timer that rings too early costs less than moving it at every frame.
+        if deadline < alarm.deadline() || alarm.deadline() <= now.mono {
+            alarm.as_mut().reset(deadline);
+        }
+        let woken = poll_fn(|context| {
+            if let Poll::Ready(taken) = handle.mailbox.poll_take(context) {
+                return Poll::Ready(Woken::Mail(taken));
+            }
+            if let Poll::Ready(frame) = Pin::new(&mut *socket).poll_next(context) {
+                return Poll::Ready(Woken::Frame(frame));
+            }
+            alarm.as_mut().poll(context).map(|()| Woken::Deadline)
+        })
+        .await;
+        let now = self::now(around);
+        effects = Vec::new();
+        match woken {
+            Woken::Mail(taken) => on_mail(session, taken, now, &mut effects),
+            Woken::Frame(frame) => {
+                if let Some(end) = on_frame(session, frame, now, &mut effects) {
+                    socket.flush().now_or_never();
+                    return end;
+                }
+            }
+            Woken::Deadline => session.on_deadline(now, &mut effects),
+        }
+        session.after_writing(now, &mut effects);
+        if let Some(fence) = session.fence() {
+            handle.stands(fence, session.position());
+        }
+    }
+}
+
+fn now(around: &Surroundings) -> Now {
+    Now { mono: Instant::now(), wall: around.clock.now() }
+}
+
+fn on_mail(session: &mut Session, taken: Taken, now: Now, effects: &mut Vec<Effect>) {
+    for gap in taken.gaps {
+        session.on_event(Event::ChannelGap(gap), now, effects);
+    }
+    for mail in taken.mails {
+        match mail {
+            Mail::Inbox(push) => session.on_push(&push, now, effects),
+            Mail::Fleeting(push) => session.on_fleeting(&push, effects),
+            Mail::Channel(push) => session.on_channel_push(&push, now, effects),
+            Mail::Event(event) => session.on_event(*event, now, effects),
+        }
+    }
+    if taken.behind {
+        session.on_overflow(effects);
+    }
+}
+
+/// Gives a frame to the session; answers how the connection ended, if that was its end.
+fn on_frame(
+    session: &mut Session,
+    frame: Option<Result<Message, tungstenite::Error>>,
+    now: Now,
+    effects: &mut Vec<Effect>,
+) -> Option<End> {
+    match frame {
+        Some(Ok(Message::Text(text))) => session.on_client(&text, now, effects),
+        Some(Ok(Message::Binary(_))) => session.on_binary(effects),
+        Some(Ok(Message::Pong(payload))) => session.on_pong(&payload, now, effects),
+        Some(Ok(Message::Ping(_) | Message::Frame(_))) => session.on_sign_of_life(now),
+        Some(Ok(Message::Close(frame))) => {
+            let code = frame.map_or(1005, |frame| frame.code.into());
+            return Some(End { initiator: "client", code, clean: true, confirmed: false });
+        }
+        Some(Err(error)) => match refusal(&error) {
+            Some(code) => effects.push(Effect::Close(code, None)),
+            None => return Some(End::BROKEN),
+        },
+        None => return Some(End::BROKEN),
+    }
+    None
+}
+
+/// The close code for what RFC 6455 does not allow; `None` when the socket is gone.
+fn refusal(error: &tungstenite::Error) -> Option<CloseCode> {
+    match error {
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Some(CloseCode::TooBig)
+        }
+        tungstenite::Error::Utf8(_) => Some(CloseCode::InvalidText),
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) => Some(CloseCode::ProtocolError),
+        _ => None,
+    }
+}
+
+/// Writes into the socket's buffer and starts calls; answers the close frame to end with.
+fn carry_out(
+    socket: &mut Socket,
+    effects: Vec<Effect>,
+    handle: &Arc<Handle>,
+    around: &Surroundings,
+    joined: &mut Vec<ChannelName>,
+) -> Option<(CloseCode, &'static str)> {
+    for effect in effects {
+        match effect {
+            Effect::Write(text) => put(socket, Message::Text(text)),
+            Effect::Ping(payload) => put(socket, Message::Ping(payload.into())),
+            Effect::Do(call) => {
+                match &*call {
+                    Call::Join(channel) => joined.push(channel.clone()),
+                    Call::Leave(channel) => joined.retain(|other| other != channel),
+                    _ => {}
+                }
+                around.calls.start(*call, handle);
+            }
+            Effect::Note(note) => around.metrics.note(note, around.clock.now()),
+            Effect::Close(code, reason) => {
+                return Some((code, reason.unwrap_or_else(|| code.reason())));
+            }
+        }
+    }
+    None
+}
+
+/// The buffer is bounded by what one wake-up brings; a socket that is gone shows at the flush.
+fn put(socket: &mut Socket, message: Message) {
+    if let Err(error) = Pin::new(socket).start_send(message) {
+        tracing::trace!(%error, "a frame for a socket that is gone");
+    }
+}
+
+/// Writes what is buffered. A client that does not read for too long is given up.
+async fn flush(socket: &mut Socket, around: &Surroundings) -> Option<End> {
+    let result = match socket.flush().now_or_never() {
+        Some(result) => result,
+        None => match timeout(around.slow, socket.flush()).await {
+            Ok(result) => result,
+            Err(_) => {
+                let code = CloseCode::SlowConsumer;
+                put(socket, close_message(code, code.reason()));
+                socket.flush().now_or_never();
+                let (initiator, code) = ("server", code.code());
+                return Some(End { initiator, code, clean: false, confirmed: false });
+            }
+        },
+    };
+    result.is_err().then_some(End::BROKEN)
+}
+
+fn close_message(code: CloseCode, reason: &'static str) -> Message {
+    let code = WireCode::from(code.code());
+    Message::Close(Some(CloseFrame { code, reason: reason.into() }))
+}
+
+/// Closes a socket and waits a while for the client's answer, which confirms what it has read.
+async fn part(
+    socket: &mut Socket,
+    session: &mut Session,
+    (code, reason): (CloseCode, &'static str),
+    around: &Surroundings,
+) -> End {
+    put(socket, close_message(code, reason));
+    let answered = timeout(around.close_grace, async {
+        socket.flush().await.ok()?;
+        while let Some(Ok(message)) = socket.next().await {
+            match message {
+                Message::Close(_) => return Some(()),
+                Message::Pong(payload) => session.on_pong(&payload, now(around), &mut Vec::new()),
+                _ => {}
+            }
+        }
+        None
+    });
+    let confirmed = matches!(answered.await, Ok(Some(())));
+    End { initiator: "server", code: code.code(), clean: false, confirmed }
+}
+
+/// Ends a socket that never became a connection.
+pub async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) -> End {
+    put(&mut socket, close_message(code, reason));
+    let goodbye = async {
+        drop(socket.flush().await);
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    drop(timeout(Duration::from_secs(2), goodbye).await);
+    End { initiator: "server", code: code.code(), clean: false, confirmed: false }
+}

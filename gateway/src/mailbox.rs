@@ -1,0 +1,298 @@
+//! What waits for a connection, bounded in bytes.
+//!
+//! The hub puts in and never waits; the connection's task takes everything at once. Hints that do
+//! not fit are dropped: personal ones stay in the inbox and the connection reads them from there,
+//! channel ones go by their channel's policy.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use carillon_common::{backend::Gap, protocol::CloseCode, settings::OverflowPolicy};
+use futures_util::task::AtomicWaker;
+
+use crate::{
+    push::{ChannelGap, ChannelPush, Push},
+    session::Event,
+};
+
+/// One thing for a session.
+#[derive(Debug)]
+pub enum Mail {
+    /// A personal notification.
+    Inbox(Arc<Push>),
+    /// One outside the chain.
+    Fleeting(Arc<Push>),
+    /// A channel's.
+    Channel(Arc<ChannelPush>),
+    /// Anything else. Not bounded here: answers are as many as the session's questions.
+    Event(Box<Event>),
+}
+
+impl Mail {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Inbox(push) | Self::Fleeting(push) => push.weight(),
+            Self::Channel(channel) => channel.push.weight(),
+            Self::Event(_) => 0,
+        }
+    }
+}
+
+/// What a connection takes out.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// In the order they came.
+    pub mails: VecDeque<Mail>,
+    /// Personal hints were dropped.
+    pub behind: bool,
+    /// Channels whose oldest hints were dropped, and how far.
+    pub gaps: Vec<ChannelGap>,
+}
+
+/// A bounded queue of one connection.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    queue: Mutex<Queue>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    taken: Taken,
+    bytes: usize,
+    closed: bool,
+}
+
+/// What became of a hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It waits for the connection.
+    Kept,
+    /// It did not fit.
+    Overflow,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an event in.
+    pub fn post(&self, event: Event) {
+        let mut queue = self.lock();
+        if !queue.closed {
+            queue.taken.mails.push_back(Mail::Event(Box::new(event)));
+            drop(queue);
+            self.waker.wake();
+        }
+    }
+
+    /// Puts a personal hint in, if it fits into `bound` bytes.
+    pub fn hint(&self, mail: Mail, bound: usize) -> Put {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Put::Kept;
+        }
+        let fits = queue.bytes + mail.weight() <= bound;
+        if fits {
+            queue.bytes += mail.weight();
+            queue.taken.mails.push_back(mail);
+        } else {
+            queue.taken.behind = true;
+        }
+        drop(queue);
+        self.waker.wake();
+        if fits { Put::Kept } else { Put::Overflow }
+    }
+
+    /// Puts a channel's hint in, by the channel's policy if it does not fit.
+    pub fn channel_hint(&self, push: Arc<ChannelPush>, bound: usize, policy: OverflowPolicy) -> Put {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Put::Kept;
+        }
+        let weight = push.push.weight();
+        let mut put = Put::Kept;
+        if queue.bytes + weight > bound {
+            put = Put::Overflow;
+            match policy {
+                OverflowPolicy::Disconnect => {
+                    let close = Event::Close(CloseCode::SlowConsumer);
+                    queue.taken.mails.push_back(Mail::Event(Box::new(close)));
+                    queue.closed = true;
+                }
+                OverflowPolicy::DropOldest => queue.drop_oldest(weight, bound),
+                OverflowPolicy::Latest => queue.drop_older(&push),
+            }
+        }
+        if !queue.closed && queue.bytes + weight <= bound {
+            queue.bytes += weight;
+            queue.taken.mails.push_back(Mail::Channel(push));
+        } else if !queue.closed {
+            queue.note_gap(&push);
+        }
+        drop(queue);
+        self.waker.wake();
+        put
+    }
+
+    /// Everything there is, or waits for something.
+    pub fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
+        self.waker.register(context.waker());
+        let mut queue = self.lock();
+        let taken = &queue.taken;
+        if taken.mails.is_empty() && !taken.behind && taken.gaps.is_empty() {
+            return Poll::Pending;
+        }
+        queue.bytes = 0;
+        Poll::Ready(std::mem::take(&mut queue.taken))
+    }
+
+    /// Nothing is taken in any more.
+    pub fn close(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.taken = Taken::default();
+        queue.bytes = 0;
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+}
+
+impl Queue {
+    fn drop_oldest(&mut self, weight: usize, bound: usize) {
+        let mails = std::mem::take(&mut self.taken.mails);
+        for mail in mails {
+            match mail {
+                Mail::Channel(old) if self.bytes + weight > bound => {
+                    self.bytes -= old.push.weight();
+                    self.note_gap(&old);
+                }
+                mail => self.taken.mails.push_back(mail),
+            }
+        }
+    }
+
+    fn drop_older(&mut self, newest: &ChannelPush) {
+        let mut freed = 0;
+        self.taken.mails.retain(|mail| match mail {
+            Mail::Channel(old) if old.channel == newest.channel => {
+                freed += old.push.weight();
+                false
+            }
+            _ => true,
+        });
+        self.bytes -= freed;
+    }
+
+    fn note_gap(&mut self, dropped: &ChannelPush) {
+        let resume = dropped.push.frame.cursor;
+        match self.taken.gaps.iter_mut().find(|gap| gap.channel == dropped.channel) {
+            Some(gap) => gap.resume = resume,
+            None => self.taken.gaps.push(ChannelGap {
+                channel: dropped.channel.clone(),
+                reason: Gap::TooMany,
+                resume,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use carillon_common::{
+        ids::{ChannelName, Cursor, NotificationId},
+        notification::Frame,
+    };
+    use futures_util::task::noop_waker;
+
+    use super::*;
+
+    fn push(seq: u64) -> Arc<Push> {
+        let cursor = Cursor { seq, nonce: 1 };
+        Push::new(
+            Cursor { seq: seq - 1, nonce: 1 },
+            Frame {
+                cursor,
+                id: NotificationId::nil(),
+                stored_at: 0,
+                expires_at: i64::MAX,
+                tombstone: false,
+                body: Bytes::from(vec![b'x'; 840]),
+            },
+        )
+    }
+
+    fn channel(name: &str, seq: u64) -> Arc<ChannelPush> {
+        Arc::new(ChannelPush { channel: ChannelName::new(name).unwrap(), push: push(seq) })
+    }
+
+    fn take(mailbox: &Mailbox) -> Taken {
+        match mailbox.poll_take(&mut Context::from_waker(&noop_waker())) {
+            Poll::Ready(taken) => taken,
+            Poll::Pending => Taken::default(),
+        }
+    }
+
+    fn seqs(taken: &Taken) -> Vec<u64> {
+        let seq = |mail: &Mail| match mail {
+            Mail::Inbox(push) | Mail::Fleeting(push) => push.frame.cursor.seq,
+            Mail::Channel(channel) => channel.push.frame.cursor.seq,
+            Mail::Event(_) => 0,
+        };
+        taken.mails.iter().map(seq).collect()
+    }
+
+    #[test]
+    fn personal_hints_beyond_the_bound_leave_a_mark() {
+        let mailbox = Mailbox::default();
+        assert_eq!(mailbox.hint(Mail::Inbox(push(1)), 1_500), Put::Kept);
+        assert_eq!(mailbox.hint(Mail::Inbox(push(2)), 1_500), Put::Overflow);
+        let taken = take(&mailbox);
+        assert_eq!(seqs(&taken), [1]);
+        assert!(taken.behind);
+        assert_eq!(mailbox.hint(Mail::Inbox(push(3)), 1_500), Put::Kept);
+        assert!(!take(&mailbox).behind);
+    }
+
+    #[test]
+    fn drop_oldest_says_how_far() {
+        let mailbox = Mailbox::default();
+        for seq in 1..=5 {
+            mailbox.channel_hint(channel("a", seq), 3_000, OverflowPolicy::DropOldest);
+        }
+        let taken = take(&mailbox);
+        assert_eq!(seqs(&taken), [3, 4, 5]);
+        assert_eq!(taken.gaps.len(), 1);
+        assert_eq!(taken.gaps[0].resume.seq, 2);
+    }
+
+    #[test]
+    fn latest_keeps_the_newest_of_each_channel() {
+        let mailbox = Mailbox::default();
+        for seq in 1..=4 {
+            mailbox.channel_hint(channel("a", seq), 2_000, OverflowPolicy::Latest);
+        }
+        assert_eq!(seqs(&take(&mailbox)), [3, 4]);
+    }
+
+    #[test]
+    fn disconnect_closes() {
+        let mailbox = Mailbox::default();
+        for seq in 1..=3 {
+            mailbox.channel_hint(channel("a", seq), 1_500, OverflowPolicy::Disconnect);
+        }
+        let taken = take(&mailbox);
+        assert!(matches!(
+            taken.mails.back(),
+            Some(Mail::Event(event)) if matches!(**event, Event::Close(CloseCode::SlowConsumer))
+        ));
+    }
+}
