@@ -1,0 +1,129 @@
+//! Log lines: to stderr, for people or for machines.
+
+use std::io::IsTerminal;
+
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use crate::settings::{LogFormat, LogSettings};
+
+/// Changes what is logged while the process runs.
+#[derive(Clone)]
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// Logs what `level` (as `log.level`) says from now on; false if it is not a level, or the process
+    /// no longer logs.
+    pub fn set(&self, level: &str) -> bool {
+        EnvFilter::try_new(level).is_ok_and(|filter| self.0.reload(filter).is_ok())
+    }
+}
+
+/// Starts logging for the whole process; once, in `main`. Human lines are coloured only on a terminal,
+/// and not where `NO_COLOR` is set.
+///
+/// # Errors
+/// When the process logs already.
+pub fn start(settings: &LogSettings) -> Result<LogLevel, TryInitError> {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let coloured = std::io::stderr().is_terminal() && !plain;
+    let (subscriber, level) = subscriber(settings, coloured, std::io::stderr);
+    subscriber.try_init()?;
+    Ok(level)
+}
+
+fn subscriber<W>(
+    settings: &LogSettings,
+    coloured: bool,
+    writer: W,
+) -> (impl Subscriber + Send + Sync, LogLevel)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // The settings have been checked; a level that cannot be read would still not silence errors.
+    let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_writer(writer).with_ansi(coloured);
+    let lines: Box<dyn Layer<_> + Send + Sync> = match settings.format {
+        LogFormat::Human => Box::new(lines),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true)),
+    };
+    (
+        tracing_subscriber::registry().with(filter).with(lines),
+        LogLevel(handle),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged by `f`.
+    fn logged(format: LogFormat, level: &str, coloured: bool, f: impl FnOnce(LogLevel)) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let settings = LogSettings {
+            format,
+            level: level.to_owned(),
+        };
+        let (subscriber, level) = subscriber(&settings, coloured, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || f(level));
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_lines_have_their_fields_at_the_top() {
+        let text = logged(LogFormat::Json, "info", false, |_| {
+            tracing::info!(user.id = "alice", duration_ms = 5, "connected");
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["message"], "connected");
+        assert_eq!(line["user.id"], "alice");
+        assert_eq!(line["duration_ms"], 5);
+        assert_eq!(line["level"], "INFO");
+        assert!(line["timestamp"].is_string());
+    }
+
+    #[test]
+    fn human_lines_are_coloured_only_where_asked() {
+        let log = |coloured| {
+            logged(LogFormat::Human, "info", coloured, |_| {
+                tracing::info!(n = 1, "hello")
+            })
+        };
+        assert!(log(false).contains("hello n=1") && !log(false).contains('\u{1b}'));
+        assert!(log(true).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn level_can_be_changed() {
+        let text = logged(LogFormat::Human, "warn", false, |level| {
+            tracing::info!("first");
+            assert!(level.set("info"));
+            tracing::info!("second");
+            assert!(!level.set("carillon=loud"));
+            tracing::info!("third");
+        });
+        assert!(!text.contains("first") && text.contains("second") && text.contains("third"));
+    }
+}

@@ -1,0 +1,9 @@
+//! What the services tell about themselves: log lines and metrics.
+
+pub mod logging;
+pub mod metrics;
+mod redact;
+
+pub use self::logging::LogLevel;
+pub use self::metrics::Metrics;
+pub use self::redact::redact_query;
