@@ -3,7 +3,9 @@
 
 pub mod auth;
 pub mod backend;
+pub mod http;
 pub mod ids;
 pub mod notification;
 pub mod protocol;
 pub mod settings;
+pub mod telemetry;
