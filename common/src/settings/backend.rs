@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::{Auto, settings};
+use super::read::settings;
+use super::values::Auto;
 use crate::auth::Secret;
 
 settings! {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::SettingsError;
-use super::read::{Auto, settings};
+use super::read::settings;
+use super::values::Auto;
 
 /// Descriptors kept for everything that is not a client's connection.
 const RESERVED_DESCRIPTORS: u64 = 1000;

@@ -19,6 +19,7 @@ mod socket;
 mod tests;
 mod tree;
 mod validate;
+mod values;
 
 use std::path::Path;
 
@@ -32,9 +33,9 @@ pub use self::gateway::{DrainSettings, GatewaySettings};
 pub use self::inbox::{IdempotencySettings, InboxSettings};
 pub use self::lease::{AuditSettings, LeaseSettings};
 pub use self::log::{LogFormat, LogSettings};
-pub use self::read::Auto;
 pub use self::services::{AdminSettings, DispatcherSettings};
 pub use self::socket::SocketSettings;
+pub use self::values::Auto;
 
 /// Every default, documented.
 const DEFAULTS: &str = include_str!("../../../carillon.toml");
