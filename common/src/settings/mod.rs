@@ -129,6 +129,12 @@ impl Settings {
     }
 }
 
+/// The environment of this process, for [`Settings::load`]; what is not UTF-8 is none of ours.
+pub fn process_env() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 impl Default for Settings {
     /// The built-in defaults.
     #[expect(
