@@ -105,6 +105,38 @@ mod tests {
         check("a**b", &["ab", "axb"], &["a", "b"]);
     }
 
+    /// Every pattern of up to 5 and every name of up to 6 letters, against the definition.
+    #[test]
+    fn patterns_match_as_defined() {
+        fn defined(pattern: &[u8], name: &[u8]) -> bool {
+            match (pattern.split_first(), name.split_first()) {
+                (None, None) => true,
+                (Some((b'*', rest)), _) => (0..=name.len()).any(|at| defined(rest, &name[at..])),
+                (Some((p, pattern)), Some((n, name))) => p == n && defined(pattern, name),
+                _ => false,
+            }
+        }
+        fn words(alphabet: &str, longest: usize) -> Vec<String> {
+            let mut words = vec![String::new()];
+            let mut last = words.clone();
+            for _ in 0..longest {
+                last = (last.iter())
+                    .flat_map(|word| alphabet.chars().map(move |c| format!("{word}{c}")))
+                    .collect();
+                words.extend(last.iter().cloned());
+            }
+            words
+        }
+        let names = words("ab", 6);
+        for pattern in &words("ab*", 5)[1..] {
+            let compiled = ChannelPattern::new(pattern).unwrap();
+            for name in &names {
+                let expected = defined(pattern.as_bytes(), name.as_bytes());
+                assert_eq!(compiled.matches(name), expected, "{pattern} and {name}");
+            }
+        }
+    }
+
     #[test]
     fn only_what_can_name_channels_is_a_pattern() {
         for pattern in ["", "a b", "a/b", "é", "a?", "[a]", &"a".repeat(256)] {
