@@ -23,7 +23,7 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// The way from sessions to the store.
 #[derive(Clone)]
-pub struct Calls {
+pub(crate) struct Calls {
     membership: Arc<dyn Membership>,
     channels: Arc<Channels>,
     metrics: Metrics,
@@ -32,22 +32,22 @@ pub struct Calls {
 
 impl Calls {
     /// Its tasks are awaited by whoever holds `tasks`.
-    pub fn new(
+    pub(crate) fn new(
         membership: Arc<dyn Membership>,
         channels: Arc<Channels>,
         metrics: Metrics,
         tasks: TaskTracker,
     ) -> Self {
-        Self { membership, channels, metrics, tasks }
-    }
-
-    /// Where the gateway stands in the broadcasts.
-    pub fn channels(&self) -> &Arc<Channels> {
-        &self.channels
+        Self {
+            membership,
+            channels,
+            metrics,
+            tasks,
+        }
     }
 
     /// Starts a call; its answer is posted.
-    pub fn start(&self, call: Call, handle: &Arc<Handle>) {
+    pub(crate) fn start(&self, call: Call, handle: &Arc<Handle>) {
         if let Call::Leave(channel) = &call {
             return self.channels.leave(channel, handle);
         }
@@ -118,7 +118,7 @@ impl Calls {
     }
 
     /// The last words about a connection: its ack, where its subscriptions stand, its departure.
-    pub fn close(&self, closing: Closing, handle: Arc<Handle>, joined: Vec<ChannelName>) {
+    pub(crate) fn close(&self, closing: Closing, handle: Arc<Handle>, joined: Vec<ChannelName>) {
         for channel in &joined {
             self.channels.leave(channel, &handle);
         }
@@ -131,7 +131,12 @@ impl Calls {
                 let (holder, subscriptions) = &closing.durable;
                 for kept in subscriptions {
                     let keep = || {
-                        membership.keep_subscription(&handle.user, holder, &kept.channel, kept.cursor)
+                        membership.keep_subscription(
+                            &handle.user,
+                            holder,
+                            &kept.channel,
+                            kept.cursor,
+                        )
                     };
                     insist(keep).await;
                 }
@@ -153,7 +158,10 @@ fn refused(what: &str, error: &BackendError) -> Event {
 }
 
 /// Repeats a call until it is answered; `None` when the connection has ended meanwhile.
-async fn repeat<T, F>(handle: &Handle, mut call: impl FnMut() -> F) -> Option<Result<T, BackendError>>
+async fn repeat<T, F>(
+    handle: &Handle,
+    mut call: impl FnMut() -> F,
+) -> Option<Result<T, BackendError>>
 where
     F: Future<Output = Result<T, BackendError>>,
 {

@@ -30,7 +30,7 @@ use crate::{
 const BUFFERED: usize = 1_024;
 
 /// The channels of a gateway.
-pub struct Channels {
+pub(crate) struct Channels {
     hub: Arc<Hub>,
     feeds: Mutex<HashMap<ChannelName, Feed>>,
     /// One follow or unfollow at a time, so that they cannot overtake each other.
@@ -55,17 +55,30 @@ struct Feed {
 
 impl Channels {
     /// Follows nothing yet; [`join_deployment`](Self::join_deployment) comes next.
-    pub fn new(hub: Arc<Hub>, settings: Arc<Settings>, metrics: Metrics, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        settings: Arc<Settings>,
+        metrics: Metrics,
+        tasks: TaskTracker,
+    ) -> Self {
         let feeds = Mutex::default();
         let order = tokio::sync::Mutex::default();
-        Self { hub, feeds, order, membership: OnceLock::new(), settings, metrics, tasks }
+        Self {
+            hub,
+            feeds,
+            order,
+            membership: OnceLock::new(),
+            settings,
+            metrics,
+            tasks,
+        }
     }
 
     /// Learns through which membership to follow, and where the broadcasts stand.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn join_deployment(
+    pub(crate) async fn join_deployment(
         &self,
         membership: Arc<dyn Membership>,
     ) -> Result<(), BackendError> {
@@ -74,8 +87,14 @@ impl Channels {
         let broadcast = ChannelName::broadcast();
         let last = membership.follow(&broadcast).await?;
         let mut feeds = self.lock();
-        let feed = feeds.entry(broadcast.clone()).or_insert_with(|| self.feed(&broadcast));
-        feed.last = if feed.last.seq > last.seq { feed.last } else { last };
+        let feed = feeds
+            .entry(broadcast.clone())
+            .or_insert_with(|| self.feed(&broadcast));
+        feed.last = if feed.last.seq > last.seq {
+            feed.last
+        } else {
+            last
+        };
         feed.empty_since = None;
         drop(feed.followed.set(()));
         Ok(())
@@ -102,22 +121,26 @@ impl Channels {
     }
 
     /// Where the gateway stands in the broadcasts.
-    pub fn broadcast_position(&self) -> Cursor {
-        self.lock().get(&ChannelName::broadcast()).map_or(Cursor::ZERO, |feed| feed.last)
+    pub(crate) fn broadcast_position(&self) -> Cursor {
+        self.lock()
+            .get(&ChannelName::broadcast())
+            .map_or(Cursor::ZERO, |feed| feed.last)
     }
 
     /// Makes a connection a member; answers where the log stood then.
     ///
     /// # Errors
     /// When the store does not answer; then it is no member.
-    pub async fn join(
+    pub(crate) async fn join(
         &self,
         channel: &ChannelName,
         handle: &Arc<Handle>,
     ) -> Result<Cursor, BackendError> {
         let followed = {
             let mut feeds = self.lock();
-            let feed = feeds.entry(channel.clone()).or_insert_with(|| self.feed(channel));
+            let feed = feeds
+                .entry(channel.clone())
+                .or_insert_with(|| self.feed(channel));
             feed.members.push(handle.clone());
             feed.empty_since = None;
             if feed.followed.initialized() {
@@ -141,18 +164,29 @@ impl Channels {
             self.leave(channel, handle);
             return Err(error);
         }
-        Ok(self.lock().get(channel).map_or(Cursor::ZERO, |feed| feed.last))
+        Ok(self
+            .lock()
+            .get(channel)
+            .map_or(Cursor::ZERO, |feed| feed.last))
     }
 
     fn membership(&self) -> Result<&Arc<dyn Membership>, BackendError> {
-        self.membership.get().ok_or_else(|| BackendError::Unavailable("starting".to_owned()))
+        self.membership
+            .get()
+            .ok_or_else(|| BackendError::Unavailable("starting".to_owned()))
     }
 
     /// Ends a connection's membership.
-    pub fn leave(&self, channel: &ChannelName, handle: &Arc<Handle>) {
+    pub(crate) fn leave(&self, channel: &ChannelName, handle: &Arc<Handle>) {
         let mut feeds = self.lock();
-        let Some(feed) = feeds.get_mut(channel) else { return };
-        if let Some(at) = feed.members.iter().position(|member| Arc::ptr_eq(member, handle)) {
+        let Some(feed) = feeds.get_mut(channel) else {
+            return;
+        };
+        if let Some(at) = feed
+            .members
+            .iter()
+            .position(|member| Arc::ptr_eq(member, handle))
+        {
             feed.members.swap_remove(at);
         }
         if feed.members.is_empty() {
@@ -161,10 +195,15 @@ impl Channels {
     }
 
     /// A hint from the bus.
-    pub fn on_push(self: &Arc<Self>, channel: ChannelName, prev: Cursor, frame: Frame) {
-        let push = Arc::new(ChannelPush { channel, push: Push::new(prev, frame) });
+    pub(crate) fn on_push(self: &Arc<Self>, channel: ChannelName, prev: Cursor, frame: Frame) {
+        let push = Arc::new(ChannelPush {
+            channel,
+            push: Push::new(prev, frame),
+        });
         let mut feeds = self.lock();
-        let Some(feed) = feeds.get_mut(&push.channel) else { return };
+        let Some(feed) = feeds.get_mut(&push.channel) else {
+            return;
+        };
         if let Some(buffered) = &mut feed.repairing {
             if buffered.len() < BUFFERED {
                 buffered.push(push);
@@ -187,7 +226,11 @@ impl Channels {
         let bound = self.hub.outbox_bytes();
         let mut overflows = 0;
         let mut give = |handle: &Arc<Handle>| {
-            if handle.mailbox.channel_hint(push.clone(), bound, feed.policy) == Put::Overflow {
+            if handle
+                .mailbox
+                .channel_hint(push.clone(), bound, feed.policy)
+                == Put::Overflow
+            {
                 overflows += 1;
             }
         };
@@ -209,7 +252,7 @@ impl Channels {
     }
 
     /// Reads every followed channel's log after where it stands: hints may have been missed.
-    pub fn repair_all(self: &Arc<Self>) {
+    pub(crate) fn repair_all(self: &Arc<Self>) {
         let broken: Vec<ChannelName> = {
             let mut feeds = self.lock();
             let idle = feeds
@@ -226,15 +269,20 @@ impl Channels {
 
     fn repair(self: &Arc<Self>, channel: ChannelName) {
         let channels = self.clone();
-        self.tasks.spawn(async move { channels.read_on(&channel).await });
+        self.tasks
+            .spawn(async move { channels.read_on(&channel).await });
     }
 
     /// Reads a channel's log page by page until it meets the hints that wait.
     async fn read_on(&self, channel: &ChannelName) {
         let mut backoff = Duration::from_millis(50);
         loop {
-            let Some(after) = self.lock().get(channel).map(|feed| feed.last) else { return };
-            let Ok(membership) = self.membership() else { return };
+            let Some(after) = self.lock().get(channel).map(|feed| feed.last) else {
+                return;
+            };
+            let Ok(membership) = self.membership() else {
+                return;
+            };
             let page = match membership.history(channel, after).await {
                 Ok(page) => page,
                 Err(error) => {
@@ -245,16 +293,31 @@ impl Channels {
                 }
             };
             let mut feeds = self.lock();
-            let Some(feed) = feeds.get_mut(channel) else { return };
+            let Some(feed) = feeds.get_mut(channel) else {
+                return;
+            };
             if let Some(reason) = page.gap {
                 let resume = page.start;
-                self.tell_gap(feed, &ChannelGap { channel: channel.clone(), reason, resume });
+                self.tell_gap(
+                    feed,
+                    &ChannelGap {
+                        channel: channel.clone(),
+                        reason,
+                        resume,
+                    },
+                );
             }
             let mut prev = page.start;
             for frame in page.frames {
                 let cursor = frame.cursor;
                 let push = Push::new(prev, frame);
-                self.fan_out(feed, &Arc::new(ChannelPush { channel: channel.clone(), push }));
+                self.fan_out(
+                    feed,
+                    &Arc::new(ChannelPush {
+                        channel: channel.clone(),
+                        push,
+                    }),
+                );
                 prev = cursor;
             }
             feed.last = page.end;
@@ -272,7 +335,7 @@ impl Channels {
     }
 
     /// Stops following channels that have had no member for a while.
-    pub async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         let linger = self.settings.channels.linger;
         let idle: Vec<ChannelName> = {
             let feeds = self.lock();
@@ -286,7 +349,9 @@ impl Channels {
             let _order = self.order.lock().await;
             let unused = {
                 let mut feeds = self.lock();
-                let unused = feeds.get(&channel).is_some_and(|feed| feed.members.is_empty());
+                let unused = feeds
+                    .get(&channel)
+                    .is_some_and(|feed| feed.members.is_empty());
                 if unused {
                     feeds.remove(&channel);
                 }
@@ -299,15 +364,5 @@ impl Channels {
                 tracing::debug!(%channel, %error, "a channel is followed a little longer");
             }
         }
-    }
-
-    /// How many channels are followed, that of broadcasts included.
-    pub fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// Whether none is followed.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

@@ -10,11 +10,7 @@ use std::{
     time::Duration,
 };
 
-use carillon_common::{
-    backend::Clock,
-    ids::ChannelName,
-    protocol::CloseCode,
-};
+use carillon_common::{backend::Clock, ids::ChannelName, protocol::CloseCode};
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::poll_fn};
 use tokio::{
     net::TcpStream,
@@ -38,11 +34,11 @@ use crate::{
 };
 
 /// A socket that speaks WebSocket.
-pub type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 /// What a connection works with.
 #[derive(Clone)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// The way to the store.
     pub calls: Calls,
     /// The store's time.
@@ -57,7 +53,7 @@ pub struct Surroundings {
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
+pub(crate) struct End {
     /// Who began it: `client`, `server`, or `none` when it broke.
     pub initiator: &'static str,
     /// The close code, 1006 when there was none.
@@ -69,7 +65,12 @@ pub struct End {
 }
 
 impl End {
-    const BROKEN: Self = Self { initiator: "none", code: 1006, clean: false, confirmed: false };
+    const BROKEN: Self = Self {
+        initiator: "none",
+        code: 1006,
+        clean: false,
+        confirmed: false,
+    };
 }
 
 enum Woken {
@@ -79,7 +80,7 @@ enum Woken {
 }
 
 /// Runs a connection to its end and tells the store of it.
-pub async fn run(
+pub(crate) async fn run(
     mut socket: Socket,
     mut session: Session,
     first: Vec<Effect>,
@@ -87,9 +88,19 @@ pub async fn run(
     around: Arc<Surroundings>,
 ) -> End {
     let mut joined = Vec::new();
-    let end = converse(&mut socket, &mut session, first, &handle, &around, &mut joined).await;
+    let end = converse(
+        &mut socket,
+        &mut session,
+        first,
+        &handle,
+        &around,
+        &mut joined,
+    )
+    .await;
     handle.mailbox.close();
-    around.calls.close(session.close(end.clean, end.confirmed), handle, joined);
+    around
+        .calls
+        .close(session.close(end.clean, end.confirmed), handle, joined);
     end
 }
 
@@ -146,7 +157,10 @@ async fn converse(
 }
 
 fn now(around: &Surroundings) -> Now {
-    Now { mono: Instant::now(), wall: around.clock.now() }
+    Now {
+        mono: Instant::now(),
+        wall: around.clock.now(),
+    }
 }
 
 fn on_mail(session: &mut Session, taken: Taken, now: Now, effects: &mut Vec<Effect>) {
@@ -180,7 +194,12 @@ fn on_frame(
         Some(Ok(Message::Ping(_) | Message::Frame(_))) => session.on_sign_of_life(now),
         Some(Ok(Message::Close(frame))) => {
             let code = frame.map_or(1005, |frame| frame.code.into());
-            return Some(End { initiator: "client", code, clean: true, confirmed: false });
+            return Some(End {
+                initiator: "client",
+                code,
+                clean: true,
+                confirmed: false,
+            });
         }
         Some(Err(error)) => match refusal(&error) {
             Some(code) => effects.push(Effect::Close(code, None)),
@@ -251,7 +270,12 @@ async fn flush(socket: &mut Socket, around: &Surroundings) -> Option<End> {
                 put(socket, close_message(code, code.reason()));
                 socket.flush().now_or_never();
                 let (initiator, code) = ("server", code.code());
-                return Some(End { initiator, code, clean: false, confirmed: false });
+                return Some(End {
+                    initiator,
+                    code,
+                    clean: false,
+                    confirmed: false,
+                });
             }
         },
     };
@@ -260,7 +284,10 @@ async fn flush(socket: &mut Socket, around: &Surroundings) -> Option<End> {
 
 fn close_message(code: CloseCode, reason: &'static str) -> Message {
     let code = WireCode::from(code.code());
-    Message::Close(Some(CloseFrame { code, reason: reason.into() }))
+    Message::Close(Some(CloseFrame {
+        code,
+        reason: reason.into(),
+    }))
 }
 
 /// Closes a socket and waits a while for the client's answer, which confirms what it has read.
@@ -283,16 +310,26 @@ async fn part(
         None
     });
     let confirmed = matches!(answered.await, Ok(Some(())));
-    End { initiator: "server", code: code.code(), clean: false, confirmed }
+    End {
+        initiator: "server",
+        code: code.code(),
+        clean: false,
+        confirmed,
+    }
 }
 
 /// Ends a socket that never became a connection.
-pub async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) -> End {
+pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) -> End {
     put(&mut socket, close_message(code, reason));
     let goodbye = async {
         drop(socket.flush().await);
         while let Some(Ok(_)) = socket.next().await {}
     };
     drop(timeout(Duration::from_secs(2), goodbye).await);
-    End { initiator: "server", code: code.code(), clean: false, confirmed: false }
+    End {
+        initiator: "server",
+        code: code.code(),
+        clean: false,
+        confirmed: false,
+    }
 }

@@ -24,7 +24,7 @@ const SHARDS: usize = 16;
 
 /// A connection, as the rest of the gateway knows it.
 #[derive(Debug)]
-pub struct Handle {
+pub(crate) struct Handle {
     /// Whose.
     pub user: UserId,
     /// Which device.
@@ -42,7 +42,7 @@ pub struct Handle {
 
 impl Handle {
     /// Of a connection that has yet to be registered.
-    pub fn new(user: UserId, device: Device, session: SessionId) -> Arc<Self> {
+    pub(crate) fn new(user: UserId, device: Device, session: SessionId) -> Arc<Self> {
         Arc::new(Self {
             user,
             device,
@@ -55,19 +55,22 @@ impl Handle {
     }
 
     /// Says where the connection stands.
-    pub fn stands(&self, fence: u64, position: Cursor) {
+    pub(crate) fn stands(&self, fence: u64, position: Cursor) {
         self.fence.store(fence, Ordering::Relaxed);
         self.seq.store(position.seq, Ordering::Relaxed);
         self.nonce.store(position.nonce, Ordering::Relaxed);
     }
 
     /// Its position in the inbox, a moment ago.
-    pub fn position(&self) -> Cursor {
-        Cursor { seq: self.seq.load(Ordering::Relaxed), nonce: self.nonce.load(Ordering::Relaxed) }
+    pub(crate) fn position(&self) -> Cursor {
+        Cursor {
+            seq: self.seq.load(Ordering::Relaxed),
+            nonce: self.nonce.load(Ordering::Relaxed),
+        }
     }
 
     /// Its registration's fence, once it has one.
-    pub fn fence(&self) -> Option<u64> {
+    pub(crate) fn fence(&self) -> Option<u64> {
         Some(self.fence.load(Ordering::Relaxed)).filter(|fence| *fence > 0)
     }
 }
@@ -76,7 +79,7 @@ type Users = HashMap<UserId, Vec<Arc<Handle>>>;
 
 /// All connections of this gateway, by user.
 #[derive(Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     shards: [Mutex<Users>; SHARDS],
     hasher: RandomState,
     count: AtomicUsize,
@@ -86,7 +89,7 @@ pub struct Hub {
 
 impl Hub {
     /// `per_user`: connections of one user; `outbox_bytes`: the bound of each mailbox.
-    pub fn new(per_user: usize, outbox_bytes: usize) -> Self {
+    pub(crate) fn new(per_user: usize, outbox_bytes: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
@@ -98,18 +101,22 @@ impl Hub {
 
     fn shard(&self, user: &UserId) -> MutexGuard<'_, Users> {
         let shard = self.hasher.hash_one(user) as usize % SHARDS;
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bound of a mailbox, in bytes.
-    pub fn outbox_bytes(&self) -> usize {
+    pub(crate) fn outbox_bytes(&self) -> usize {
         self.outbox_bytes
     }
 
     /// Takes a connection in; false when its user has too many here.
-    pub fn insert(&self, handle: &Arc<Handle>) -> bool {
+    pub(crate) fn insert(&self, handle: &Arc<Handle>) -> bool {
         let mut users = self.shard(&handle.user);
-        let handles = users.entry(handle.user.clone()).or_insert_with(|| Vec::with_capacity(1));
+        let handles = users
+            .entry(handle.user.clone())
+            .or_insert_with(|| Vec::with_capacity(1));
         if handles.len() >= self.per_user {
             return false;
         }
@@ -119,35 +126,43 @@ impl Hub {
     }
 
     /// Takes out exactly this connection.
-    pub fn remove(&self, handle: &Arc<Handle>) {
+    pub(crate) fn remove(&self, handle: &Arc<Handle>) {
         let mut users = self.shard(&handle.user);
-        let Some(handles) = users.get_mut(&handle.user) else { return };
+        let Some(handles) = users.get_mut(&handle.user) else {
+            return;
+        };
         let before = handles.len();
         handles.retain(|other| !Arc::ptr_eq(other, handle));
-        self.count.fetch_sub(before - handles.len(), Ordering::Relaxed);
+        self.count
+            .fetch_sub(before - handles.len(), Ordering::Relaxed);
         if handles.is_empty() {
             users.remove(&handle.user);
         }
     }
 
     /// How many connections there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Gives a personal hint to every connection of the user; answers how many mailboxes were full.
-    pub fn hint(&self, user: &UserId, push: &Arc<Push>, fleeting: bool) -> usize {
+    pub(crate) fn hint(&self, user: &UserId, push: &Arc<Push>, fleeting: bool) -> usize {
         let users = self.shard(user);
-        let Some(handles) = users.get(user) else { return 0 };
+        let Some(handles) = users.get(user) else {
+            return 0;
+        };
         let mut full = 0;
         for handle in handles {
-            let mail =
-                if fleeting { Mail::Fleeting(push.clone()) } else { Mail::Inbox(push.clone()) };
+            let mail = if fleeting {
+                Mail::Fleeting(push.clone())
+            } else {
+                Mail::Inbox(push.clone())
+            };
             if handle.mailbox.hint(mail, self.outbox_bytes) == Put::Overflow {
                 full += 1;
             }
@@ -156,7 +171,7 @@ impl Hub {
     }
 
     /// Posts to the user's connections that `concerns` picks.
-    pub fn post(
+    pub(crate) fn post(
         &self,
         user: &UserId,
         concerns: impl Fn(&Handle) -> bool,
@@ -171,7 +186,7 @@ impl Hub {
     }
 
     /// Does something with every connection, a shard at a time. `visit` must not block.
-    pub fn each(&self, mut visit: impl FnMut(&Arc<Handle>)) {
+    pub(crate) fn each(&self, mut visit: impl FnMut(&Arc<Handle>)) {
         for shard in &self.shards {
             let users = shard.lock().unwrap_or_else(PoisonError::into_inner);
             users.values().flatten().for_each(&mut visit);
@@ -179,7 +194,7 @@ impl Hub {
     }
 
     /// All connections at this moment.
-    pub fn all(&self) -> Vec<Arc<Handle>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Handle>> {
         let mut all = Vec::with_capacity(self.len());
         self.each(|handle| all.push(handle.clone()));
         all

@@ -20,7 +20,7 @@ use crate::{
 
 /// One thing for a session.
 #[derive(Debug)]
-pub enum Mail {
+pub(crate) enum Mail {
     /// A personal notification.
     Inbox(Arc<Push>),
     /// One outside the chain.
@@ -43,7 +43,7 @@ impl Mail {
 
 /// What a connection takes out.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// In the order they came.
     pub mails: VecDeque<Mail>,
     /// Personal hints were dropped.
@@ -54,7 +54,7 @@ pub struct Taken {
 
 /// A bounded queue of one connection.
 #[derive(Debug, Default)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     queue: Mutex<Queue>,
     waker: AtomicWaker,
 }
@@ -68,7 +68,7 @@ struct Queue {
 
 /// What became of a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
+pub(crate) enum Put {
     /// It waits for the connection.
     Kept,
     /// It did not fit.
@@ -81,7 +81,7 @@ impl Mailbox {
     }
 
     /// Puts an event in.
-    pub fn post(&self, event: Event) {
+    pub(crate) fn post(&self, event: Event) {
         let mut queue = self.lock();
         if !queue.closed {
             queue.taken.mails.push_back(Mail::Event(Box::new(event)));
@@ -91,7 +91,7 @@ impl Mailbox {
     }
 
     /// Puts a personal hint in, if it fits into `bound` bytes.
-    pub fn hint(&self, mail: Mail, bound: usize) -> Put {
+    pub(crate) fn hint(&self, mail: Mail, bound: usize) -> Put {
         let mut queue = self.lock();
         if queue.closed {
             return Put::Kept;
@@ -109,7 +109,12 @@ impl Mailbox {
     }
 
     /// Puts a channel's hint in, by the channel's policy if it does not fit.
-    pub fn channel_hint(&self, push: Arc<ChannelPush>, bound: usize, policy: OverflowPolicy) -> Put {
+    pub(crate) fn channel_hint(
+        &self,
+        push: Arc<ChannelPush>,
+        bound: usize,
+        policy: OverflowPolicy,
+    ) -> Put {
         let mut queue = self.lock();
         if queue.closed {
             return Put::Kept;
@@ -140,7 +145,7 @@ impl Mailbox {
     }
 
     /// Everything there is, or waits for something.
-    pub fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
+    pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
         self.waker.register(context.waker());
         let mut queue = self.lock();
         let taken = &queue.taken;
@@ -152,7 +157,7 @@ impl Mailbox {
     }
 
     /// Nothing is taken in any more.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
         queue.taken = Taken::default();
@@ -160,7 +165,7 @@ impl Mailbox {
     }
 
     /// Whether the connection has ended.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 }
@@ -193,7 +198,12 @@ impl Queue {
 
     fn note_gap(&mut self, dropped: &ChannelPush) {
         let resume = dropped.push.frame.cursor;
-        match self.taken.gaps.iter_mut().find(|gap| gap.channel == dropped.channel) {
+        match self
+            .taken
+            .gaps
+            .iter_mut()
+            .find(|gap| gap.channel == dropped.channel)
+        {
             Some(gap) => gap.resume = resume,
             None => self.taken.gaps.push(ChannelGap {
                 channel: dropped.channel.clone(),
@@ -218,7 +228,10 @@ mod tests {
     fn push(seq: u64) -> Arc<Push> {
         let cursor = Cursor { seq, nonce: 1 };
         Push::new(
-            Cursor { seq: seq - 1, nonce: 1 },
+            Cursor {
+                seq: seq - 1,
+                nonce: 1,
+            },
             Frame {
                 cursor,
                 id: NotificationId::nil(),
@@ -231,7 +244,10 @@ mod tests {
     }
 
     fn channel(name: &str, seq: u64) -> Arc<ChannelPush> {
-        Arc::new(ChannelPush { channel: ChannelName::new(name).unwrap(), push: push(seq) })
+        Arc::new(ChannelPush {
+            channel: ChannelName::new(name).unwrap(),
+            push: push(seq),
+        })
     }
 
     fn take(mailbox: &Mailbox) -> Taken {

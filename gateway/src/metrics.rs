@@ -9,7 +9,7 @@ use crate::session::Note;
 
 /// Counts what the gateway does.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// By name, for what is rare.
     pub all: GatewayMetrics,
     live: IntCounter,
@@ -20,7 +20,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counts into these.
-    pub fn new(all: GatewayMetrics) -> Self {
+    pub(crate) fn new(all: GatewayMetrics) -> Self {
         Self {
             live: all.notifications_written.with_label_values(&["live"]),
             replayed: all.notifications_written.with_label_values(&["replayed"]),
@@ -31,32 +31,38 @@ impl Metrics {
     }
 
     /// A hint that does not continue the chain.
-    pub fn chain_break(&self, kind: &str) {
+    pub(crate) fn chain_break(&self, kind: &str) {
         self.all.chain_breaks.inc();
         self.all.resumes.with_label_values(&[kind]).inc();
     }
 
     /// Hints that found a mailbox full.
-    pub fn overflow(&self, policy: OverflowPolicy, count: u64) {
+    pub(crate) fn overflow(&self, policy: OverflowPolicy, count: u64) {
         if count > 0 {
             let policy = match policy {
                 OverflowPolicy::Disconnect => "disconnect",
                 OverflowPolicy::DropOldest => "drop_oldest",
                 OverflowPolicy::Latest => "latest",
             };
-            self.all.outbox_overflow.with_label_values(&[policy]).inc_by(count);
+            self.all
+                .outbox_overflow
+                .with_label_values(&[policy])
+                .inc_by(count);
         }
     }
 
     /// Personal hints that found a mailbox full; they stay in the inbox.
-    pub fn behind(&self, count: usize) {
+    pub(crate) fn behind(&self, count: usize) {
         if count > 0 {
-            self.all.outbox_overflow.with_label_values(&["inbox"]).inc_by(count as u64);
+            self.all
+                .outbox_overflow
+                .with_label_values(&["inbox"])
+                .inc_by(count as u64);
         }
     }
 
     /// A hint or word from the bus.
-    pub fn bus_event(&self, event: &BusEvent) {
+    pub(crate) fn bus_event(&self, event: &BusEvent) {
         let kind = match event {
             BusEvent::Inbox { .. } => "inbox",
             BusEvent::Fleeting { .. } => "fleeting",
@@ -70,22 +76,29 @@ impl Metrics {
     }
 
     /// The store was told of an ack.
-    pub fn acked(&self) {
+    pub(crate) fn acked(&self) {
         self.acks.inc();
     }
 
     /// Something that a session noted.
-    pub fn note(&self, note: Note, now: Millis) {
+    pub(crate) fn note(&self, note: Note, now: Millis) {
         match note {
             Note::Written { replayed: true, .. } => self.replayed.inc(),
-            Note::Written { replayed: false, stored_at } => {
+            Note::Written {
+                replayed: false,
+                stored_at,
+            } => {
                 self.live.inc();
                 let seconds = std::time::Duration::from_millis((now - stored_at).max(0) as u64);
                 self.all.delivery_latency.observe(seconds.as_secs_f64());
             }
             Note::ChainBreak => self.chain_break("chain"),
             Note::Gap(reason) => self.all.gaps.with_label_values(&[reason]).inc(),
-            Note::Expired => self.all.notifications_written.with_label_values(&["expired"]).inc(),
+            Note::Expired => self
+                .all
+                .notifications_written
+                .with_label_values(&["expired"])
+                .inc(),
             Note::ForeignAck => self.foreign_acks.inc(),
             Note::AuditRepair => {
                 self.all.audit_repairs.inc();

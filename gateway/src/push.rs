@@ -24,13 +24,20 @@ pub struct Push {
 impl Push {
     /// Nothing is encoded until somebody asks.
     pub fn new(prev: Cursor, frame: Frame) -> Arc<Self> {
-        Arc::new(Self { frame, prev, simple: OnceLock::new(), v1: OnceLock::new() })
+        Arc::new(Self {
+            frame,
+            prev,
+            simple: OnceLock::new(),
+            v1: OnceLock::new(),
+        })
     }
 
     /// The text of a socket's frame.
     pub fn text(&self, dialect: Dialect) -> Utf8Bytes {
         match dialect {
-            Dialect::Simple => self.simple.get_or_init(|| encode(&self.frame, dialect, false)),
+            Dialect::Simple => self
+                .simple
+                .get_or_init(|| encode(&self.frame, dialect, false)),
             Dialect::V1 => self.v1.get_or_init(|| encode(&self.frame, dialect, false)),
         }
         .clone()
@@ -48,7 +55,7 @@ impl Push {
 }
 
 /// The text of a notification for one connection; live ones are shared through [`Push::text`].
-pub fn encode(frame: &Frame, dialect: Dialect, replayed: bool) -> Utf8Bytes {
+pub(crate) fn encode(frame: &Frame, dialect: Dialect, replayed: bool) -> Utf8Bytes {
     let text = match dialect {
         Dialect::Simple => notification_simple(frame, replayed),
         Dialect::V1 => notification_v1(frame, replayed),

@@ -53,7 +53,7 @@ metrics! {
             "Connection attempts that were refused.";
         notifications_written: IntCounterVec =
             "carillon_gateway_notifications_written_total" ["kind"]
-            "Notifications written to a socket (personal, replayed, channel, broadcast, hint).";
+            "Notifications written to a socket (live, replayed; expired ones are passed over).";
         acks: IntCounterVec = "carillon_gateway_acks_total" ["result"]
             "Acknowledgements (accepted, unknown).";
         gaps: IntCounterVec = "carillon_gateway_gaps_total" ["reason"]
@@ -61,7 +61,7 @@ metrics! {
         outbox_overflow: IntCounterVec = "carillon_gateway_outbox_overflow_total" ["policy"]
             "Times that an outbox was full, by what was done about it.";
         resumes: IntCounterVec = "carillon_gateway_resumes_total" ["reason"]
-            "Readings of an inbox (connect, chain, dirty, behind, audit).";
+            "Readings of an inbox (chain, channel, dirty, audit).";
         bus_events: IntCounterVec = "carillon_gateway_bus_events_total" ["kind"]
             "Hints that came over the bus.";
         chain_breaks: IntCounter = "carillon_gateway_chain_breaks_total" []
@@ -72,6 +72,8 @@ metrics! {
             "Times that the gateway's lease ended before it was renewed.";
         reaped_sessions: IntCounter = "carillon_gateway_reaped_sessions_total" []
             "Sessions of dead gateways that this one removed.";
+        refused_frames: IntCounterVec = "carillon_gateway_refused_frames_total" ["code"]
+            "Requests of clients that were answered with an error.";
         draining: IntGauge = "carillon_gateway_draining" []
             "1 while the gateway drains.";
         delivery_latency: Histogram = "carillon_gateway_delivery_latency_seconds" []

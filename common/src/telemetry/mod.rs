@@ -5,5 +5,5 @@ pub mod metrics;
 mod redact;
 
 pub use self::logging::LogLevel;
-pub use self::metrics::Metrics;
+pub use self::metrics::{DispatcherMetrics, GatewayMetrics, Metrics, RedisMetrics};
 pub use self::redact::redact_query;

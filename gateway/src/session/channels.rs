@@ -28,7 +28,10 @@ pub(super) struct Answer {
 
 /// Boxed, because most connections are on none.
 #[derive(Debug)]
-#[expect(clippy::box_collection, reason = "eight bytes instead of 24 for the many that have none")]
+#[expect(
+    clippy::box_collection,
+    reason = "eight bytes instead of 24 for the many that have none"
+)]
 pub(super) struct Channels(Option<Box<Vec<Member>>>);
 
 impl Channels {
@@ -41,7 +44,9 @@ impl Channels {
     }
 
     fn all_mut(&mut self) -> &mut [Member] {
-        self.0.as_mut().map_or(&mut [], |members| members.as_mut_slice())
+        self.0
+            .as_mut()
+            .map_or(&mut [], |members| members.as_mut_slice())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -49,7 +54,9 @@ impl Channels {
     }
 
     pub(super) fn get(&mut self, channel: &ChannelName) -> Option<&mut Member> {
-        self.all_mut().iter_mut().find(|member| member.channel == *channel)
+        self.all_mut()
+            .iter_mut()
+            .find(|member| member.channel == *channel)
     }
 
     pub(super) fn feed(&mut self, channel: &ChannelName) -> Option<&mut Feed> {
@@ -62,7 +69,9 @@ impl Channels {
 
     pub(super) fn remove(&mut self, channel: &ChannelName) -> Option<Member> {
         let members = self.0.as_mut()?;
-        let at = members.iter().position(|member| member.channel == *channel)?;
+        let at = members
+            .iter()
+            .position(|member| member.channel == *channel)?;
         let member = members.swap_remove(at);
         if members.is_empty() {
             self.0 = None;
@@ -71,15 +80,22 @@ impl Channels {
     }
 
     pub(super) fn names(&self) -> Vec<ChannelName> {
-        self.all().iter().map(|member| member.channel.clone()).collect()
+        self.all()
+            .iter()
+            .map(|member| member.channel.clone())
+            .collect()
     }
 
     pub(super) fn pinged(&mut self) {
-        self.all_mut().iter_mut().for_each(|member| member.feed.pinged());
+        self.all_mut()
+            .iter_mut()
+            .for_each(|member| member.feed.pinged());
     }
 
     pub(super) fn ponged(&mut self) {
-        self.all_mut().iter_mut().for_each(|member| member.feed.ponged());
+        self.all_mut()
+            .iter_mut()
+            .for_each(|member| member.feed.ponged());
     }
 
     /// What is to be kept of them: the durable ones, and those for the next simple connection.

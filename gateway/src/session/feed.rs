@@ -44,7 +44,12 @@ pub(super) struct Caught {
 impl Feed {
     /// A feed whose catch-up is under way: hints wait for it.
     pub(super) fn catching_up(from: Cursor) -> Self {
-        Self { position: from, pinged: from, confirmed: from, catching_up: Some(Box::default()) }
+        Self {
+            position: from,
+            pinged: from,
+            confirmed: from,
+            catching_up: Some(Box::default()),
+        }
     }
 
     /// The last position that was handled.
@@ -90,18 +95,32 @@ impl Feed {
         let mut frames = page.frames;
         frames.retain(|frame| frame.deliverable(now));
         let Some(catch_up) = &mut self.catching_up else {
-            return Caught { frames, buffered: Vec::new(), next: None };
+            return Caught {
+                frames,
+                buffered: Vec::new(),
+                next: None,
+            };
         };
         if page.more || std::mem::take(&mut catch_up.missed) {
             catch_up.buffered.clear();
-            return Caught { frames, buffered: Vec::new(), next: Some(self.position) };
+            return Caught {
+                frames,
+                buffered: Vec::new(),
+                next: Some(self.position),
+            };
         }
-        Caught { frames, buffered: self.finish(), next: None }
+        Caught {
+            frames,
+            buffered: self.finish(),
+            next: None,
+        }
     }
 
     /// Ends the catch-up; answers with what waited and is new.
     pub(super) fn finish(&mut self) -> Vec<Arc<Push>> {
-        let Some(catch_up) = self.catching_up.take() else { return Vec::new() };
+        let Some(catch_up) = self.catching_up.take() else {
+            return Vec::new();
+        };
         let mut buffered = catch_up.buffered;
         buffered.retain(|push| {
             let new = push.frame.cursor.seq > self.position.seq;

@@ -25,7 +25,13 @@ impl Session {
         match ClientFrame::parse(text) {
             Ok(frame) => self.on_request(frame, now, effects),
             Err(error) => {
-                self.refuse(error.reference.as_ref(), error.code, &error.message, None, effects);
+                self.refuse(
+                    error.reference.as_ref(),
+                    error.code,
+                    &error.message,
+                    None,
+                    effects,
+                );
             }
         }
     }
@@ -35,10 +41,17 @@ impl Session {
         match frame.request {
             Request::Ping => {
                 let reference = self.echoed(reference.as_ref());
-                let pong = ServerFrame::Pong { timestamp: rfc3339(now.wall), reference };
+                let pong = ServerFrame::Pong {
+                    timestamp: rfc3339(now.wall),
+                    reference,
+                };
                 effects.push(Effect::Write(pong.encode().into()));
             }
-            Request::Subscribe { channel, since, durable } => {
+            Request::Subscribe {
+                channel,
+                since,
+                durable,
+            } => {
                 self.subscribe(channel, since, durable, reference, effects);
             }
             Request::Unsubscribe { channel } => {
@@ -72,7 +85,13 @@ impl Session {
     ) {
         let reference = self.echoed(reference);
         let retryable = code.is_retryable();
-        let frame = ServerFrame::Error { reference, code, message, retryable, channel };
+        let frame = ServerFrame::Error {
+            reference,
+            code,
+            message,
+            retryable,
+            channel,
+        };
         effects.push(Effect::Write(frame.encode().into()));
         effects.push(Effect::Note(Note::Refused(code.as_str())));
     }
@@ -92,13 +111,20 @@ impl Session {
         self.claims = claims;
         self.warned_of_expiry = false;
         let expires_at = rfc3339(self.claims.exp_ms);
-        let frame = ServerFrame::Authenticated { reference, expires_at };
+        let frame = ServerFrame::Authenticated {
+            reference,
+            expires_at,
+        };
         effects.push(Effect::Write(frame.encode().into()));
         for channel in self.channels.names() {
             if !self.may_join(&channel) {
                 self.leave(&channel, effects);
                 let code = Some(ErrorCode::ChannelForbidden);
-                let frame = ServerFrame::Unsubscribed { channel: &channel, reference: None, code };
+                let frame = ServerFrame::Unsubscribed {
+                    channel: &channel,
+                    reference: None,
+                    code,
+                };
                 effects.push(Effect::Write(frame.encode().into()));
             }
         }
@@ -138,7 +164,11 @@ impl Session {
             return self.refuse(reference.as_ref(), code, &message, Some(&channel), effects);
         }
         // The simple protocol has neither.
-        let (since, durable) = if simple { (None, false) } else { (since, durable) };
+        let (since, durable) = if simple {
+            (None, false)
+        } else {
+            (since, durable)
+        };
         self.join(channel, since, durable, Some(Answer { reference }), effects);
     }
 
@@ -160,7 +190,13 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         let feed = Feed::catching_up(since.unwrap_or_default());
-        self.channels.insert(Member { channel: channel.clone(), feed, durable, since, answer });
+        self.channels.insert(Member {
+            channel: channel.clone(),
+            feed,
+            durable,
+            since,
+            answer,
+        });
         effects.push(Effect::Do(Box::new(Call::Join(channel))));
     }
 
@@ -171,13 +207,23 @@ impl Session {
         result: Result<Cursor, BackendError>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(member) = self.channels.get(&channel) else { return };
+        let Some(member) = self.channels.get(&channel) else {
+            return;
+        };
         let Ok(last) = result else {
-            let Some(member) = self.channels.remove(&channel) else { return };
+            let Some(member) = self.channels.remove(&channel) else {
+                return;
+            };
             if let Some(answer) = member.answer {
                 let message = "the channel cannot be followed now; try again";
                 let code = ErrorCode::Unavailable;
-                self.refuse(answer.reference.as_ref(), code, message, Some(&channel), effects);
+                self.refuse(
+                    answer.reference.as_ref(),
+                    code,
+                    message,
+                    Some(&channel),
+                    effects,
+                );
             }
             return;
         };
@@ -200,17 +246,29 @@ impl Session {
         gap: Option<Gap>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(member) = self.channels.get(channel) else { return };
+        let Some(member) = self.channels.get(channel) else {
+            return;
+        };
         let durable = member.durable;
         if let Some(answer) = member.answer.take() {
-            self.announce(channel, answer.reference.as_ref(), cursor, gap.is_none(), effects);
+            self.announce(
+                channel,
+                answer.reference.as_ref(),
+                cursor,
+                gap.is_none(),
+                effects,
+            );
         }
         let holder = match self.dialect() {
             Dialect::Simple => Holder::Session(self.identity.session.clone()),
             Dialect::V1 if durable => Holder::Device(self.identity.device.clone()),
             Dialect::V1 => return,
         };
-        effects.push(Effect::Do(Box::new(Call::Keep(holder, channel.clone(), cursor))));
+        effects.push(Effect::Do(Box::new(Call::Keep(
+            holder,
+            channel.clone(),
+            cursor,
+        ))));
     }
 
     fn announce(
@@ -222,9 +280,12 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         let frame = match self.dialect() {
-            Dialect::Simple => {
-                ServerFrame::Subscribed { channel, reference: None, cursor: None, recovered: None }
-            }
+            Dialect::Simple => ServerFrame::Subscribed {
+                channel,
+                reference: None,
+                cursor: None,
+                recovered: None,
+            },
             Dialect::V1 => ServerFrame::Subscribed {
                 channel,
                 reference,
@@ -236,7 +297,9 @@ impl Session {
     }
 
     fn finish_catch_up(&mut self, channel: &ChannelName, effects: &mut Vec<Effect>) {
-        let Some(feed) = self.feed(channel) else { return };
+        let Some(feed) = self.feed(channel) else {
+            return;
+        };
         for push in feed.finish() {
             effects.push(Effect::Write(push.text(self.dialect())));
             self.note_written(false, push.frame.stored_at, effects);
@@ -258,7 +321,10 @@ impl Session {
         if from == here {
             self.finish_catch_up(&ChannelName::broadcast(), effects);
         } else {
-            effects.push(Effect::Do(Box::new(Call::History(ChannelName::broadcast(), from))));
+            effects.push(Effect::Do(Box::new(Call::History(
+                ChannelName::broadcast(),
+                from,
+            ))));
         }
     }
 
@@ -271,7 +337,9 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         let (gap, start) = (page.gap, page.start);
-        let Some(feed) = self.feed(&channel) else { return };
+        let Some(feed) = self.feed(&channel) else {
+            return;
+        };
         let caught = feed.on_page(page, now.wall);
         if !channel.is_broadcast() {
             self.joined(&channel, start, gap, effects);
@@ -281,7 +349,11 @@ impl Session {
         }
         let dialect = self.dialect();
         for frame in &caught.frames {
-            effects.push(Effect::Write(encode(frame, dialect, dialect == Dialect::V1)));
+            effects.push(Effect::Write(encode(
+                frame,
+                dialect,
+                dialect == Dialect::V1,
+            )));
             self.note_written(true, frame.stored_at, effects);
         }
         for push in &caught.buffered {
@@ -293,7 +365,9 @@ impl Session {
     }
 
     pub(super) fn on_channel_gap(&mut self, gap: &ChannelGap, effects: &mut Vec<Effect>) {
-        let Some(feed) = self.feed(&gap.channel) else { return };
+        let Some(feed) = self.feed(&gap.channel) else {
+            return;
+        };
         feed.jump(gap.resume);
         self.tell_gap(Some(&gap.channel), gap.reason, gap.resume, effects);
     }
@@ -307,7 +381,11 @@ impl Session {
     ) {
         effects.push(Effect::Note(Note::Gap(reason.as_str())));
         if self.dialect() == Dialect::V1 {
-            let frame = ServerFrame::Gap { channel, reason, resume };
+            let frame = ServerFrame::Gap {
+                channel,
+                reason,
+                resume,
+            };
             effects.push(Effect::Write(frame.encode().into()));
         }
     }
@@ -321,13 +399,19 @@ impl Session {
         self.leave(channel, effects);
         // The simple protocol does not answer.
         if self.dialect() == Dialect::V1 {
-            let frame = ServerFrame::Unsubscribed { channel, reference, code: None };
+            let frame = ServerFrame::Unsubscribed {
+                channel,
+                reference,
+                code: None,
+            };
             effects.push(Effect::Write(frame.encode().into()));
         }
     }
 
     fn leave(&mut self, channel: &ChannelName, effects: &mut Vec<Effect>) {
-        let Some(member) = self.channels.remove(channel) else { return };
+        let Some(member) = self.channels.remove(channel) else {
+            return;
+        };
         effects.push(Effect::Do(Box::new(Call::Leave(channel.clone()))));
         let holder = match self.dialect() {
             Dialect::Simple => Holder::Session(self.identity.session.clone()),

@@ -16,7 +16,9 @@ use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
     auth::{Claims, Verifier},
-    backend::{Ack, BackendError, Claimed, Departure, Device, Holder, Page, Registered, Registration},
+    backend::{
+        Ack, BackendError, Claimed, Departure, Device, Holder, Page, Registered, Registration,
+    },
     ids::{ChannelName, Cursor, Millis, SessionId, UserId},
     protocol::{CloseCode, Dialect, ServerFrame, SocketLimits},
     settings::Settings,
@@ -32,7 +34,6 @@ use pace::Pace;
 use receipts::Receipts;
 
 /// What all sessions of a gateway go by.
-#[derive(Debug)]
 pub struct Rules {
     /// The configuration.
     pub settings: Settings,
@@ -40,6 +41,14 @@ pub struct Rules {
     pub verifier: Verifier,
     /// Told in `welcome`.
     pub limits: SocketLimits,
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Rules {
@@ -51,7 +60,11 @@ impl Rules {
             frames_per_second: settings.socket.frames_per_second,
             inbox: u32::try_from(settings.inbox.max).unwrap_or(u32::MAX),
         };
-        Self { settings, verifier, limits }
+        Self {
+            settings,
+            verifier,
+            limits,
+        }
     }
 }
 
@@ -194,8 +207,11 @@ pub struct Session {
 
 /// When a simple connection asks again for subscriptions that others still held: a gateway that
 /// was killed holds them until its lease ends and it is reaped.
-const CLAIM_AGAIN: [Duration; 3] =
-    [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+const CLAIM_AGAIN: [Duration; 3] = [
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
 
 /// How long before a token's end a client is told.
 const EXPIRY_WARNING_MS: i64 = 60_000;
@@ -285,7 +301,10 @@ impl Session {
     }
 
     fn note_written(&self, replayed: bool, stored_at: Millis, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Note(Note::Written { replayed, stored_at }));
+        effects.push(Effect::Note(Note::Written {
+            replayed,
+            stored_at,
+        }));
     }
 
     /// A notification outside the chain.
@@ -297,7 +316,12 @@ impl Session {
     }
 
     /// A hint of a channel's notification, or of a broadcast.
-    pub fn on_channel_push(&mut self, push: &Arc<ChannelPush>, now: Now, effects: &mut Vec<Effect>) {
+    pub fn on_channel_push(
+        &mut self,
+        push: &Arc<ChannelPush>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
         let feed = if push.channel.is_broadcast() {
             &mut self.broadcast
         } else {
@@ -346,7 +370,11 @@ impl Session {
                     effects.push(Effect::Do(Box::new(Call::Read(after))));
                 }
             }
-            Event::Drain { close_in, window, reason } => {
+            Event::Drain {
+                close_in,
+                window,
+                reason,
+            } => {
                 self.on_drain(close_in, window, reason, now, effects);
             }
             Event::Close(code) => effects.push(Effect::Close(code, None)),
@@ -430,7 +458,10 @@ impl Session {
         if let Some(count) = replayed
             && self.dialect() == Dialect::V1
         {
-            let frame = ServerFrame::Replayed { cursor: self.inbox.position(), count };
+            let frame = ServerFrame::Replayed {
+                cursor: self.inbox.position(),
+                count,
+            };
             effects.push(Effect::Write(frame.encode().into()));
         }
     }
@@ -458,13 +489,21 @@ impl Session {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let code = if reason == "rebalance" { CloseCode::Rebalance } else { CloseCode::Draining };
+        let code = if reason == "rebalance" {
+            CloseCode::Rebalance
+        } else {
+            CloseCode::Draining
+        };
         self.pace.close_at(now.mono + close_in, code);
         if self.dialect() == Dialect::V1 {
             let frame = ServerFrame::Reconnect {
                 reason,
                 after_ms: 0,
-                spread_ms: millis(window.saturating_sub(Duration::from_secs(10)).max(window / 2)),
+                spread_ms: millis(
+                    window
+                        .saturating_sub(Duration::from_secs(10))
+                        .max(window / 2),
+                ),
                 deadline_ms: millis(window),
             };
             effects.push(Effect::Write(frame.encode().into()));
@@ -477,8 +516,13 @@ impl Session {
         if let Some(flush) = self.receipts.flush_at() {
             next = next.min(flush);
         }
-        let until = self.claims.exp_ms - now.wall
-            - if self.warned_of_expiry || self.dialect() == Dialect::Simple { 0 } else { EXPIRY_WARNING_MS };
+        let until = self.claims.exp_ms
+            - now.wall
+            - if self.warned_of_expiry || self.dialect() == Dialect::Simple {
+                0
+            } else {
+                EXPIRY_WARNING_MS
+            };
         next.min(now.mono + Duration::from_millis(u64::try_from(until).unwrap_or(0)))
     }
 
@@ -494,7 +538,9 @@ impl Session {
             self.warned_of_expiry = true;
             if self.dialect() == Dialect::V1 {
                 let expires_at = carillon_common::notification::rfc3339(self.claims.exp_ms);
-                effects.push(Effect::Write(ServerFrame::TokenExpiring { expires_at }.encode().into()));
+                effects.push(Effect::Write(
+                    ServerFrame::TokenExpiring { expires_at }.encode().into(),
+                ));
             }
         }
         if self.pace.ping_due(now.mono) {
@@ -517,14 +563,17 @@ impl Session {
         if self.dialect() == Dialect::Simple && self.receipts.wants_ping() {
             self.ping(now, effects);
         }
-        self.receipts.settle(self.inbox.position(), now.mono, &self.rules.settings.socket);
+        self.receipts
+            .settle(self.inbox.position(), now.mono, &self.rules.settings.socket);
         if self.receipts.flush_at().is_some_and(|at| at <= now.mono) {
             self.flush_acks(effects);
         }
     }
 
     fn ping(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let Some(payload) = self.receipts.ping(self.inbox.position(), self.broadcast.position())
+        let Some(payload) = self
+            .receipts
+            .ping(self.inbox.position(), self.broadcast.position())
         else {
             return;
         };
@@ -565,7 +614,11 @@ impl Session {
     /// with a close frame of its own. `confirmed`: it answered ours, so it read all we wrote.
     pub fn close(mut self, clean: bool, confirmed: bool) -> Closing {
         if confirmed {
-            self.receipts.confirm_all(self.dialect(), self.inbox.position(), self.broadcast.position());
+            self.receipts.confirm_all(
+                self.dialect(),
+                self.inbox.position(),
+                self.broadcast.position(),
+            );
             self.channels.pinged();
             self.channels.ponged();
         }

@@ -30,7 +30,10 @@ impl Pace {
             idle_timeout: socket.idle_timeout,
             // The first ping comes anywhere in the interval, so that connections that came
             // together do not ping together.
-            next_ping: now + socket.ping_interval.mul_f64(0.5 + 0.5 * rand::random::<f64>()),
+            next_ping: now
+                + socket
+                    .ping_interval
+                    .mul_f64(0.5 + 0.5 * rand::random::<f64>()),
             pong_due: None,
             heard: now,
             close: None,
@@ -50,7 +53,11 @@ impl Pace {
 
     /// The next moment at which something is due.
     pub(super) fn next(&self) -> Instant {
-        let ping = if self.pong_due.is_some() { None } else { Some(self.next_ping) };
+        let ping = if self.pong_due.is_some() {
+            None
+        } else {
+            Some(self.next_ping)
+        };
         [ping, self.pong_due, self.close.map(|(at, _)| at)]
             .into_iter()
             .flatten()
@@ -62,7 +69,9 @@ impl Pace {
         if self.pong_due.is_some_and(|due| due <= now) || self.heard + self.idle_timeout <= now {
             return Some(CloseCode::Idle);
         }
-        self.close.filter(|(at, _)| *at <= now).map(|(_, code)| code)
+        self.close
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, code)| code)
     }
 
     pub(super) fn ping_due(&self, now: Instant) -> bool {

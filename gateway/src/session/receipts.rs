@@ -110,14 +110,21 @@ impl Receipts {
             return None;
         }
         let payload = inbox.to_string();
-        self.in_flight = Some(Box::new(InFlight { payload: payload.clone(), inbox, broadcast }));
+        self.in_flight = Some(Box::new(InFlight {
+            payload: payload.clone(),
+            inbox,
+            broadcast,
+        }));
         Some(payload)
     }
 
     /// Whether this is the awaited pong. Others are allowed (RFC 6455 section 5.5.3) and mean
     /// nothing.
     pub(super) fn on_pong(&mut self, payload: &[u8], dialect: Dialect) -> bool {
-        let Some(ping) = self.in_flight.take_if(|ping| ping.payload.as_bytes() == payload) else {
+        let Some(ping) = self
+            .in_flight
+            .take_if(|ping| ping.payload.as_bytes() == payload)
+        else {
             return false;
         };
         self.broadcast = ping.broadcast;
@@ -129,7 +136,11 @@ impl Receipts {
 
     fn confirm_up_to(&mut self, cursor: Cursor) {
         let before = self.written.len();
-        while self.written.front().is_some_and(|written| written.seq <= cursor.seq) {
+        while self
+            .written
+            .front()
+            .is_some_and(|written| written.seq <= cursor.seq)
+        {
             self.written.pop_front();
         }
         self.batch += before - self.written.len();
@@ -144,7 +155,9 @@ impl Receipts {
     /// An ack of the client's own. False when the cursor was not written on this connection, or
     /// is acked already.
     pub(super) fn on_ack(&mut self, cursor: Cursor) -> bool {
-        let found = self.written.binary_search_by_key(&cursor.seq, |written| written.seq);
+        let found = self
+            .written
+            .binary_search_by_key(&cursor.seq, |written| written.seq);
         match found {
             Ok(at) if self.written[at] == cursor => {
                 self.confirm_up_to(cursor);
@@ -169,7 +182,11 @@ impl Receipts {
         if self.confirmed == self.told || self.busy {
             return;
         }
-        let due = if self.batch >= settings.ack_batch { now } else { now + settings.ack_interval };
+        let due = if self.batch >= settings.ack_batch {
+            now
+        } else {
+            now + settings.ack_interval
+        };
         self.flush_at = Some(self.flush_at.map_or(due, |at| at.min(due)));
     }
 
@@ -202,10 +219,16 @@ impl Receipts {
         self.told = self.confirmed;
         self.broadcast_told = self.broadcast;
         self.batch = 0;
-        let (expired, later) =
-            self.expired.drain(..).partition(|cursor| cursor.seq <= self.confirmed.seq);
+        let (expired, later) = self
+            .expired
+            .drain(..)
+            .partition(|cursor| cursor.seq <= self.confirmed.seq);
         self.expired = later;
-        Told { cursor: self.confirmed, broadcast: self.broadcast, expired }
+        Told {
+            cursor: self.confirmed,
+            broadcast: self.broadcast,
+            expired,
+        }
     }
 
     /// The store knows; what was confirmed meanwhile is next.

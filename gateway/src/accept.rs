@@ -1,0 +1,193 @@
+//! The public port: our own accept loop.
+//!
+//! A request's head is looked at without being consumed: a WebSocket upgrade of our path goes to
+//! tokio-tungstenite on the bare TCP stream (a connection that came through an HTTP server keeps
+//! that server's buffers for its whole life), everything else to axum.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{admission::Refused, gateway::Gateway};
+
+/// Larger request heads are refused.
+const HEAD_BYTES: usize = 16 * 1024;
+const HEADERS: usize = 64;
+
+/// Where a request belongs.
+enum Head {
+    Upgrade(Uri, HeaderMap),
+    Http,
+}
+
+/// Accepts until `stop`.
+pub(crate) async fn accept(
+    gateway: &Arc<Gateway>,
+    listener: TcpListener,
+    http: Router,
+    stop: CancellationToken,
+    tasks: &TaskTracker,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let gateway = gateway.clone();
+                let http = http.clone();
+                let stop = stop.clone();
+                tasks.spawn(async move { serve(gateway, stream, peer, http, stop).await });
+            }
+            Err(error) => {
+                // Mostly out of descriptors: give the others time to end.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    gateway: Arc<Gateway>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    http: Router,
+    stop: CancellationToken,
+) {
+    drop(stream.set_nodelay(true));
+    let within = gateway.settings().gateway.handshake_timeout;
+    let path = gateway.settings().gateway.path.clone();
+    // Boxed: neither the head's buffer nor the HTTP server is to size the connection's task.
+    let head = match timeout(within, Box::pin(look(&stream, &path))).await {
+        Ok(Ok(head)) => head,
+        _ => {
+            return gateway
+                .metrics()
+                .all
+                .handshakes_rejected
+                .with_label_values(&["head"])
+                .inc();
+        }
+    };
+    match head {
+        Head::Upgrade(uri, headers) => gateway.upgrade(stream, peer, uri, headers).await,
+        Head::Http => Box::pin(serve_http(stream, http, stop)).await,
+    }
+}
+
+/// Reads the request's head and leaves it in the socket.
+async fn look(stream: &TcpStream, path: &str) -> io::Result<Head> {
+    let mut buffer = vec![0; HEAD_BYTES];
+    loop {
+        let length = stream.peek(&mut buffer).await?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        match request.parse(&buffer[..length]) {
+            Ok(httparse::Status::Complete(_)) => return Ok(sort(&request, path)),
+            // What is not HTTP is for the HTTP server to answer.
+            Err(_) => return Ok(Head::Http),
+            Ok(httparse::Status::Partial) if length == HEAD_BYTES => return Ok(Head::Http),
+            // The rest of the head is under way; there is no event for "more than before".
+            Ok(httparse::Status::Partial) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+fn sort(request: &httparse::Request<'_, '_>, path: &str) -> Head {
+    let upgrade = request.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("upgrade")
+            && header.value.eq_ignore_ascii_case(b"websocket")
+    });
+    let uri = request.path.and_then(|path| path.parse::<Uri>().ok());
+    match uri {
+        Some(uri)
+            if upgrade && request.method == Some(Method::GET.as_str()) && uri.path() == path =>
+        {
+            let mut headers = HeaderMap::new();
+            for header in request.headers.iter() {
+                if let (Ok(name), Ok(value)) = (
+                    HeaderName::try_from(header.name),
+                    HeaderValue::from_bytes(header.value),
+                ) {
+                    headers.append(name, value);
+                }
+            }
+            Head::Upgrade(uri, headers)
+        }
+        _ => Head::Http,
+    }
+}
+
+async fn serve_http(stream: TcpStream, http: Router, stop: CancellationToken) {
+    let service = TowerToHyperService::new(http);
+    let mut connection = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(hyper_util::rt::TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(30))
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::trace!(%error, "an HTTP connection ended");
+    }
+}
+
+/// Answers a handshake that is not admitted: 503 with `Retry-After` (RFC 9110 section 15.6.4).
+pub(crate) async fn refuse(mut stream: TcpStream, refused: &Refused) {
+    let seconds = refused.retry_after.as_secs();
+    let body = format!(
+        "{{\"type\":\"urn:carillon:problem:overloaded\",\"title\":\"Overloaded\",\"status\":503,\
+         \"code\":\"overloaded\",\"retryable\":true,\
+         \"detail\":\"this gateway is at its limit of {}; try again in {seconds} s\"}}",
+        if refused.reason == "rate" {
+            "handshakes per second"
+        } else {
+            "connections"
+        }
+    );
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+         retry-after: {seconds}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let goodbye = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // The request still lies unread; closing on it would reset the answer away.
+        let mut rest = [0; 1024];
+        while tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    drop(timeout(Duration::from_secs(2), goodbye).await);
+}
+
+/// The answer to a request of our path that is not an upgrade (RFC 9110 section 15.5.22).
+pub(crate) fn upgrade_required() -> axum::response::Response {
+    use axum::response::IntoResponse;
+    let problem = carillon_common::http::Problem::new(426, "upgrade_required", "Upgrade Required")
+        .detail("this address speaks WebSocket: connect with a WebSocket client");
+    let mut response = problem.into_response();
+    response
+        .headers_mut()
+        .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}

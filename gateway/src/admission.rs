@@ -1,0 +1,107 @@
+//! How many may come in, and how fast.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// Admits connections up to a number, and handshakes up to a rate.
+#[derive(Debug)]
+pub struct Admission {
+    places: Arc<Semaphore>,
+    limit: u32,
+    bucket: Mutex<Bucket>,
+    rate: f64,
+    burst: f64,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    refilled: Instant,
+}
+
+/// Why a handshake is refused, and when to try again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// `connections` or `rate`.
+    pub reason: &'static str,
+    /// For `Retry-After`.
+    pub retry_after: Duration,
+}
+
+impl Admission {
+    /// At most `limit` connections; `rate` handshakes per second and `burst` more at once.
+    pub fn new(limit: u32, rate: u32, burst: u32) -> Self {
+        let burst = f64::from(rate) + f64::from(burst);
+        Self {
+            places: Arc::new(Semaphore::new(limit as usize)),
+            limit,
+            bucket: Mutex::new(Bucket {
+                tokens: burst,
+                refilled: Instant::now(),
+            }),
+            rate: f64::from(rate),
+            burst,
+        }
+    }
+
+    /// A place for one connection; it is free again when the permit is dropped.
+    ///
+    /// # Errors
+    /// At the limit, or faster than the rate.
+    pub fn admit(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let refill = now.duration_since(bucket.refilled).as_secs_f64() * self.rate;
+        bucket.tokens = (bucket.tokens + refill).min(self.burst);
+        bucket.refilled = now;
+        // Spread over several seconds, so that the refused do not come back together.
+        let later = |reason| {
+            let retry_after = Duration::from_secs(1 + u64::from(rand::random::<u8>() % 5));
+            Refused {
+                reason,
+                retry_after,
+            }
+        };
+        if bucket.tokens < 1.0 {
+            return Err(later("rate"));
+        }
+        let place = self
+            .places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| later("connections"))?;
+        bucket.tokens -= 1.0;
+        Ok(place)
+    }
+
+    /// The most connections.
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_refills_and_the_limit_stands() {
+        let admission = Admission::new(5, 2, 1);
+        let mut places: Vec<_> = (0..3).map(|_| admission.admit().unwrap()).collect();
+        assert_eq!(admission.admit().unwrap_err().reason, "rate");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        places.push(admission.admit().unwrap());
+        places.push(admission.admit().unwrap());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(admission.admit().unwrap_err().reason, "connections");
+        places.pop();
+        assert!(admission.admit().is_ok());
+    }
+}

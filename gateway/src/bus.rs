@@ -1,0 +1,96 @@
+//! What the bus says, sorted to where it belongs. Runs in the bus' own task and never waits.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use carillon_common::{
+    backend::{BusEvent, BusSink, Control},
+    ids::Cursor,
+    protocol::CloseCode,
+};
+use tokio::sync::Notify;
+
+use crate::{channels::Channels, hub::Hub, metrics::Metrics, push::Push, session::Event};
+
+/// The gateway's ear on the bus.
+pub(crate) struct Bus {
+    hub: Arc<Hub>,
+    channels: Arc<Channels>,
+    metrics: Metrics,
+    /// Every connection is to be registered again and resumed.
+    pub(crate) dirty: Notify,
+    /// The gateway is asked to drain, or is cut off from its store.
+    pub(crate) leave: Notify,
+    isolated: AtomicBool,
+}
+
+impl Bus {
+    /// Sorts into these.
+    pub(crate) fn new(hub: Arc<Hub>, channels: Arc<Channels>, metrics: Metrics) -> Self {
+        let (dirty, leave) = (Notify::new(), Notify::new());
+        Self {
+            hub,
+            channels,
+            metrics,
+            dirty,
+            leave,
+            isolated: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the gateway is asked to leave because it is cut off.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.isolated.load(Ordering::Relaxed)
+    }
+}
+
+impl BusSink for Bus {
+    fn on_bus(&self, event: BusEvent) {
+        self.metrics.bus_event(&event);
+        match event {
+            BusEvent::Inbox { user, prev, frame } => {
+                let full = self.hub.hint(&user, &Push::new(prev, frame), false);
+                self.metrics.behind(full);
+            }
+            BusEvent::Fleeting { user, frame } => {
+                self.hub.hint(&user, &Push::new(Cursor::ZERO, frame), true);
+            }
+            BusEvent::Channel {
+                channel,
+                prev,
+                frame,
+            } => {
+                self.channels.on_push(channel, prev, frame);
+            }
+            BusEvent::Replaced {
+                user,
+                session,
+                fence,
+            } => self.hub.post(
+                &user,
+                |handle| handle.session == session && handle.fence().is_some_and(|own| own < fence),
+                || Event::Close(CloseCode::Replaced),
+            ),
+            BusEvent::Dirty { reason } => {
+                tracing::info!(
+                    reason,
+                    "hints may have been missed: resuming every connection"
+                );
+                self.isolated.store(false, Ordering::Relaxed);
+                self.metrics.all.resumes.with_label_values(&["dirty"]).inc();
+                self.dirty.notify_one();
+            }
+            BusEvent::Control(Control::Disconnect { user }) => {
+                self.hub
+                    .post(&user, |_| true, || Event::Close(CloseCode::Disconnected));
+            }
+            BusEvent::Control(Control::Drain) => self.leave.notify_one(),
+            BusEvent::Isolated => {
+                self.isolated.store(true, Ordering::Relaxed);
+                self.leave.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What a client says of itself in the upgrade request: pure reading, no IO.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use carillon_common::{
+    auth::bearer,
+    backend::Device,
+    ids::{Cursor, DeviceId, SessionId},
+    protocol::{BEARER_ITEM, CloseCode, Dialect, SUBPROTOCOL},
+    settings::GatewaySettings,
+};
+use http::{HeaderMap, Uri, header};
+
+/// The upgrade request, as far as it matters.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// Which frames are spoken.
+    pub dialect: Dialect,
+    /// From the header, the subprotocol item, or the query.
+    pub token: Option<String>,
+    /// The device it names.
+    pub device: Device,
+    /// The session it continues.
+    pub session: Option<SessionId>,
+    /// Its position; an unreadable one is told and ignored.
+    pub since: Since,
+}
+
+/// A client's `since`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// It gave none.
+    None,
+    /// A position.
+    At(Cursor),
+    /// Not one that we ever gave out.
+    Unreadable,
+}
+
+/// A handshake that is completed and then closed, because browsers hide the HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TurnedAway {
+    /// The close code.
+    pub code: CloseCode,
+    /// Its reason.
+    pub reason: &'static str,
+}
+
+impl Hello {
+    /// Reads the request.
+    ///
+    /// # Errors
+    /// What the connection is closed with: a foreign origin, an unknown protocol version, a device
+    /// or session that breaks the rule for names.
+    pub(crate) fn read(
+        uri: &Uri,
+        headers: &HeaderMap,
+        settings: &GatewaySettings,
+    ) -> Result<Self, TurnedAway> {
+        let away = |code, reason| TurnedAway { code, reason };
+        if let Some(origin) = headers.get(header::ORIGIN)
+            && !origin
+                .to_str()
+                .is_ok_and(|origin| settings.allows_origin(origin))
+        {
+            return Err(away(CloseCode::Forbidden, "origin_not_allowed"));
+        }
+        let offered: Vec<&str> = headers
+            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(',').map(str::trim))
+            .collect();
+        let dialect = if offered.contains(&SUBPROTOCOL) {
+            Dialect::V1
+        } else if offered.iter().any(|item| item.starts_with("carillon.")) {
+            return Err(away(CloseCode::Version, "unsupported_version"));
+        } else {
+            Dialect::Simple
+        };
+
+        let mut hello = Self {
+            dialect,
+            token: None,
+            device: Device::Anonymous,
+            session: None,
+            since: Since::None,
+        };
+        for (name, value) in query(uri.query().unwrap_or_default()) {
+            match &*name {
+                "token" if settings.query_token => hello.token = Some(value.into_owned()),
+                "device" if !value.is_empty() => {
+                    hello.device = DeviceId::new(&value)
+                        .map(Device::Named)
+                        .map_err(|_| away(CloseCode::Forbidden, "invalid_device"))?;
+                }
+                "session" if !value.is_empty() => {
+                    let session = SessionId::new(&value)
+                        .map_err(|_| away(CloseCode::Forbidden, "invalid_session"))?;
+                    hello.session = Some(session);
+                }
+                "since" if !value.is_empty() => {
+                    hello.since = value.parse().map_or(Since::Unreadable, Since::At);
+                }
+                _ => {}
+            }
+        }
+        let item = offered
+            .iter()
+            .find_map(|item| item.strip_prefix(BEARER_ITEM));
+        if let Some(token) = item.and_then(|item| URL_SAFE_NO_PAD.decode(item).ok()) {
+            hello.token = String::from_utf8(token).ok();
+        }
+        let authorization = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|it| it.to_str().ok());
+        if let Some(token) = authorization.and_then(bearer) {
+            hello.token = Some(token.to_owned());
+        }
+        Ok(hello)
+    }
+}
+
+/// The pairs of a query, percent-decoded (WHATWG URL, application/x-www-form-urlencoded).
+fn query(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    url::form_urlencoded::parse(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_common::settings::Settings;
+
+    use super::*;
+
+    fn read(uri: &str, headers: &[(&'static str, &str)]) -> Result<Hello, TurnedAway> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        let mut settings = Settings::default().gateway;
+        settings.origins = vec!["https://app.example.com".to_owned()];
+        Hello::read(&uri.parse().unwrap(), &headers, &settings)
+    }
+
+    #[test]
+    fn the_simple_protocol_needs_only_a_token() {
+        let hello = read("/ws/notifications?token=a.b%2Dc", &[]).unwrap();
+        assert_eq!(hello.dialect, Dialect::Simple);
+        assert_eq!(hello.token.as_deref(), Some("a.b-c"));
+        assert_eq!(
+            (hello.device, hello.session, hello.since),
+            (Device::Anonymous, None, Since::None)
+        );
+    }
+
+    #[test]
+    fn tokens_come_from_header_then_subprotocol_then_query() {
+        let item = format!(
+            "carillon.v1, bearer.{}",
+            URL_SAFE_NO_PAD.encode("from-item")
+        );
+        let protocol = ("sec-websocket-protocol", item.as_str());
+        let hello = read("/?token=from-query", &[protocol]).unwrap();
+        assert_eq!(
+            (hello.dialect, hello.token.as_deref()),
+            (Dialect::V1, Some("from-item"))
+        );
+        let header = ("authorization", "Bearer from-header");
+        let hello = read("/?token=from-query", &[protocol, header]).unwrap();
+        assert_eq!(hello.token.as_deref(), Some("from-header"));
+    }
+
+    #[test]
+    fn names_and_positions_are_checked() {
+        let hello = read("/?device=phone&session=s1&since=12-3", &[]).unwrap();
+        assert_eq!(hello.device, Device::Named(DeviceId::new("phone").unwrap()));
+        assert_eq!(hello.since, Since::At(Cursor { seq: 12, nonce: 3 }));
+        assert_eq!(
+            read("/?since=nonsense", &[]).unwrap().since,
+            Since::Unreadable
+        );
+        assert_eq!(
+            read("/?device=a%20b", &[]).unwrap_err().reason,
+            "invalid_device"
+        );
+        assert_eq!(
+            read("/?session=a/b", &[]).unwrap_err().reason,
+            "invalid_session"
+        );
+        let other = ("sec-websocket-protocol", "carillon.v9");
+        assert_eq!(read("/", &[other]).unwrap_err().code, CloseCode::Version);
+        let origin = ("origin", "https://evil.example");
+        assert_eq!(
+            read("/", &[origin]).unwrap_err().reason,
+            "origin_not_allowed"
+        );
+    }
+}

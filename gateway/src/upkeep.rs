@@ -1,0 +1,123 @@
+//! What a gateway does by itself: resume after doubt, audit, sweep, show how it is.
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_common::backend::{AuditQuestion, Backend};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
+
+/// Connections resumed per second after doubt: the store has others to serve.
+const RESUMED_PER_SECOND: usize = 2_000;
+/// Connections asked about in one pipeline.
+const AUDITED: usize = 256;
+
+/// Starts it all; it ends when the gateway is over.
+pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Backend>) {
+    spawn(gateway, resume_when_dirty(gateway.clone(), bus.clone()));
+    spawn(gateway, leave_when_asked(gateway.clone(), bus.clone()));
+    spawn(gateway, audit(gateway.clone()));
+    spawn(gateway, sweep(gateway.clone()));
+    spawn(gateway, show(gateway.clone(), backend.clone()));
+}
+
+fn spawn(gateway: &Arc<Gateway>, task: impl Future<Output = ()> + Send + 'static) {
+    let over = gateway.over().clone();
+    gateway.tasks().spawn(async move {
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = task => {}
+        }
+    });
+}
+
+async fn resume_when_dirty(gateway: Arc<Gateway>, bus: Arc<Bus>) {
+    loop {
+        bus.dirty.notified().await;
+        gateway.channels().repair_all();
+        for some in gateway.hub().all().chunks(RESUMED_PER_SECOND / 20) {
+            some.iter()
+                .for_each(|handle| handle.mailbox.post(Event::Dirty));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+async fn leave_when_asked(gateway: Arc<Gateway>, bus: Arc<Bus>) {
+    loop {
+        bus.leave.notified().await;
+        let reason = if bus.is_isolated() {
+            "rebalance"
+        } else {
+            "draining"
+        };
+        tracing::warn!(
+            reason,
+            isolated = bus.is_isolated(),
+            "closing every connection"
+        );
+        gateway.drain(reason).await;
+    }
+}
+
+/// Compares where connections stand with what the store holds.
+async fn audit(gateway: Arc<Gateway>) {
+    let interval = gateway.settings().audit.interval;
+    loop {
+        // Jittered, so that gateways do not audit together.
+        tokio::time::sleep(interval.mul_f64(rand::random_range(0.75..1.25))).await;
+        for some in gateway.hub().all().chunks(AUDITED) {
+            audit_some(&gateway, some).await;
+        }
+    }
+}
+
+async fn audit_some(gateway: &Gateway, handles: &[Arc<Handle>]) {
+    let registered: Vec<&Arc<Handle>> = handles
+        .iter()
+        .filter(|handle| handle.fence().is_some())
+        .collect();
+    let questions: Vec<AuditQuestion> = registered
+        .iter()
+        .map(|handle| AuditQuestion {
+            user: handle.user.clone(),
+            device: handle.device.clone(),
+            session: handle.session.clone(),
+        })
+        .collect();
+    let Ok(answers) = gateway.membership().audit(&questions).await else {
+        return;
+    };
+    for (handle, answer) in registered.into_iter().zip(answers) {
+        if !answer.registered {
+            gateway.metrics().all.audit_repairs.inc();
+            handle.mailbox.post(Event::Dirty);
+        } else if answer.last != handle.position() {
+            handle.mailbox.post(Event::Audit(answer.last));
+        }
+    }
+}
+
+async fn sweep(gateway: Arc<Gateway>) {
+    let mut tick = interval(Duration::from_secs(5));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        gateway.channels().sweep().await;
+    }
+}
+
+/// Shows in readiness what is wrong with the store.
+async fn show(gateway: Arc<Gateway>, backend: Arc<dyn Backend>) {
+    let mut tick = interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let wrong = backend.degraded();
+        if wrong.is_empty() {
+            gateway.health().clear_degraded("backend");
+        } else {
+            gateway.health().set_degraded("backend", wrong.join("; "));
+        }
+    }
+}
