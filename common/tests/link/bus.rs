@@ -1,8 +1,11 @@
 //! Subscriptions to one server, and how they come back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use redis::cmd;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::servers::Server;
@@ -95,27 +98,93 @@ async fn a_frozen_server_is_noticed() {
     heard.hears(&link, 2, &channel).await;
 }
 
-/// A connection that answers pings but does not deliver: only the probe notices.
+/// The name of the server leads elsewhere now, but the old server lives and answers pings: only
+/// the probe notices that nothing published arrives.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deaf_connection_is_rebuilt() {
-    let server = Server::start(&[]);
-    server.command::<()>(&["ACL", "SETUSER", "app", "on", ">pw", "+@all", "~*", "&*"]);
-    let link = link(&format!("redis://app:pw@127.0.0.1:{}", server.port)).await;
+async fn a_connection_to_yesterdays_server_is_noticed_by_the_probe() {
+    let (old, new) = (Server::start(&[]), Server::start(&[]));
+    let name = Forwarder::start(old.port).await;
+    let link = link(&format!("redis://127.0.0.1:{}", name.port)).await;
     let heard = Heard::default();
     let bus = heard.start(&link);
     let channel = key(&link, 2, "ch:a");
     bus.subscribe(2, channel.clone()).await.unwrap();
     eventually("a probe", || async { bus.stats().probes.get() > 0 }).await;
-    // The subscriber moves to another protocol under our feet: RESET drops its subscriptions.
-    let clients: String = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]);
-    let id = clients
-        .split("id=")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .next()
-        .unwrap();
-    server.command::<u64>(&["CLIENT", "KILL", "ID", id]);
+    name.target.store(new.port, Ordering::SeqCst);
+    old.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
     eventually("Dirty", || async { heard.dirty(2) }).await;
-    heard.hears(&link, 2, &channel).await;
+    assert_eq!(bus.stats().probes_lost.get(), 1);
+    assert_eq!(new.command::<u64>(&["SPUBLISH", &channel, "hello"]), 1);
+    eventually("hearing", || async {
+        heard.payloads(&channel) == ["hello"]
+    })
+    .await;
+}
+
+/// Passes new connections on to whatever port is the target then.
+struct Forwarder {
+    port: u16,
+    target: Arc<AtomicU16>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Forwarder {
+    async fn start(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let target = Arc::new(AtomicU16::new(target));
+        let targets = target.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let target = targets.load(Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+                    drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+                });
+            }
+        });
+        Self { port, target, task }
+    }
+}
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Subscribing and unsubscribing while the connection is killed again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_survive_churn() {
+    let server = Server::start(&[]);
+    let link = link(&server.url()).await;
+    let heard = Heard::default();
+    let bus = heard.start(&link);
+    let channel = |number: u16| (number % 8, key(&link, number % 8, &format!("ch:{number}")));
+    for round in 0..40_u16 {
+        let calls = (0..30).map(|number| {
+            let (partition, name) = channel(number);
+            bus.subscribe(partition, name)
+        });
+        let calls = futures_util::future::join_all(calls);
+        if round % 4 == 0 {
+            server.command::<u64>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        }
+        assert!(calls.await.iter().all(Result::is_ok), "round {round}");
+        for number in (0..30).filter(|number| (number + round) % 3 == 0) {
+            let (partition, name) = channel(number);
+            bus.unsubscribe(partition, name);
+        }
+    }
+    let kept: Vec<u16> = (0..30).filter(|number| (number + 39) % 3 > 0).collect();
+    eventually("the kept channels, and no others", || async {
+        let live: Vec<String> = server.command(&["PUBSUB", "SHARDCHANNELS", "*ch:*"]);
+        live.len() == kept.len()
+    })
+    .await;
+    for number in kept {
+        let (partition, name) = channel(number);
+        heard.hears(&link, partition, &name).await;
+    }
+    assert!(bus.stats().rebuilds.get() > 0);
 }

@@ -1,5 +1,7 @@
 //! The Redis plumbing against real servers: standalone, replicated, Sentinel and Cluster.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, helpers included")]
+
 mod bus;
 mod cluster;
 mod commit;
@@ -7,6 +9,7 @@ mod functions;
 mod sentinel;
 mod servers;
 mod standalone;
+mod tls;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,7 @@
 //! Redis processes on free ports of this machine, killed when dropped.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,57 @@ impl Server {
             "--cluster-require-full-coverage",
             "no",
         ])
+    }
+
+    /// A server for `rediss`, and the file of the authority that vouches for it.
+    pub(crate) fn tls() -> (Self, u16, PathBuf) {
+        let dir = TempDir::new().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let (key, cert, port) = (path("key.pem"), path("cert.pem"), free_port());
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args([
+                "-addext",
+                "subjectAltName=DNS:localhost",
+                "-keyout",
+                &key,
+                "-out",
+                &cert,
+            ])
+            // An authority may not stand for a server itself in webpki.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.unwrap().success(), "openssl makes a certificate");
+        let args = [
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            &cert,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &cert,
+            "--tls-auth-clients",
+            "no",
+        ];
+        let args = args.map(str::to_owned).to_vec();
+        let mut server = Self {
+            port: free_port(),
+            dir,
+            args,
+            process: None,
+        };
+        server.run();
+        (server, port, cert.into())
     }
 
     pub(crate) fn sentinel(primary: &Server, quorum: u8) -> Self {

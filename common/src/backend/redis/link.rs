@@ -7,7 +7,9 @@
 
 mod error;
 mod node;
+mod reply;
 mod resolve;
+mod settings;
 mod stats;
 
 use std::collections::HashMap;
@@ -16,17 +18,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use error::LinkError;
+pub use settings::LinkSettings;
 pub use stats::{Counter, LinkStats};
 
 pub(crate) use error::Redirect;
 pub(crate) use node::{Dialer, Lane, Node, backoff, lock};
+pub(crate) use reply::read;
 
 use super::topology::{Topology, partition_tags};
 use super::url::{Address, RedisUrl};
@@ -35,48 +38,6 @@ use super::url::{Address, RedisUrl};
 const MAX_REDIRECTS: usize = 3;
 /// Refreshes asked for by failing calls are at least this far apart.
 const REFRESH_GAP: Duration = Duration::from_millis(200);
-
-/// How a link behaves. The default suits production; tests shorten the times.
-#[derive(Clone, Debug)]
-pub struct LinkSettings {
-    /// How many partitions the keys live in. Fixed for the life of a deployment.
-    pub partitions: u16,
-    /// The most time to open a connection, name resolution, TLS and log-in included.
-    pub connect_timeout: Duration,
-    /// The most time from sending a command to its answer.
-    pub response_timeout: Duration,
-    /// How often Sentinel and Cluster are asked for the topology without cause.
-    pub refresh_interval: Duration,
-    /// The first pause after a failed attempt to connect.
-    pub backoff_min: Duration,
-    /// The longest pause between attempts.
-    pub backoff_max: Duration,
-    /// Calls to one primary at a time; one more is refused as unavailable.
-    pub max_in_flight: usize,
-    /// Connections per primary that commit durable calls.
-    pub commit_connections: usize,
-    /// Durable calls that may wait for a commit per primary; one more is refused as unavailable.
-    pub commit_queue: usize,
-    /// Durable calls in one commit.
-    pub commit_batch: usize,
-}
-
-impl Default for LinkSettings {
-    fn default() -> Self {
-        Self {
-            partitions: 64,
-            connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(2),
-            refresh_interval: Duration::from_secs(5),
-            backoff_min: Duration::from_millis(50),
-            backoff_max: Duration::from_secs(2),
-            max_in_flight: 16_384,
-            commit_connections: 2,
-            commit_queue: 4_096,
-            commit_batch: 64,
-        }
-    }
-}
 
 /// Calls to a Redis deployment. Clones share everything; the last one dropped ends its task.
 #[derive(Clone)]
@@ -110,6 +71,11 @@ impl Link {
     /// # Errors
     /// If the CA file cannot be read, the topology cannot be found, or no primary answers.
     pub async fn connect(url: RedisUrl, settings: LinkSettings) -> Result<Self, LinkError> {
+        if url.tls.is_some() {
+            // The client library leaves the choice of cryptography to the process, and panics
+            // without one. Somebody else's earlier choice is as good.
+            drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        }
         let ca = match url.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
             None => None,
             Some(path) => Some(std::fs::read(path).map_err(|error| {
@@ -137,7 +103,7 @@ impl Link {
             .send_replace(Arc::new(resolve::resolve(&inner, None).await?));
 
         let stop = CancellationToken::new();
-        tokio::spawn(keep_topology(inner.clone(), stop.clone()));
+        tokio::spawn(resolve::keep_topology(inner.clone(), stop.clone()));
         let link = Self {
             inner,
             _stop: Arc::new(stop.drop_guard()),
@@ -173,7 +139,7 @@ impl Link {
     ) -> Result<T, LinkError> {
         let result = self.inner.values(partition, pipeline).await;
         let result = match result {
-            Ok(values) => compose(pipeline, values).await,
+            Ok(values) => reply::compose(pipeline, values).await,
             Err(error) => Err(error),
         };
         self.stats().observe(result)
@@ -381,96 +347,5 @@ impl Inner {
         lock(&self.nodes).retain(|address, _| topology.primaries().contains(address));
         self.dialer.stats.topology_changes.bump();
         self.topology.send_replace(Arc::new(topology));
-    }
-}
-
-/// Looks the topology up at intervals and on suspicion, until cancelled.
-async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
-    let settings = &inner.dialer.settings;
-    let mut failures = 0;
-    let mut last = Instant::now();
-    loop {
-        let due = async {
-            if failures > 0 {
-                return sleep(backoff(settings, failures)).await;
-            }
-            let interval = settings
-                .refresh_interval
-                .mul_f64(rand::random_range(0.8..=1.2));
-            tokio::select! {
-                () = inner.suspicion.notified() => sleep_until(last + REFRESH_GAP).await,
-                () = sleep(interval) => {}
-            }
-        };
-        let known = tokio::select! {
-            () = stop.cancelled() => return,
-            () = due => inner.topology.borrow().clone(),
-        };
-        let resolved = tokio::select! {
-            () = stop.cancelled() => return,
-            resolved = resolve::resolve(&inner, Some(&known)) => resolved,
-        };
-        last = Instant::now();
-        match resolved {
-            Ok(topology) => {
-                failures = 0;
-                inner.adopt(topology);
-            }
-            Err(error) => {
-                if failures == 0 {
-                    tracing::warn!(%error, "cannot look up the Redis topology");
-                }
-                failures += 1;
-                inner.dialer.stats.refresh_failures.bump();
-            }
-        }
-        inner.refreshed.send_modify(|count| *count += 1);
-    }
-}
-
-/// Reads a reply, errors nested in it included.
-pub(crate) fn read<T: FromRedisValue>(value: Value) -> Result<T, LinkError> {
-    let value = value.extract_error().map_err(refused)?;
-    redis::from_redis_value(value).map_err(LinkError::shape)
-}
-
-fn refused(error: redis::RedisError) -> LinkError {
-    let shape = LinkError::shape(&error);
-    let first = error
-        .into_server_errors()
-        .and_then(|errors| errors.first().cloned());
-    first.map_or(shape, |(_, error)| LinkError::from(&error))
-}
-
-/// Has the library put `values` together as `pipeline` says (ignored replies, transactions).
-async fn compose<T: FromRedisValue>(
-    pipeline: &Pipeline,
-    values: Vec<Value>,
-) -> Result<T, LinkError> {
-    pipeline
-        .query_async(&mut Answered(values))
-        .await
-        .map_err(refused)
-}
-
-/// A connection that gives answers received before.
-struct Answered(Vec<Value>);
-
-impl ConnectionLike for Answered {
-    fn req_packed_command<'a>(&'a mut self, _: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async { Ok(Value::Nil) })
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        _: &'a Pipeline,
-        _: usize,
-        _: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async { Ok(std::mem::take(&mut self.0)) })
-    }
-
-    fn get_db(&self) -> i64 {
-        0
     }
 }

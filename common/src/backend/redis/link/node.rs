@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
     ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, ServerError,
@@ -25,6 +25,9 @@ pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
 /// Callers that find a reconnect under way wait this long for it, then fail fast.
 const RECONNECT_GRACE: Duration = Duration::from_millis(100);
+
+/// How long a connection is silent before the kernel asks the peer whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Locks state that is never left half-changed, so a panic elsewhere does not matter.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -133,9 +136,13 @@ impl Dialer {
                 tls_params: None,
             },
         };
+        // Keepalive finds a peer that vanished behind a connection nobody used for a while.
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
         let info = target
             .into_connection_info()?
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true))
+            .set_tcp_settings(tcp)
             .set_redis_settings(redis.set_lib_name("carillon", env!("CARGO_PKG_VERSION")));
         match &self.ca {
             None => Client::open(info),

@@ -1,15 +1,61 @@
-//! Asking a deployment who its primaries are.
+//! Asking a deployment who its primaries are, at intervals and on suspicion.
 
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Value;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use super::Inner;
 use super::error::LinkError;
-use super::node::Node;
+use super::node::{Node, backoff};
+use super::{Inner, REFRESH_GAP};
 use crate::backend::redis::topology::{Topology, is_primary, read_sentinel_primary};
 use crate::backend::redis::url::{Address, Deployment};
+
+/// Looks the topology up at intervals and on suspicion, until cancelled.
+pub(super) async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
+    let settings = &inner.dialer.settings;
+    let mut failures = 0;
+    let mut last = Instant::now();
+    loop {
+        let due = async {
+            if failures > 0 {
+                return sleep(backoff(settings, failures)).await;
+            }
+            let interval = settings
+                .refresh_interval
+                .mul_f64(rand::random_range(0.8..=1.2));
+            tokio::select! {
+                () = inner.suspicion.notified() => sleep_until(last + REFRESH_GAP).await,
+                () = sleep(interval) => {}
+            }
+        };
+        let known = tokio::select! {
+            () = stop.cancelled() => return,
+            () = due => inner.topology.borrow().clone(),
+        };
+        let resolved = tokio::select! {
+            () = stop.cancelled() => return,
+            resolved = resolve(&inner, Some(&known)) => resolved,
+        };
+        last = Instant::now();
+        match resolved {
+            Ok(topology) => {
+                failures = 0;
+                inner.adopt(topology);
+            }
+            Err(error) => {
+                if failures == 0 {
+                    tracing::warn!(%error, "cannot look up the Redis topology");
+                }
+                failures += 1;
+                inner.dialer.stats.refresh_failures.bump();
+            }
+        }
+        inner.refreshed.send_modify(|count| *count += 1);
+    }
+}
 
 /// The topology as the deployment tells it now; `known` is the last one, if any.
 pub(crate) async fn resolve(
@@ -63,6 +109,11 @@ async fn ask_sentinel(
     let primary = read_sentinel_primary(&reply)
         .ok_or_else(|| unavailable(format!("sentinel {sentinel} knows no primary `{service}`")))?;
     let role = inner.node(&primary).send(&redis::cmd("ROLE")).await?;
+    if let Value::ServerError(error) = &role {
+        return Err(unavailable(format!(
+            "{primary} does not tell its role: {error}"
+        )));
+    }
     match is_primary(&role) {
         true => Ok(primary),
         false => Err(unavailable(format!(
