@@ -1,0 +1,109 @@
+//! The store's own bounds.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::backend::BackendError;
+
+/// An amount that many share.
+#[derive(Debug)]
+pub(super) struct Budget {
+    what: &'static str,
+    bound: u64,
+    used: AtomicU64,
+}
+
+/// A part of a budget; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    amount: u64,
+}
+
+impl Budget {
+    pub(super) fn new(what: &'static str, bound: u64) -> Arc<Self> {
+        Arc::new(Self {
+            what,
+            bound,
+            used: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// In words, from nine tenths on.
+    pub(super) fn warning(&self) -> Option<String> {
+        let (used, bound) = (self.used(), self.bound);
+        (used > bound / 10 * 9).then(|| {
+            let what = self.what;
+            format!("the in-memory store holds {used} of at most {bound} {what}")
+        })
+    }
+
+    /// A share of this amount.
+    ///
+    /// # Errors
+    /// [`BackendError::StoreFull`] when it would exceed the bound.
+    pub(super) fn take(self: &Arc<Self>, amount: u64) -> Result<Share, BackendError> {
+        let mut share = Share {
+            budget: Arc::clone(self),
+            amount: 0,
+        };
+        share.grow(amount)?;
+        Ok(share)
+    }
+}
+
+impl Share {
+    /// Takes more.
+    ///
+    /// # Errors
+    /// As [`Budget::take`]; the share is then as it was.
+    pub(super) fn grow(&mut self, by: u64) -> Result<(), BackendError> {
+        let budget = &self.budget;
+        budget
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(by).filter(|used| *used <= budget.bound)
+            })
+            .map_err(|_| BackendError::StoreFull(budget.what))?;
+        self.amount += by;
+        Ok(())
+    }
+
+    /// Gives back whatever exceeds this amount.
+    pub(super) fn shrink_to(&mut self, amount: u64) {
+        let spare = self.amount.saturating_sub(amount);
+        self.budget.used.fetch_sub(spare, Ordering::Relaxed);
+        self.amount -= spare;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_exceed_the_bound_and_come_back() {
+        let budget = Budget::new("bytes", 10);
+        let mut one = budget.take(6).unwrap();
+        assert!(budget.take(5).is_err());
+        assert!(one.grow(5).is_err());
+        one.grow(4).unwrap();
+        assert!(budget.warning().is_some());
+        one.shrink_to(1);
+        assert_eq!(budget.used(), 1);
+        drop(one);
+        assert_eq!(budget.used(), 0);
+    }
+}

@@ -1,0 +1,218 @@
+//! A user's inbox: appending, making room, acking, trimming.
+
+use super::{
+    chain::Chain,
+    dedup::Dedup,
+    rules::{self, Reader, Room, Standing, millis},
+    user::{Context, Left, LeftReason, User},
+};
+use crate::{
+    backend::{Ack, BackendError, BusEvent, SendOrder, Sent},
+    ids::{Cursor, GatewayId, Millis},
+    notification::Frame,
+};
+
+/// For how long a fleeting notification's hint is good: long enough to reach a socket that is
+/// being written to.
+const FLEETING_MS: Millis = 60_000;
+
+/// Tells whoever is connected, and keeps nothing.
+pub(super) fn send_fleeting(user: Option<&User>, order: &SendOrder, cx: &Context<'_>) -> Sent {
+    let Some(user) = user else {
+        return Sent {
+            cursor: None,
+            devices: 0,
+            user_seen: false,
+            repeated: false,
+        };
+    };
+    let frame = Frame {
+        cursor: Cursor::ZERO,
+        id: order.id,
+        stored_at: cx.now,
+        expires_at: cx.now + FLEETING_MS,
+        tombstone: false,
+        body: order.body.clone(),
+    };
+    user.hint(cx, || BusEvent::Fleeting {
+        user: user.id.clone(),
+        frame: frame.clone(),
+    });
+    user.sent(None, false, cx)
+}
+
+impl User {
+    /// Appends to the inbox and hints to the gateways.
+    pub(super) fn send(
+        &mut self,
+        order: &SendOrder,
+        nonce: u32,
+        cx: &Context<'_>,
+    ) -> Result<Sent, BackendError> {
+        if let Some(first) = self.dedup.recognise(&order.idempotency, cx.now)? {
+            return Ok(self.sent(Some(first), true, cx));
+        }
+        self.reserve(Chain::weight(order.body.len()) + Dedup::weight(&order.idempotency))?;
+        let appended = self.make_room(cx).map(|()| self.append(order, nonce, cx));
+        self.settle();
+        let cursor = appended?;
+        Ok(self.sent(Some(cursor), false, cx))
+    }
+
+    fn append(&mut self, order: &SendOrder, nonce: u32, cx: &Context<'_>) -> Cursor {
+        let cursor = self.chain.next(cx.now, nonce);
+        let frame = Frame {
+            cursor,
+            id: order.id,
+            stored_at: cx.now,
+            expires_at: cx.now + millis(order.ttl.min(cx.limits.inbox_ttl)),
+            tombstone: false,
+            body: order.body.clone(),
+        };
+        let prev = self.chain.append(frame.clone());
+        self.dedup.remember(&order.idempotency, cursor, cx.now);
+        self.touched = cx.now;
+        self.hint(cx, || BusEvent::Inbox {
+            user: self.id.clone(),
+            prev,
+            frame: frame.clone(),
+        });
+        cursor
+    }
+
+    fn sent(&self, cursor: Option<Cursor>, repeated: bool, cx: &Context<'_>) -> Sent {
+        Sent {
+            cursor,
+            devices: self.connected_devices(cx),
+            user_seen: !self.records.is_empty(),
+            repeated,
+        }
+    }
+
+    /// Tells each distinct gateway that presence names.
+    fn hint(&self, cx: &Context<'_>, event: impl Fn() -> BusEvent) {
+        let mut gateways: Vec<&GatewayId> = self.presence.values().map(|e| &e.gateway).collect();
+        gateways.sort_unstable();
+        gateways.dedup();
+        for gateway in gateways {
+            cx.leases.tell(gateway, event());
+        }
+    }
+
+    fn make_room(&mut self, cx: &Context<'_>) -> Result<(), BackendError> {
+        // Fewer frames than the bound fit whoever reads them.
+        if self.chain.frames().len() < cx.limits.inbox_max as usize {
+            return Ok(());
+        }
+        let standings = self.standings(cx);
+        let counting = rules::counting(&standings, cx.limits, cx.now);
+        if rules::fits(&self.chain, rules::floor(&counting), cx.limits.inbox_max) {
+            return Ok(());
+        }
+        self.purge_expired(&standings, cx.now);
+        match rules::make_room(&self.chain, &standings, cx.limits, cx.now) {
+            Room::Enough => Ok(()),
+            Room::Full => Err(BackendError::InboxFull),
+            Room::PassOver { place, readers } => {
+                for reader in readers {
+                    self.pass_over(&reader, place, cx.now);
+                }
+                self.trim(Some(place), cx);
+                Ok(())
+            }
+        }
+    }
+
+    /// Expired frames at the head go; those in the middle become tombstones.
+    fn purge_expired(&mut self, standings: &[Standing], now: Millis) {
+        let first_unacked = standings
+            .iter()
+            .map(|s| self.chain.index_after(s.record.cursor.seq))
+            .min()
+            .unwrap_or(0);
+        let expired: Vec<usize> = (0..)
+            .zip(self.chain.frames())
+            .filter(|(_, frame)| frame.expires_at <= now)
+            .map(|(index, _)| index)
+            .collect();
+        let head = (0..).zip(&expired).take_while(|(i, at)| i == *at).count();
+        for index in expired {
+            let Some(frame) = self.chain.frames().get(index).filter(|f| !f.tombstone) else {
+                continue;
+            };
+            let cursor = frame.cursor;
+            self.chain.bury(index);
+            if index >= first_unacked {
+                self.note_left(Left {
+                    cursor,
+                    reader: None,
+                    reason: LeftReason::Expired,
+                    at: now,
+                });
+            }
+        }
+        self.chain.drop_oldest(head);
+    }
+
+    fn pass_over(&mut self, reader: &Reader, place: Cursor, now: Millis) {
+        let Some(record) = self.records.get_mut(reader) else {
+            return;
+        };
+        let from = self.chain.index_after(record.cursor.seq);
+        record.cursor = place;
+        record.passed_over = true;
+        let to = self.chain.index_after(place.seq);
+        let dropped: Vec<Left> = self
+            .chain
+            .frames()
+            .range(from..to)
+            .filter(|frame| !frame.tombstone)
+            .map(|frame| Left {
+                cursor: frame.cursor,
+                reader: Some(reader.clone()),
+                reason: LeftReason::Dropped,
+                at: now,
+            })
+            .collect();
+        for left in dropped {
+            self.note_left(left);
+        }
+    }
+
+    /// Takes note of what a reader has, and forgets what all have.
+    pub(super) fn ack(&mut self, ack: &Ack, cx: &Context<'_>) {
+        let reader = Reader::of(&ack.device, &ack.session);
+        let Some(record) = self.records.get_mut(&reader) else {
+            return;
+        };
+        if let Some(broadcast) = ack.broadcast.filter(|b| b.seq > record.broadcast.seq) {
+            record.broadcast = broadcast;
+            record.seen = cx.now;
+            self.touched = cx.now;
+        }
+        if !rules::may_ack(&self.chain, ack.cursor, record.cursor) {
+            return;
+        }
+        record.cursor = ack.cursor;
+        record.seen = cx.now;
+        record.has_acked = true;
+        record.passed_over = false;
+        for cursor in &ack.expired {
+            self.note_left(Left {
+                cursor: *cursor,
+                reader: Some(reader.clone()),
+                reason: LeftReason::Expired,
+                at: cx.now,
+            });
+        }
+        self.touched = cx.now;
+        let counting = rules::counting(&self.standings(cx), cx.limits, cx.now);
+        self.trim(rules::floor(&counting), cx);
+        self.settle();
+    }
+
+    fn trim(&mut self, floor: Option<Cursor>, cx: &Context<'_>) {
+        let count = rules::trimmable(&self.chain, floor, cx.limits.inbox_keep);
+        self.chain.drop_oldest(count);
+    }
+}

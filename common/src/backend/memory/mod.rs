@@ -1,0 +1,175 @@
+//! The in-memory store: one process, the same semantics, bounded.
+//!
+//! `rules` holds the decisions and nothing else; `user` and `channel` carry them out on one user
+//! or channel; `store` puts those behind locks; `membership` is what a gateway holds.
+
+mod budget;
+mod chain;
+mod channel;
+mod dedup;
+mod inbox;
+mod lease;
+mod membership;
+mod presence;
+mod rules;
+mod store;
+mod subscriptions;
+mod user;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    backend::{
+        Backend, BackendError, BusEvent, BusSink, Clock, Control, Gap, Limits, Membership, Page,
+        Presence, PublishOrder, Published, SendOrder, Sent,
+    },
+    ids::{Cursor, GatewayId, UserId},
+};
+use membership::MemoryMembership;
+pub use rules::Reader;
+use store::Store;
+pub use user::{Left, LeftReason};
+
+/// How much the store takes; beyond it says [`BackendError::StoreFull`].
+#[derive(Debug, Clone)]
+pub struct MemoryBounds {
+    /// Stored notifications and idempotency keys, in bytes, with what keeping them costs.
+    pub bytes: u64,
+    /// Users that are remembered.
+    pub users: u64,
+    /// Channels that have a log or are followed.
+    pub channels: u64,
+}
+
+impl Default for MemoryBounds {
+    /// 512 MiB, a million users, a hundred thousand channels.
+    fn default() -> Self {
+        Self {
+            bytes: 512 << 20,
+            users: 1_000_000,
+            channels: 100_000,
+        }
+    }
+}
+
+/// The store of a single process. Gateways of the same process may share it.
+pub struct MemoryBackend {
+    store: Arc<Store>,
+}
+
+impl MemoryBackend {
+    /// An empty store.
+    pub fn new(limits: Limits, bounds: MemoryBounds) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::new(Store::new(limits, &bounds)),
+        })
+    }
+
+    /// Ends a gateway's lease though it lives, as a store does that stood still for too long. The
+    /// gateway finds out when it next renews.
+    pub fn lose_lease(&self, gateway: &GatewayId) {
+        self.store.lose_lease(gateway);
+    }
+
+    /// The user's positions that left without being delivered, oldest first; bounded.
+    pub fn left(&self, user: &UserId) -> Vec<Left> {
+        self.store.with_known_user(user, |user, _| {
+            user.map(|user| user.left().cloned().collect())
+                .unwrap_or_default()
+        })
+    }
+}
+
+#[async_trait]
+impl Backend for MemoryBackend {
+    async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
+        if order.ttl.is_zero() {
+            return Ok(self.store.with_known_user(&order.user, |user, cx| {
+                inbox::send_fleeting(user.as_deref(), order, cx)
+            }));
+        }
+        self.store
+            .with_user(&order.user, |user, cx| user.send(order, nonce(), cx))
+    }
+
+    async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError> {
+        self.store.with_channel(&order.channel, |channel, cx| {
+            channel.publish(order, nonce(), cx.now, cx.leases)
+        })
+    }
+
+    async fn online_count(&self) -> Result<u64, BackendError> {
+        Ok(self.store.online())
+    }
+
+    async fn presence(&self, user: &UserId) -> Result<Vec<Presence>, BackendError> {
+        Ok(self.store.with_known_user(user, |user, cx| {
+            user.map(|user| user.present(cx)).unwrap_or_default()
+        }))
+    }
+
+    async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
+        self.store
+            .with_leases(|leases, _| leases.tell(gateway, BusEvent::Control(control.clone())));
+        Ok(())
+    }
+
+    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError> {
+        Ok(self.store.with_leases(|leases, now| leases.live(now)))
+    }
+
+    async fn join(
+        &self,
+        gateway: GatewayId,
+        sink: Arc<dyn BusSink>,
+    ) -> Result<Arc<dyn Membership>, BackendError> {
+        let store = Arc::clone(&self.store);
+        Ok(Arc::new(MemoryMembership::join(store, gateway, sink)))
+    }
+
+    fn clock(&self) -> Clock {
+        self.store.clock.clone()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        let store = &self.store;
+        [&store.bytes, &store.user_places, &store.channel_places]
+            .into_iter()
+            .filter_map(|budget| budget.warning())
+            .collect()
+    }
+
+    fn stats(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("carillon_memory_store_bytes", self.store.bytes.used()),
+            ("carillon_memory_store_users", self.store.user_places.used()),
+            (
+                "carillon_memory_store_channels",
+                self.store.channel_places.used(),
+            ),
+        ]
+    }
+}
+
+impl Page {
+    /// Of an inbox or log without any history, when what follows `after` was asked for.
+    fn of_nothing(after: Cursor) -> Self {
+        Self {
+            start: Cursor::ZERO,
+            frames: Vec::new(),
+            end: Cursor::ZERO,
+            more: false,
+            gap: (after != Cursor::ZERO).then_some(Gap::Expired),
+        }
+    }
+}
+
+/// Never zero: that is the nonce of [`Cursor::ZERO`] alone.
+fn nonce() -> u32 {
+    rand::random_range(1..=u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

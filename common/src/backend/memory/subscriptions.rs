@@ -1,0 +1,160 @@
+//! Subscriptions that outlive a connection.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{
+    backend::{BackendError, Claimed, Device, Holder, Subscription},
+    ids::{ChannelName, Cursor, Millis, SessionId},
+};
+
+/// How many one user may leave here.
+const PER_USER: usize = 4_096;
+
+type Channels = BTreeMap<ChannelName, Cursor>;
+
+/// One user's kept subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    durable: HashMap<Device, Channels>,
+    by_session: HashMap<SessionId, OfSession>,
+}
+
+#[derive(Debug, Default)]
+struct OfSession {
+    channels: Channels,
+    /// Since when they wait for the next connection; `None` while the session holds them.
+    free_since: Option<Millis>,
+}
+
+impl Kept {
+    pub(super) fn keep(
+        &mut self,
+        holder: &Holder,
+        channel: &ChannelName,
+        cursor: Cursor,
+    ) -> Result<(), BackendError> {
+        if self.len() >= PER_USER {
+            return Err(BackendError::StoreFull("kept subscriptions of a user"));
+        }
+        let channels = match holder {
+            Holder::Device(device) => self.durable.entry(device.clone()).or_default(),
+            Holder::Session(session) => {
+                &mut self.by_session.entry(session.clone()).or_default().channels
+            }
+        };
+        channels.insert(channel.clone(), cursor);
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, holder: &Holder, channel: &ChannelName) {
+        match holder {
+            Holder::Device(device) => {
+                if let Some(channels) = self.durable.get_mut(device) {
+                    channels.remove(channel);
+                }
+            }
+            Holder::Session(session) => {
+                if let Some(of_session) = self.by_session.get_mut(session) {
+                    of_session.channels.remove(channel);
+                }
+            }
+        }
+        self.durable.retain(|_, channels| !channels.is_empty());
+        self.by_session.retain(|_, kept| !kept.channels.is_empty());
+    }
+
+    /// The device's durable ones.
+    pub(super) fn durable(&self, device: &Device) -> Vec<Subscription> {
+        self.durable.get(device).map(listed).unwrap_or_default()
+    }
+
+    /// The session ended as its gateway says: these wait for the next connection.
+    pub(super) fn leave(&mut self, session: &SessionId, restorable: &[Subscription], now: Millis) {
+        self.by_session.remove(session);
+        if !restorable.is_empty() {
+            let left = OfSession {
+                channels: restorable
+                    .iter()
+                    .map(|s| (s.channel.clone(), s.cursor))
+                    .collect(),
+                free_since: Some(now),
+            };
+            self.by_session.insert(session.clone(), left);
+        }
+    }
+
+    /// The session ended and nobody said how: whatever it holds waits for the next connection.
+    pub(super) fn free(&mut self, session: &SessionId, now: Millis) {
+        if let Some(kept) = self.by_session.get_mut(session) {
+            kept.free_since.get_or_insert(now);
+        }
+    }
+
+    /// The session goes on after all: what nobody has claimed is its own again.
+    pub(super) fn hold_again(&mut self, session: &SessionId) {
+        if let Some(kept) = self.by_session.get_mut(session) {
+            kept.free_since = None;
+        }
+    }
+
+    /// Gives `session` what waits.
+    pub(super) fn claim(&mut self, session: &SessionId) -> Claimed {
+        let waiting: Vec<SessionId> = self
+            .by_session
+            .iter()
+            .filter(|(_, kept)| kept.free_since.is_some())
+            .map(|(session, _)| session.clone())
+            .collect();
+        let mut claimed = Channels::new();
+        for ended in waiting {
+            for (channel, cursor) in self
+                .by_session
+                .remove(&ended)
+                .map(|kept| kept.channels)
+                .unwrap_or_default()
+            {
+                // Left by two sessions: catching up from the earlier place misses nothing.
+                let least = claimed.entry(channel).or_insert(cursor);
+                if cursor.seq < least.seq {
+                    *least = cursor;
+                }
+            }
+        }
+        if !claimed.is_empty() {
+            let held = self.by_session.entry(session.clone()).or_default();
+            held.free_since = None;
+            held.channels
+                .extend(claimed.iter().map(|(channel, at)| (channel.clone(), *at)));
+        }
+        Claimed {
+            subscriptions: listed(&claimed),
+            others_hold: self.by_session.keys().any(|holder| holder != session),
+        }
+    }
+
+    /// Forgets what has waited since before `since`.
+    pub(super) fn prune(&mut self, since: Millis) {
+        self.by_session
+            .retain(|_, kept| kept.free_since.is_none_or(|free| free >= since));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.durable.is_empty() && self.by_session.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        let by_session = self.by_session.values().map(|kept| kept.channels.len());
+        let durable = self.durable.values().map(Channels::len);
+        by_session.chain(durable).sum()
+    }
+}
+
+fn listed(channels: &Channels) -> Vec<Subscription> {
+    channels
+        .iter()
+        .map(|(channel, cursor)| Subscription {
+            channel: channel.clone(),
+            cursor: *cursor,
+        })
+        .collect()
+}
