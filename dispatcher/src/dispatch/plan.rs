@@ -1,0 +1,284 @@
+//! Turns a request into the order that the store is given, as often as it takes. No IO, no clock.
+
+use carillon_common::{
+    backend::{Idempotency, PublishOrder, SendOrder},
+    ids::{ChannelName, Millis, NotificationId},
+    notification::{Notification, rfc3339},
+    settings::IdempotencySettings,
+};
+use uuid::{Uuid, uuid};
+
+use super::request::{BroadcastRequest, SendRequest};
+use crate::{error::ApiError, extract::IdempotencyKey};
+
+/// Namespaces (RFC 9562, section 5.5) of the ids that come from a caller's key. They never change:
+/// a repetition must get the id it had, whichever version answers.
+const PERSONAL: Uuid = uuid!("5b0b3f6e-4d55-4c8a-9f0e-0d2c2b6f8a11");
+const CHANNEL: Uuid = uuid!("e1f4a1d2-7a63-4b0f-8c35-6b9be0d4c7f3");
+
+/// What every request is given on arrival.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    /// The store's time.
+    pub(crate) now: Millis,
+    /// The id of a notification without an idempotency key.
+    pub(crate) fresh_id: NotificationId,
+}
+
+/// The caller's key, and what its request was.
+#[derive(Debug, Clone)]
+pub(crate) struct Repeatable<'a> {
+    pub(crate) key: IdempotencyKey<'a>,
+    pub(crate) fingerprint: String,
+}
+
+/// The order for a personal notification.
+pub(crate) fn send_order(
+    request: &SendRequest<'_>,
+    stamp: Stamp,
+    repeatable: Option<Repeatable<'_>>,
+    settings: &IdempotencySettings,
+) -> Result<SendOrder, ApiError> {
+    let user = &request.user;
+    let id = identity(PERSONAL, user.as_str(), stamp, repeatable.as_ref());
+    let body = encode(&Notification {
+        id,
+        kind: &request.message.kind,
+        content: &request.message.content,
+        data: request.message.data,
+        timestamp: rfc3339(stamp.now),
+        target_user: Some(user),
+        channel: request.label.as_ref(),
+    })?;
+    Ok(SendOrder {
+        user: user.clone(),
+        id,
+        body,
+        ttl: request.ttl,
+        idempotency: idempotency(id, repeatable, settings),
+    })
+}
+
+/// The order for a channel's notification.
+pub(crate) fn publish_order(
+    request: &BroadcastRequest<'_>,
+    stamp: Stamp,
+    repeatable: Option<Repeatable<'_>>,
+    settings: &IdempotencySettings,
+) -> Result<PublishOrder, ApiError> {
+    let channel = request
+        .channel
+        .clone()
+        .unwrap_or_else(ChannelName::broadcast);
+    let id = identity(CHANNEL, channel.as_str(), stamp, repeatable.as_ref());
+    let body = encode(&Notification {
+        id,
+        kind: &request.message.kind,
+        content: &request.message.content,
+        data: request.message.data,
+        timestamp: rfc3339(stamp.now),
+        target_user: None,
+        channel: request.channel.as_ref(),
+    })?;
+    Ok(PublishOrder {
+        channel,
+        id,
+        body,
+        ttl: request.ttl,
+        history: u32::try_from(request.log.history).unwrap_or(u32::MAX),
+        retention: request.log.age,
+        idempotency: idempotency(id, repeatable, settings),
+    })
+}
+
+/// A key's id is the same at every repetition, also after the store forgot the first (a failover
+/// that lost it, a key older than `idempotency.ttl`), so that clients still see one notification.
+fn identity(
+    namespace: Uuid,
+    receiver: &str,
+    stamp: Stamp,
+    repeatable: Option<&Repeatable<'_>>,
+) -> NotificationId {
+    let Some(Repeatable { key, .. }) = repeatable else {
+        return stamp.fresh_id;
+    };
+    // A key has no NUL, so the two parts cannot be taken for others.
+    let name = [receiver.as_bytes(), b"\0", key.as_str().as_bytes()].concat();
+    Uuid::new_v5(&namespace, &name)
+}
+
+/// Without a key of the caller's only the dispatcher itself repeats, and its order is then the same.
+fn idempotency(
+    id: NotificationId,
+    repeatable: Option<Repeatable<'_>>,
+    settings: &IdempotencySettings,
+) -> Idempotency {
+    match repeatable {
+        Some(Repeatable { key, fingerprint }) => Idempotency {
+            key: key.as_str().to_owned(),
+            body_hash: fingerprint,
+            ttl: settings.ttl,
+        },
+        None => Idempotency {
+            key: id.to_string(),
+            body_hash: "-".to_owned(),
+            ttl: settings.retry,
+        },
+    }
+}
+
+fn encode(notification: &Notification<'_>) -> Result<bytes::Bytes, ApiError> {
+    notification
+        .encode()
+        .map_err(|error| ApiError::Internal(error.to_string().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use carillon_common::settings::Settings;
+
+    use super::*;
+    use crate::extract::Fields;
+
+    const STAMP: Stamp = Stamp {
+        now: 1_767_225_600_000,
+        fresh_id: Uuid::nil(),
+    };
+
+    fn send(body: &str, key: Option<&str>) -> SendOrder {
+        let settings = Settings::default();
+        let fields = Fields::from_json(body.as_bytes()).unwrap();
+        let request = SendRequest::read(&fields, &settings).unwrap();
+        send_order(&request, STAMP, key.map(repeatable), &settings.idempotency).unwrap()
+    }
+
+    fn broadcast(query: &str, key: Option<&str>) -> PublishOrder {
+        let settings = Settings::default();
+        let fields = Fields::from_query(query).unwrap();
+        let request = BroadcastRequest::read(&fields, &settings).unwrap();
+        publish_order(&request, STAMP, key.map(repeatable), &settings.idempotency).unwrap()
+    }
+
+    fn repeatable(key: &str) -> Repeatable<'_> {
+        Repeatable {
+            key: IdempotencyKey::of_text(key),
+            fingerprint: "f".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_send_is_encoded_as_clients_read_it_and_its_data_verbatim() {
+        let order = send(
+            r#"{"target_user":"al\u00efce","notification_type":"t","content":"a\nb",
+                "data":{"n": 1.50, "big":12345678901234567890123},"channel":"orders"}"#,
+            None,
+        );
+        assert_eq!(
+            order.body,
+            concat!(
+                r#"{"id":"00000000-0000-0000-0000-000000000000","type":"t","content":"a\nb","#,
+                r#""data":{"n": 1.50, "big":12345678901234567890123},"#,
+                r#""timestamp":"2026-01-01T00:00:00.000Z","target_user":"alïce","channel":"orders"}"#
+            )
+        );
+        assert_eq!(order.user.as_str(), "alïce");
+        assert_eq!(order.ttl, Duration::from_secs(7 * 86_400));
+    }
+
+    #[test]
+    fn a_ttl_is_seconds_or_a_text() {
+        for (ttl, millis) in [
+            ("0", 0),
+            ("600", 600_000),
+            ("1.5", 1500),
+            ("0.0001", 1),
+            (r#""10m""#, 600_000),
+            (r#""2h 30m""#, 9_000_000),
+            (r#""60""#, 60_000),
+            ("null", 604_800_000),
+            (r#""7d""#, 604_800_000),
+        ] {
+            let order = send(
+                &format!(
+                    r#"{{"target_user":"a","notification_type":"t","content":"","ttl":{ttl}}}"#
+                ),
+                None,
+            );
+            assert_eq!(order.ttl, Duration::from_millis(millis), "{ttl}");
+        }
+    }
+
+    #[test]
+    fn absent_and_null_data_are_an_empty_object() {
+        for data in ["", r#","data":null"#, r#","data":{}"#] {
+            let order = send(
+                &format!(r#"{{"target_user":"a","notification_type":"t","content":""{data}}}"#),
+                None,
+            );
+            let body = std::str::from_utf8(&order.body).unwrap();
+            assert!(body.contains(r#""data":{},"#), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_key_decides_the_id_for_its_receiver_alone() {
+        let to = |user: &str, key| {
+            let body =
+                format!(r#"{{"target_user":"{user}","notification_type":"t","content":""}}"#);
+            send(&body, Some(key)).id
+        };
+        assert_eq!(to("alice", "k"), to("alice", "k"));
+        assert_ne!(to("alice", "k"), to("bob", "k"));
+        assert_ne!(to("alice", "k"), to("alice", "l"));
+        assert_ne!(
+            to("a", "k"),
+            broadcast("notification_type=t&content=&channel=a", Some("k")).id
+        );
+        // Recorded: another version must not give another id to a repetition.
+        assert_eq!(
+            to("alice", "k").to_string(),
+            "0223b823-23c2-504e-bf52-a338555c6645"
+        );
+    }
+
+    #[test]
+    fn a_key_is_remembered_for_longer_than_the_dispatchers_own_retry() {
+        let body = r#"{"target_user":"a","notification_type":"t","content":""}"#;
+        let keyed = send(body, Some("k")).idempotency;
+        assert_eq!((&*keyed.key, &*keyed.body_hash), ("k", "f"));
+        assert_eq!(keyed.ttl, Duration::from_secs(900));
+        let own = send(body, None).idempotency;
+        assert_eq!(own.key, Uuid::nil().to_string());
+        assert_eq!(own.ttl, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_broadcast_takes_its_logs_bounds() {
+        let everyone = broadcast("notification_type=t&content=hi+all&data=%5B1%5D", None);
+        assert!(everyone.channel.is_broadcast());
+        assert_eq!(everyone.retention, Duration::from_secs(600));
+        assert_eq!(everyone.ttl, everyone.retention);
+        assert_eq!(
+            everyone.body,
+            concat!(
+                r#"{"id":"00000000-0000-0000-0000-000000000000","type":"t","content":"hi all","#,
+                r#""data":[1],"timestamp":"2026-01-01T00:00:00.000Z","target_user":null,"#,
+                r#""channel":null}"#
+            )
+        );
+        let orders = broadcast("notification_type=t&content=&channel=orders&ttl=1h", None);
+        assert_eq!(orders.channel.as_str(), "orders");
+        assert_eq!(orders.retention, Duration::from_secs(86_400));
+        assert_eq!(
+            (orders.ttl, orders.history),
+            (Duration::from_secs(3600), 1000)
+        );
+        let body = std::str::from_utf8(&orders.body).unwrap();
+        assert!(
+            body.ends_with(r#""target_user":null,"channel":"orders"}"#),
+            "{body}"
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! What every request passes on its way in and out: its id, its place among those under way, the
+//! problem that answers it when it failed, the counters.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{app::Service, error::ApiError};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// When a request came in; its time runs from there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival(Instant);
+
+impl Arrival {
+    /// The request's, else now.
+    pub(crate) fn of(request: &Request) -> Instant {
+        match request.extensions().get() {
+            Some(Self(at)) => *at,
+            None => Instant::now(),
+        }
+    }
+}
+
+/// Wraps every route.
+pub(crate) async fn edge(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let arrived = Instant::now();
+    let id = request_id(request.headers());
+    request.extensions_mut().insert(Arrival(arrived));
+    let mut response = match service.under_way.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => ApiError::Overloaded.into_response(),
+    };
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        service.failures.log(&error, &id);
+        response = problem(&error, &id, response.headers_mut().remove(header::ALLOW));
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn problem(error: &ApiError, id: &HeaderValue, allow: Option<HeaderValue>) -> Response {
+    let mut response = error.answer(id);
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// The caller's own id if it is harmless in a log, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    if let Some(id) = headers.get(REQUEST_ID).filter(|id| is_harmless(id)) {
+        return id.clone();
+    }
+    let mut buffer = Uuid::encode_buffer();
+    let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
+}
+
+fn is_harmless(id: &HeaderValue) -> bool {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    (1..=128).contains(&id.len()) && id.as_bytes().iter().all(harmless)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(id: &str) -> HeaderValue {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+        request_id(&headers)
+    }
+
+    #[test]
+    fn a_harmless_id_is_kept_and_any_other_replaced() {
+        assert_eq!(answered("a1-B2_c3.d4:e5/f6+g7=@"), "a1-B2_c3.d4:e5/f6+g7=@");
+        for id in ["", "a b", "a\"b", "{}", &"x".repeat(129)] {
+            let replaced = answered(id);
+            assert_eq!(replaced.len(), 36, "{id:?} → {replaced:?}");
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Every way a request can fail, and the problem (RFC 9457) that tells of it.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use carillon_common::{backend::BackendError, settings::Scope};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// A refused or failed request. What stands in a variant that clients must not see (the store's own
+/// words) is logged, never answered.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ApiError {
+    /// The body is not JSON; says where.
+    #[error("{0}")]
+    MalformedJson(String),
+    /// The query string cannot be decoded.
+    #[error("{0}")]
+    MalformedQuery(String),
+    /// Query parameters where the route takes none, or beside a body.
+    #[error("{0}")]
+    UnexpectedQuery(&'static str),
+    /// Everything that is wrong with the fields.
+    #[error("{}", summary(.0))]
+    InvalidFields(Vec<FieldError>),
+    /// The `Idempotency-Key` header breaks its rule.
+    #[error("Idempotency-Key must be given once, with 1 to 255 printable ASCII characters")]
+    InvalidIdempotencyKey,
+    /// Nobody can call: the operator has to configure a key.
+    #[error(
+        "no API key is configured, so every call is refused: make one with `carillon apikey new` \
+         and put it into [[auth.api_keys]] of the configuration"
+    )]
+    NoApiKeys,
+    /// No API key, or one that is not known.
+    #[error("{}", if *.presented {
+        "this API key is not known"
+    } else {
+        "send an API key in the header `Authorization: Bearer <key>`"
+    })]
+    Unauthenticated {
+        /// Whether there was one at all.
+        presented: bool,
+    },
+    /// The key may not do this.
+    #[error("this needs an API key with the scope `{}`", .0.as_str())]
+    InsufficientScope(Scope),
+    /// No such route.
+    #[error("there is no such route")]
+    NotFound,
+    /// The route has other methods; `Allow` names them.
+    #[error("this route does not have that method; the header Allow names those it has")]
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within dispatcher.request_timeout")]
+    BodyTimeout,
+    /// The connection failed while the body was read.
+    #[error("the body could not be read to its end")]
+    BodyIncomplete,
+    /// The body is larger than `dispatcher.body_bytes`.
+    #[error("the body may have at most {0} bytes")]
+    BodyTooLarge(usize),
+    /// Not JSON by its headers.
+    #[error("{0}")]
+    UnsupportedMediaType(&'static str),
+    /// The store's refusal or failure.
+    #[error("{}", told(.0))]
+    Backend(#[from] BackendError),
+    /// As many requests as the service holds at once are under way.
+    #[error("too many requests are under way here")]
+    Overloaded,
+    /// A defect.
+    #[error("the service failed; its log has the reason under this request's id")]
+    Internal(Cow<'static, str>),
+}
+
+/// One field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// RFC 6901 pointer into the body; a query parameter counts as a member of an object.
+    pub pointer: String,
+    /// As the problem's `code`, for this field.
+    pub code: &'static str,
+    /// What is wrong, and what would be right.
+    pub detail: String,
+}
+
+/// The answer's fixed part.
+struct Kind {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    /// Seconds after which the same request may succeed; `None`: not unchanged.
+    retry_after: Option<u32>,
+}
+
+impl ApiError {
+    /// Stable; clients branch on it.
+    pub fn code(&self) -> &'static str {
+        self.kind().code
+    }
+
+    /// What only the log may say.
+    pub fn internal_reason(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Backend(
+                error @ (BackendError::Unavailable(_)
+                | BackendError::Unknown(_)
+                | BackendError::StoreFull(_)
+                | BackendError::Unexpected(_)),
+            ) => Some(error.to_string().into()),
+            Self::Internal(reason) => Some(Cow::Borrowed(reason)),
+            _ => None,
+        }
+    }
+
+    /// Whether it shows a defect rather than a caller's mistake or a store that is away.
+    pub fn is_defect(&self) -> bool {
+        self.kind().status == StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    fn kind(&self) -> Kind {
+        use StatusCode as S;
+        match self {
+            Self::MalformedJson(_) => kind(S::BAD_REQUEST, "malformed_json", "Not JSON"),
+            Self::MalformedQuery(_) => kind(
+                S::BAD_REQUEST,
+                "malformed_query",
+                "Undecodable query string",
+            ),
+            Self::UnexpectedQuery(_) => kind(
+                S::BAD_REQUEST,
+                "unexpected_query",
+                "Unexpected query parameters",
+            ),
+            Self::InvalidFields(errors) => kind(
+                S::UNPROCESSABLE_ENTITY,
+                common_code(errors),
+                "Invalid fields",
+            ),
+            Self::InvalidIdempotencyKey => kind(
+                S::BAD_REQUEST,
+                "invalid_idempotency_key",
+                "Invalid idempotency key",
+            ),
+            Self::NoApiKeys => kind(S::UNAUTHORIZED, "no_api_keys", "No API key is configured"),
+            Self::Unauthenticated { .. } => {
+                kind(S::UNAUTHORIZED, "unauthenticated", "API key needed")
+            }
+            Self::InsufficientScope(_) => kind(
+                S::FORBIDDEN,
+                "insufficient_scope",
+                "The API key may not do this",
+            ),
+            Self::NotFound => kind(S::NOT_FOUND, "not_found", "No such route"),
+            Self::MethodNotAllowed => kind(
+                S::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "No such method here",
+            ),
+            Self::BodyTimeout => kind(
+                S::REQUEST_TIMEOUT,
+                "body_timeout",
+                "The body came too slowly",
+            )
+            .after(1),
+            Self::BodyIncomplete => kind(S::BAD_REQUEST, "body_incomplete", "Incomplete body"),
+            Self::BodyTooLarge(_) => kind(S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
+            Self::UnsupportedMediaType(_) => kind(
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Not application/json",
+            ),
+            Self::Overloaded => {
+                kind(S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests").after(1)
+            }
+            Self::Internal(_) => kind(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::Backend(error) => backend_kind(error),
+        }
+    }
+
+    /// The answer, with the problem that names the request.
+    pub(crate) fn answer(&self, request_id: &HeaderValue) -> Response {
+        let kind = self.kind();
+        let problem = Problem {
+            kind: format_args!("urn:carillon:problem:{}", kind.code).to_string(),
+            title: kind.title,
+            status: kind.status.as_u16(),
+            detail: self.to_string(),
+            code: kind.code,
+            retryable: kind.retry_after.is_some(),
+            request_id: request_id.to_str().unwrap_or_default(),
+            errors: match self {
+                Self::InvalidFields(errors) => errors,
+                _ => &[],
+            },
+        };
+        let text = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = (kind.status, text).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(seconds) = kind.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    /// RFC 6750, section 3: what to authenticate with, and why that was not enough.
+    fn challenge(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Self::NoApiKeys | Self::Unauthenticated { presented: false } => "Bearer",
+            Self::Unauthenticated { presented: true } => r#"Bearer error="invalid_token""#,
+            Self::InsufficientScope(scope) => {
+                let scope = scope.as_str();
+                let text = format!(r#"Bearer error="insufficient_scope", scope="{scope}""#);
+                return HeaderValue::try_from(text).ok();
+            }
+            _ => return None,
+        };
+        Some(HeaderValue::from_static(text))
+    }
+}
+
+/// Only carries the error out: the edge of the service, which knows the request's id, answers it.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.kind().status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// RFC 9457, section 3, with extension members.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    retryable: bool,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl Kind {
+    fn after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}
+
+fn kind(status: StatusCode, code: &'static str, title: &'static str) -> Kind {
+    Kind {
+        status,
+        code,
+        title,
+        retry_after: None,
+    }
+}
+
+fn backend_kind(error: &BackendError) -> Kind {
+    use StatusCode as S;
+    match error {
+        BackendError::InboxFull => kind(S::CONFLICT, "inbox_full", "The inbox is full"),
+        BackendError::IdempotencyMismatch => kind(
+            S::UNPROCESSABLE_ENTITY,
+            "idempotency_mismatch",
+            "Idempotency key used before",
+        ),
+        BackendError::StoreFull(_) => {
+            kind(S::INSUFFICIENT_STORAGE, "store_full", "The store is full").after(10)
+        }
+        BackendError::Unavailable(_) => {
+            kind(S::SERVICE_UNAVAILABLE, "unavailable", "The store is away").after(1)
+        }
+        BackendError::Unknown(_) => kind(
+            S::SERVICE_UNAVAILABLE,
+            "outcome_unknown",
+            "The store did not confirm",
+        )
+        .after(1),
+        BackendError::Replaced | BackendError::Unexpected(_) => {
+            kind(S::INTERNAL_SERVER_ERROR, "internal", "Internal error")
+        }
+    }
+}
+
+/// What a caller is told of the store: never its address or its own words.
+fn told(error: &BackendError) -> &'static str {
+    match error {
+        BackendError::InboxFull => {
+            "this user's inbox holds its limit of unread notifications and none of the user's \
+             devices can be passed over; it takes more once a device has read some or they expire"
+        }
+        BackendError::IdempotencyMismatch => {
+            "this Idempotency-Key was used before with another request; take a new key for a new \
+             notification, and repeat a request byte for byte"
+        }
+        BackendError::StoreFull(_) => "the store's bound is reached; nothing was accepted",
+        BackendError::Unavailable(_) => {
+            "the store cannot be reached; nothing was accepted, try again"
+        }
+        BackendError::Unknown(_) => {
+            "the store did not confirm in time, so the notification may or may not have been \
+             accepted; retry with the same Idempotency-Key and it is not doubled"
+        }
+        BackendError::Replaced | BackendError::Unexpected(_) => {
+            "the service failed; its log has the reason under this request's id"
+        }
+    }
+}
+
+/// The one code that all fields share, else the general one.
+fn common_code(errors: &[FieldError]) -> &'static str {
+    match errors {
+        [first, rest @ ..] if rest.iter().all(|error| error.code == first.code) => first.code,
+        _ => "invalid_field",
+    }
+}
+
+fn summary(errors: &[FieldError]) -> String {
+    match errors {
+        [only] => only.detail.clone(),
+        _ => format!("{} fields are wrong, see errors", errors.len()),
+    }
+}

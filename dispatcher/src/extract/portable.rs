@@ -1,0 +1,94 @@
+//! JSON that every reader can read.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+
+/// Any JSON value, looked at and not kept.
+///
+/// Passing a text on verbatim asks only for the grammar, which allows what many readers refuse: a
+/// nesting of thousands, half a surrogate pair, numbers beyond a double. One such notification
+/// would be lost to all of a user's devices, so it is refused where it enters.
+pub(crate) struct Portable;
+
+impl<'de> Deserialize<'de> for Portable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Look)
+    }
+}
+
+struct Look;
+
+impl<'de> Visitor<'de> for Look {
+    type Value = Portable;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Portable, E> {
+        Ok(Portable)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Portable, E> {
+        Ok(Portable)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Portable, E> {
+        Ok(Portable)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Portable, E> {
+        Ok(Portable)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Portable, E> {
+        Ok(Portable)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Portable, E> {
+        Ok(Portable)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Portable, A::Error> {
+        while items.next_element::<Portable>()?.is_some() {}
+        Ok(Portable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Portable, A::Error> {
+        while members.next_entry::<Portable, Portable>()?.is_some() {}
+        Ok(Portable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_portable(text: &str) -> bool {
+        serde_json::from_str::<Portable>(text).is_ok()
+    }
+
+    #[test]
+    fn ordinary_json_passes() {
+        for text in [
+            "null",
+            "-1.50e3",
+            "123456789012345678901234567890",
+            r#"{"a":[true,{"b":"\ud83d\ude00"}],"a":1}"#,
+        ] {
+            assert!(is_portable(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_some_readers_cannot_read_is_refused() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        for text in [&*deep, r#""\ud83d""#, r#"{"\udc00":1}"#, "[1e999]"] {
+            assert!(!is_portable(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The routes: each reads, plans, delivers, answers.
+
+mod broadcast;
+mod online_count;
+mod send;
+
+pub(crate) use broadcast::broadcast;
+pub(crate) use online_count::online_count;
+pub(crate) use send::send;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::HeaderValue;
+use serde::Serialize;
+
+/// 200 with a JSON body; marked when it repeats an earlier request's.
+fn accepted(body: &impl Serialize, replayed: bool) -> Response {
+    let mut response = Json(body).into_response();
+    if replayed {
+        response
+            .headers_mut()
+            .insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
