@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
 use axum::Router;
 use carillon_common::{
     auth::ApiKeys,
     backend::{Backend, Clock},
+    http::{Health, admin},
     settings::{Settings, SettingsErrors},
+    telemetry::Metrics,
 };
 use tokio::{
     net::TcpListener,
@@ -17,14 +18,21 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{dispatch::Stamp, failures::FailureLog, router::router, serve::serve};
+use crate::{
+    counters::Counters, dispatch::Stamp, failures::FailureLog, router::router, serve::serve,
+};
 
 /// Requests at once; with the bound on a body, it bounds what they hold. Beyond it: 503.
 const MAX_UNDER_WAY: usize = 4096;
+/// How often the store's state is looked at, for the admin port to tell.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// For probes that are being answered when the admin port closes.
+const ADMIN_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The REST service over a store.
 pub struct App {
     service: Arc<Service>,
+    metrics: Metrics,
 }
 
 /// What the routes work with.
@@ -34,13 +42,18 @@ pub(crate) struct Service {
     pub(crate) keys: ApiKeys,
     pub(crate) under_way: Semaphore,
     pub(crate) failures: FailureLog,
+    pub(crate) counters: Counters,
     clock: Clock,
 }
 
 impl App {
     /// # Errors
     /// API keys that are not in order.
-    pub fn new(settings: Arc<Settings>, backend: Arc<dyn Backend>) -> Result<Self, SettingsErrors> {
+    pub fn new(
+        settings: Arc<Settings>,
+        backend: Arc<dyn Backend>,
+        metrics: Metrics,
+    ) -> Result<Self, SettingsErrors> {
         let keys = ApiKeys::new(&settings.auth.api_keys).map_err(SettingsErrors)?;
         if keys.is_empty() {
             tracing::warn!(
@@ -53,11 +66,13 @@ impl App {
             clock: backend.clock(),
             under_way: Semaphore::new(MAX_UNDER_WAY),
             failures: FailureLog::default(),
+            counters: Counters::new(metrics.dispatcher.clone()),
             settings,
             backend,
         };
         Ok(Self {
             service: Arc::new(service),
+            metrics,
         })
     }
 
@@ -67,28 +82,59 @@ impl App {
     }
 
     /// Serves until `shutdown`. Then: not ready, `drain.delay`, nothing accepted any more, requests
-    /// under way finished within their own time limit.
-    ///
-    /// # Errors
-    /// Never so far.
+    /// under way finished within their own time limit. The admin port stays to the end.
     pub async fn run(
         self,
         listener: TcpListener,
         admin_listener: TcpListener,
         shutdown: CancellationToken,
-    ) -> Result<()> {
+    ) {
         let settings = &self.service.settings;
         let patience = settings.dispatcher.request_timeout + Duration::from_secs(1);
-        let stop = CancellationToken::new();
-        let serving = serve(listener, self.router(), stop.clone(), patience);
-        let stopping = async {
+        let health = Health::new();
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+
+        let service = async {
+            serve(listener, self.router(), stop.clone(), patience).await;
+            end.cancel();
+        };
+        let leave = async {
             shutdown.cancelled().await;
+            health.set_draining();
             sleep(settings.drain.delay).await;
             stop.cancel();
         };
-        drop(admin_listener);
-        tokio::join!(serving, stopping);
-        Ok(())
+        let admin = serve(
+            admin_listener,
+            self.admin(&health),
+            end.clone(),
+            ADMIN_PATIENCE,
+        );
+        let watch = end.run_until_cancelled(watch(&*self.service.backend, &health));
+        health.set_started();
+        tokio::join!(service, leave, admin, watch);
+    }
+
+    fn admin(&self, health: &Health) -> Router {
+        let (metrics, backend) = (self.metrics.clone(), self.service.backend.clone());
+        admin::router(health.clone(), move || {
+            let mut text = metrics.render();
+            for (name, value) in backend.stats() {
+                text.push_str(&format!("{name} {value}\n"));
+            }
+            text
+        })
+    }
+}
+
+/// Passes on what is wrong with the store to whoever asks the admin port.
+async fn watch(backend: &dyn Backend, health: &Health) {
+    loop {
+        match backend.degraded() {
+            wrong if wrong.is_empty() => health.clear_degraded("backend"),
+            wrong => health.set_degraded("backend", wrong.join("; ")),
+        }
+        sleep(HEALTH_INTERVAL).await;
     }
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{app::Service, error::ApiError};
+use crate::{app::Service, error::ApiError, router};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -38,6 +38,7 @@ pub(crate) async fn edge(
 ) -> Response {
     let arrived = Instant::now();
     let id = request_id(request.headers());
+    let route = router::pattern(request.uri().path());
     request.extensions_mut().insert(Arrival(arrived));
     let mut response = match service.under_way.try_acquire() {
         Ok(_place) => next.run(request).await,
@@ -45,9 +46,11 @@ pub(crate) async fn edge(
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         service.failures.log(&error, &id);
+        service.counters.refusal(&error);
         response = problem(&error, &id, response.headers_mut().remove(header::ALLOW));
     }
     response.headers_mut().insert(REQUEST_ID, id);
+    service.counters.request(route, response.status());
     response
 }
 

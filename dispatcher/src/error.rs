@@ -1,11 +1,14 @@
 //! Every way a request can fail, and the problem (RFC 9457) that tells of it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
-use carillon_common::{backend::BackendError, settings::Scope};
+use carillon_common::{
+    backend::BackendError,
+    http::{FieldProblem, Problem},
+    settings::Scope,
+};
 use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
 
 /// A refused or failed request. What stands in a variant that clients must not see (the store's own
 /// words) is logged, never answered.
@@ -75,14 +78,13 @@ pub enum ApiError {
 }
 
 /// One field that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// RFC 6901 pointer into the body; a query parameter counts as a member of an object.
-    pub pointer: String,
-    /// As the problem's `code`, for this field.
+    /// The problem's `code`, if all fields have the same.
     pub code: &'static str,
-    /// What is wrong, and what would be right.
-    pub detail: String,
+    /// Where it is (a query parameter counts as a member of an object), what is wrong with it, and
+    /// what would be right.
+    pub problem: FieldProblem,
 }
 
 /// The answer's fixed part.
@@ -90,8 +92,8 @@ struct Kind {
     status: StatusCode,
     code: &'static str,
     title: &'static str,
-    /// Seconds after which the same request may succeed; `None`: not unchanged.
-    retry_after: Option<u32>,
+    /// In so many seconds the same request may succeed; `None`: never unchanged.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
@@ -101,7 +103,7 @@ impl ApiError {
     }
 
     /// What only the log may say.
-    pub fn internal_reason(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn internal_reason(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Backend(
                 error @ (BackendError::Unavailable(_)
@@ -115,7 +117,7 @@ impl ApiError {
     }
 
     /// Whether it shows a defect rather than a caller's mistake or a store that is away.
-    pub fn is_defect(&self) -> bool {
+    pub(crate) fn is_defect(&self) -> bool {
         self.kind().status == StatusCode::INTERNAL_SERVER_ERROR
     }
 
@@ -179,34 +181,28 @@ impl ApiError {
         }
     }
 
+    /// What the caller is told.
+    fn problem(&self, request_id: &HeaderValue) -> Problem {
+        let kind = self.kind();
+        let mut problem = Problem::new(kind.status.as_u16(), kind.code, kind.title)
+            .detail(self.to_string())
+            .request_id(request_id.to_str().unwrap_or_default());
+        if let Some(seconds) = kind.retry_after {
+            problem = problem.retry_after(Duration::from_secs(seconds));
+        }
+        if let Self::InvalidFields(errors) = self {
+            problem.errors = errors.iter().map(|error| error.problem.clone()).collect();
+        }
+        problem
+    }
+
     /// The answer, with the problem that names the request.
     pub(crate) fn answer(&self, request_id: &HeaderValue) -> Response {
-        let kind = self.kind();
-        let problem = Problem {
-            kind: format_args!("urn:carillon:problem:{}", kind.code).to_string(),
-            title: kind.title,
-            status: kind.status.as_u16(),
-            detail: self.to_string(),
-            code: kind.code,
-            retryable: kind.retry_after.is_some(),
-            request_id: request_id.to_str().unwrap_or_default(),
-            errors: match self {
-                Self::InvalidFields(errors) => errors,
-                _ => &[],
-            },
-        };
-        let text = serde_json::to_vec(&problem).unwrap_or_default();
-        let mut response = (kind.status, text).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if let Some(seconds) = kind.retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
+        let mut response = self.problem(request_id).into_response();
         if let Some(challenge) = self.challenge() {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -236,23 +232,8 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// RFC 9457, section 3, with extension members.
-#[derive(Serialize)]
-struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'static str,
-    status: u16,
-    detail: String,
-    code: &'static str,
-    retryable: bool,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-}
-
 impl Kind {
-    fn after(mut self, seconds: u32) -> Self {
+    fn after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }
@@ -329,7 +310,7 @@ fn common_code(errors: &[FieldError]) -> &'static str {
 
 fn summary(errors: &[FieldError]) -> String {
     match errors {
-        [only] => only.detail.clone(),
+        [only] => only.problem.detail.clone(),
         _ => format!("{} fields are wrong, see errors", errors.len()),
     }
 }

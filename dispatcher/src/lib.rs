@@ -5,6 +5,7 @@
 
 mod addresses;
 mod app;
+mod counters;
 mod dispatch;
 mod edge;
 mod error;

@@ -23,6 +23,8 @@ const MAX_CONNECTIONS: usize = 16_384;
 /// For a request's head, and between two requests. Longer than proxies keep an idle connection
 /// (60 s), so that it is they who close it and no request meets a closing one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+/// For a request's head; a longer one is answered 431. Bodies are bounded by the routes.
+const HEAD_BYTES: usize = 64 << 10;
 /// After accepting failed, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -97,6 +99,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     let ended = match stop.run_until_cancelled(serving.as_mut()).await {

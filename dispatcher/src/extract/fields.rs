@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
+use carillon_common::http::FieldProblem;
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -35,9 +36,11 @@ impl<'a> Fields<'a> {
         })?;
         serde_json::from_str(text).map_err(|error| match error.classify() {
             Category::Data => ApiError::InvalidFields(vec![FieldError {
-                pointer: String::new(),
                 code: "invalid_field",
-                detail: "the body must be a JSON object".to_owned(),
+                problem: FieldProblem {
+                    pointer: String::new(),
+                    detail: "the body must be a JSON object".to_owned(),
+                },
             }]),
             _ => ApiError::MalformedJson(format!("the body is not JSON: {error}")),
         })
@@ -164,9 +167,11 @@ impl<'f> FieldReader<'f> {
     /// Notes that a field is wrong.
     pub(crate) fn refuse(&mut self, code: &'static str, name: &str, detail: String) {
         self.errors.push(FieldError {
-            pointer: pointer(name),
             code,
-            detail,
+            problem: FieldProblem {
+                pointer: pointer(name),
+                detail,
+            },
         });
     }
 

@@ -12,6 +12,7 @@ use carillon_common::{
     settings::Scope,
 };
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::accepted;
 use crate::{
@@ -61,7 +62,11 @@ pub(crate) async fn send(
         &service.settings.idempotency,
     )?;
 
-    let delivered = deliver(deadline, || service.backend.send(&order)).await?;
+    let start = Instant::now();
+    let delivered = deliver(deadline, || service.backend.send(&order)).await;
+    let answer = delivered.as_ref().map(|delivered| &delivered.answer);
+    service.counters.send(answer, start.elapsed());
+    let delivered = delivered?;
     let replayed = delivered.answer.repeated && !delivered.after_doubt;
     Ok(accepted(
         &SendAnswer::new(order.id, &delivered.answer),

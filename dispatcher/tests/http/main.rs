@@ -1,0 +1,15 @@
+//! The REST service over real sockets.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "tests"
+)]
+
+mod answers;
+mod bad_input;
+mod operation;
+mod service;
+mod store;
+mod stored;

@@ -1,0 +1,126 @@
+//! A store that answers as it is told and remembers what it was asked: for the failures that a real
+//! one cannot be made to show on demand.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use carillon_common::{
+    backend::{
+        Backend, BackendError, BusSink, Clock, Control, Membership, Presence, PublishOrder,
+        Published, SendOrder, Sent,
+    },
+    ids::{Cursor, GatewayId, UserId},
+};
+
+pub const CURSOR: Cursor = Cursor { seq: 7, nonce: 9 };
+
+pub const SENT: Sent = Sent {
+    cursor: Some(CURSOR),
+    devices: 2,
+    user_seen: true,
+    repeated: false,
+};
+
+pub enum Answer {
+    Is(Sent),
+    Fails(BackendError),
+    /// Never comes.
+    Silence,
+}
+
+#[derive(Default)]
+pub struct ToldStore {
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    answers: VecDeque<Answer>,
+    sends: Vec<SendOrder>,
+    publishes: Vec<PublishOrder>,
+}
+
+impl ToldStore {
+    /// Answers the next calls so, and all further ones with [`SENT`].
+    pub fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.told().answers = answers.into_iter().collect();
+    }
+
+    pub fn sends(&self) -> Vec<SendOrder> {
+        self.told().sends.clone()
+    }
+
+    pub fn publishes(&self) -> Vec<PublishOrder> {
+        self.told().publishes.clone()
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn next(&self) -> Result<Sent, BackendError> {
+        let answer = self.told().answers.pop_front();
+        match answer {
+            None => Ok(SENT),
+            Some(Answer::Is(sent)) => Ok(sent),
+            Some(Answer::Fails(error)) => Err(error),
+            Some(Answer::Silence) => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for ToldStore {
+    async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
+        self.told().sends.push(order.clone());
+        self.next().await
+    }
+
+    async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError> {
+        self.told().publishes.push(order.clone());
+        let sent = self.next().await?;
+        Ok(Published {
+            cursor: sent.cursor.unwrap_or(CURSOR),
+            repeated: sent.repeated,
+        })
+    }
+
+    async fn online_count(&self) -> Result<u64, BackendError> {
+        self.next().await.map(|sent| sent.devices.into())
+    }
+
+    async fn presence(&self, _: &UserId) -> Result<Vec<Presence>, BackendError> {
+        Ok(Vec::new())
+    }
+
+    async fn control(&self, _: &GatewayId, _: &Control) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError> {
+        Ok(Vec::new())
+    }
+
+    async fn join(
+        &self,
+        _: GatewayId,
+        _: Arc<dyn BusSink>,
+    ) -> Result<Arc<dyn Membership>, BackendError> {
+        Err(BackendError::Unavailable("no gateways here".to_owned()))
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::default()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn stats(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+}
