@@ -3,6 +3,7 @@
 
 pub mod chaos_proxy;
 pub mod child;
+pub mod client;
 pub mod poll;
 pub mod process;
 pub mod redis;

@@ -1,0 +1,31 @@
+//! Clients of Carillon, written from its documented protocol alone: they share no code with the
+//! services, so that a change of the wire shows.
+
+mod backoff;
+mod device;
+mod driver;
+mod record;
+mod rest;
+mod simple;
+mod socket;
+mod targets;
+#[cfg(test)]
+mod tests;
+pub mod token;
+mod v1;
+
+pub use record::{Journal, Received, Record};
+pub use rest::{Accepted, Api, Refusal, broadcast, notification};
+pub use simple::{SimpleClient, SimpleOptions};
+pub use socket::{Handshake, Incoming, Socket, TokenIn};
+pub use targets::Targets;
+pub use v1::{Acks, V1Client, V1Options};
+
+/// Gives a token for each connection.
+pub type TokenSource = std::sync::Arc<dyn Fn() -> String + Send + Sync>;
+
+/// A source that always gives the same token.
+pub fn fixed(token: impl Into<String>) -> TokenSource {
+    let token = token.into();
+    std::sync::Arc::new(move || token.clone())
+}
