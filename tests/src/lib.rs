@@ -4,6 +4,7 @@
 pub mod chaos_proxy;
 pub mod child;
 pub mod client;
+pub mod ledger;
 pub mod poll;
 pub mod process;
 pub mod redis;

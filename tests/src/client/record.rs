@@ -112,7 +112,7 @@ impl Journal {
             .with_context(|| format!("not within {within:?}: {what}; {}", self.brief()))
     }
 
-    pub(super) fn note(&self, write: impl FnOnce(&mut Record)) {
+    pub(crate) fn note(&self, write: impl FnOnce(&mut Record)) {
         self.0.send_modify(write);
     }
 
