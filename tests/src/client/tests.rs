@@ -179,17 +179,20 @@ async fn refused_attempts_are_counted_until_a_gateway_is_there() {
 }
 
 #[tokio::test]
-async fn hops_by_itself_and_on_order() {
+async fn hops_by_itself() {
     let (gateway, targets) = Gateway::start().await;
     let mut options = SimpleOptions::new("secret");
     options.hops = Some(Duration::from_millis(1)..Duration::from_millis(5));
-    let client = SimpleClient::start(&targets, options);
+    let _client = SimpleClient::start(&targets, options);
     for _ in 0..3 {
         let (mut socket, _) = gateway.accept().await;
         while let Some(Ok(_)) = socket.next().await {}
     }
-    drop(client);
+}
 
+#[tokio::test]
+async fn hops_on_order() {
+    let (gateway, targets) = Gateway::start().await;
     let client = SimpleClient::start(&targets, SimpleOptions::new("secret"));
     let (mut socket, _) = gateway.accept().await;
     client.hop().await.unwrap();
