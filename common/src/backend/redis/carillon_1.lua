@@ -303,6 +303,15 @@ end
 
 -- Connections ------------------------------------------------------------------------------------
 
+-- The least of the anonymous connections' records, ended ones included.
+local function least_anonymous(all)
+  local least
+  for _, d in ipairs(all) do
+    if string.sub(d.name, 1, 1) == '~' and (not least or seq(d.acked) < seq(least.acked)) then least = d end
+  end
+  return least
+end
+
 -- The record a device without one starts with.
 local function new_device(all, name, broadcast)
   local d = { acked = ZERO, seen = 0, broadcast = broadcast, flags = '' }
@@ -311,14 +320,13 @@ local function new_device(all, name, broadcast)
   end
   if string.sub(name, 1, 1) == '~' then
     -- Anonymous connections share one device: at least once, so from the least of them.
-    local least
+    local least = least_anonymous(all)
+    if least then d.acked, d.flags = least.acked, least.flags end
     for _, other in ipairs(all) do
-      if string.sub(other.name, 1, 1) == '~' then
-        if not least or seq(other.acked) < seq(least.acked) then least = other end
-        if seq(other.broadcast) < seq(d.broadcast) then d.broadcast = other.broadcast end
+      if string.sub(other.name, 1, 1) == '~' and seq(other.broadcast) < seq(d.broadcast) then
+        d.broadcast = other.broadcast
       end
     end
-    if least then d.acked, d.flags = least.acked, least.flags end
   end
   return d
 end
@@ -365,9 +373,14 @@ local function connect(K, A)
   return { 'ok', fence, device.broadcast, page(K[4], last, device, A[8], tonumber(A[10])), durable }
 end
 
--- KEYS user inbox | ARGV device after limit
+-- KEYS user inbox | ARGV device (~ for an anonymous one) after limit
 local function read(K, A)
-  local device = load_device(K[1], A[1])
+  local device
+  if A[1] == '~' then
+    device = least_anonymous(all_devices(K[1]))
+  else
+    device = load_device(K[1], A[1])
+  end
   return page(K[2], redis.call('HGET', K[1], 'l'), device, A[2], tonumber(A[3]))
 end
 

@@ -1,10 +1,26 @@
-//! The Redis store.
+//! The Redis store: standalone, Sentinel or Cluster, 7.0 or later, or Valkey.
+//!
+//! [`link`], [`commit`], [`functions`] and [`bus`] know Redis and nothing of notifications;
+//! [`keys`], [`wire`] and `carillon_1.lua` are the data; [`store`] and [`membership`] bring them
+//! together.
 
 pub mod bus;
 pub mod commit;
 pub mod functions;
 pub mod keys;
+pub mod lease;
 pub mod link;
+pub mod membership;
+mod reply;
+pub mod store;
 pub mod topology;
 pub mod url;
 pub mod wire;
+
+pub use store::{RedisBackend, RedisOptions};
+
+use functions::Library;
+
+/// The functions of this version.
+pub const LIBRARY: Library =
+    Library { name: "carillon_1", source: include_str!("carillon_1.lua") };

@@ -1,0 +1,140 @@
+//! Leases and the clock: what every process reads of them, and how dead gateways are reaped.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use redis::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    keys::Keys,
+    reply::Reply,
+    store::{Core, number, word},
+};
+use crate::{
+    backend::{BackendError, clock::local_now},
+    ids::UserId,
+};
+
+/// Users reaped with one round trip.
+const REAPED_AT_ONCE: u32 = 256;
+/// For how long a reaper has a generation for itself.
+const REAP_LOCK_MS: u32 = 30_000;
+/// How often a process reads whose lease holds.
+const LEASES_READ: Duration = Duration::from_secs(1);
+
+/// A gateway and the generation of its lease.
+type Generation = (String, u64);
+
+/// Reads Redis' clock.
+pub(super) async fn read_clock(core: &Core) -> Result<(), BackendError> {
+    let before = local_now();
+    let (seconds, micros): (i64, i64) = core.link.call(Keys::HOME, &redis::cmd("TIME")).await?;
+    let after = local_now();
+    core.clock.measured(before, seconds * 1_000 + micros / 1_000, after);
+    let offset = Duration::from_millis(core.clock.offset_ms().unsigned_abs());
+    let (_, tolerance) = core.options.clock;
+    core.set_wrong(
+        "clock",
+        (offset > tolerance).then(|| {
+            format!("this machine's clock is {} ms off Redis'", -core.clock.offset_ms())
+        }),
+    );
+    Ok(())
+}
+
+/// Reads whose lease holds and whose has ended.
+pub(super) async fn read_leases(
+    core: &Core,
+) -> Result<(Vec<Generation>, Vec<Generation>), BackendError> {
+    let value = core.call(Keys::HOME, "c1_lease_list", &[&core.keys.gateways()], &[]).await?;
+    let mut reply = Reply::new(value)?;
+    let (live, ended) = (read(reply.texts()?), read(reply.texts()?));
+    core.set_live(live.iter().cloned().collect::<HashSet<_>>());
+    Ok((live, ended))
+}
+
+fn read(texts: Vec<String>) -> Vec<Generation> {
+    let split = |text: String| {
+        let (gateway, generation) = text.rsplit_once('|')?;
+        Some((gateway.to_owned(), generation.parse().ok()?))
+    };
+    texts.into_iter().filter_map(split).collect()
+}
+
+/// Keeps the clock's offset and the list of leases fresh, as long as the store is used.
+pub(super) async fn keep_time(core: Weak<Core>, stop: CancellationToken) {
+    let mut clock_read = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LEASES_READ) => {}
+        }
+        let Some(core) = core.upgrade() else { return };
+        let mut result = read_leases(&core).await.map(drop);
+        if result.is_ok() && clock_read.elapsed() >= core.options.clock.0 {
+            clock_read = tokio::time::Instant::now();
+            result = read_clock(&core).await;
+        }
+        core.set_wrong("store", result.err().map(|error| error.to_string()));
+    }
+}
+
+/// Ends everything that a generation of a gateway left behind. Any pod may; one does. Answers
+/// how many users that concerned, or `None` when another pod is at it.
+pub(super) async fn reap(
+    core: &Arc<Core>,
+    gateway: &str,
+    generation: u64,
+) -> Result<Option<u64>, BackendError> {
+    let lock = core.keys.reap_lock(gateway, generation);
+    let mut take = redis::cmd("SET");
+    take.arg(&lock).arg(1).arg("NX").arg("PX").arg(REAP_LOCK_MS);
+    if core.link.call::<Value>(Keys::HOME, &take).await? == Value::Nil {
+        return Ok(None);
+    }
+    let mut users = 0;
+    for partition in 0..core.keys.partitions() {
+        users += reap_partition(core, partition, gateway, generation).await?;
+    }
+    let mut forget = redis::pipe();
+    forget.cmd("ZREM").arg(core.keys.gateways()).arg(format!("{gateway}|{generation}"));
+    forget.cmd("DEL").arg(&lock);
+    core.link.pipeline::<Value>(Keys::HOME, &forget).await?;
+    Ok(Some(users))
+}
+
+async fn reap_partition(
+    core: &Arc<Core>,
+    partition: u16,
+    gateway: &str,
+    generation: u64,
+) -> Result<u64, BackendError> {
+    let sessions = core.keys.sessions(partition, gateway, generation);
+    let mut count = 0;
+    loop {
+        let mut some = redis::cmd("SRANDMEMBER");
+        some.arg(&sessions).arg(REAPED_AT_ONCE);
+        let users: Vec<String> = core.link.call(partition, &some).await?;
+        if users.is_empty() {
+            return Ok(count);
+        }
+        count += users.len() as u64;
+        let reaped = users.iter().filter_map(|user| UserId::new(user).ok()).map(|user| {
+            let keys = core.keys.user(&user);
+            let sessions = &sessions;
+            async move {
+                let names = [&keys.presence, &keys.online, &keys.user, sessions, &keys.subs];
+                let args = [word(user.as_str()), word(gateway), number(generation)];
+                core.call(partition, "c1_reap", &names.map(String::as_str), &args).await
+            }
+        });
+        for result in join_all(reaped).await {
+            result?;
+        }
+    }
+}

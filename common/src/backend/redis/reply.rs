@@ -1,0 +1,116 @@
+//! Reads what the functions answer.
+
+use bytes::Bytes;
+use redis::Value;
+
+use super::{link::LinkError, wire};
+use crate::{
+    backend::{BackendError, Gap, Page},
+    ids::Cursor,
+};
+
+/// The items of an array, one after the other.
+pub(super) struct Reply(std::vec::IntoIter<Value>);
+
+impl Reply {
+    pub(super) fn new(value: Value) -> Result<Self, BackendError> {
+        match value {
+            Value::Array(items) => Ok(Self(items.into_iter())),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn next(&mut self) -> Result<Value, BackendError> {
+        self.0.next().ok_or_else(|| BackendError::Unexpected("a short reply".to_owned()))
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, BackendError> {
+        text(self.next()?)
+    }
+
+    pub(super) fn parse<T: std::str::FromStr>(&mut self) -> Result<T, BackendError> {
+        let text = self.text()?;
+        text.parse().map_err(|_| BackendError::Unexpected(format!("{text:?} in a reply")))
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, BackendError> {
+        match self.next()? {
+            Value::Int(number) => Ok(number != 0),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn texts(&mut self) -> Result<Vec<String>, BackendError> {
+        match self.next()? {
+            Value::Array(items) => items.into_iter().map(text).collect(),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn page(&mut self) -> Result<Page, BackendError> {
+        page(self.next()?)
+    }
+}
+
+/// `{start, gap, end, more, frames}`.
+pub(super) fn page(value: Value) -> Result<Page, BackendError> {
+    let mut reply = Reply::new(value)?;
+    let start: Cursor = reply.parse()?;
+    let gap = match reply.text()?.as_str() {
+        "" => None,
+        "expired" => Some(Gap::Expired),
+        "rewound" => Some(Gap::Rewound),
+        "too_many" => Some(Gap::TooMany),
+        other => return Err(BackendError::Unexpected(format!("gap {other:?} in a reply"))),
+    };
+    let end = reply.parse()?;
+    let more = reply.flag()?;
+    let Value::Array(items) = reply.next()? else {
+        return Err(BackendError::Unexpected("a page without frames".to_owned()));
+    };
+    let frames = items
+        .into_iter()
+        .map(|item| match item {
+            Value::BulkString(bytes) => wire::frame(&Bytes::from(bytes))
+                .ok_or_else(|| BackendError::Unexpected("a frame of another version".to_owned())),
+            other => Err(unexpected(&other)),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Page { start, frames, end, more, gap })
+}
+
+fn text(value: Value) -> Result<String, BackendError> {
+    match value {
+        Value::BulkString(bytes) => {
+            String::from_utf8(bytes).map_err(|error| BackendError::Unexpected(error.to_string()))
+        }
+        Value::SimpleString(text) => Ok(text),
+        Value::Int(number) => Ok(number.to_string()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(value: &Value) -> BackendError {
+    // Never the content: it may be somebody's notification.
+    let kind = match value {
+        Value::Nil => "nil",
+        Value::Int(_) => "a number",
+        Value::BulkString(_) | Value::SimpleString(_) => "a text",
+        Value::Array(_) => "an array",
+        _ => "another kind of value",
+    };
+    BackendError::Unexpected(format!("{kind} in a reply"))
+}
+
+impl From<LinkError> for BackendError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Unavailable(reason) => Self::Unavailable(reason),
+            LinkError::Unknown { .. } | LinkError::TooFewReplicas { .. } => {
+                Self::Unknown(error.to_string())
+            }
+            LinkError::Server { .. } if error.retryable() => Self::Unavailable(error.to_string()),
+            LinkError::Server { .. } | LinkError::Shape(_) => Self::Unexpected(error.to_string()),
+        }
+    }
+}

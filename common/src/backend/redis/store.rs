@@ -1,0 +1,393 @@
+//! The store as a dispatcher uses it.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use redis::Value;
+use tokio_util::{sync::CancellationToken, sync::DropGuard};
+
+use super::{
+    LIBRARY,
+    commit::Durability,
+    functions::Functions,
+    keys::Keys,
+    lease,
+    link::{Link, LinkSettings},
+    membership::RedisMembership,
+    reply::Reply,
+    url::RedisUrl,
+};
+use crate::{
+    backend::{
+        Backend, BackendError, BusSink, Clock, Control, Device, Limits, Membership, Presence,
+        PublishOrder, Published, SendOrder, Sent,
+    },
+    ids::{Cursor, DeviceId, GatewayId, SessionId, UserId},
+};
+
+/// How long a count of who is online is good enough.
+const ONLINE_AGE: Duration = Duration::from_secs(1);
+/// How long a word for a gateway waits to be heeded.
+const CONTROL_LIFE_S: u32 = 60;
+
+/// How the store is reached, beyond its URL.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// What the store keeps within.
+    pub limits: Limits,
+    /// Every key and channel starts with it.
+    pub prefix: String,
+    /// Connections and partitions.
+    pub link: LinkSettings,
+    /// Replicas that must have a write before it is accepted, and how long they may take.
+    pub durability: Option<Durability>,
+    /// How often the bus is probed, and how long a probe may take.
+    pub probe: (Duration, Duration),
+    /// How often Redis' clock is read, and the offset that is shown as degraded.
+    pub clock: (Duration, Duration),
+}
+
+/// The store over Redis.
+pub struct RedisBackend {
+    core: Arc<Core>,
+    _stop: DropGuard,
+}
+
+/// What backend and memberships share.
+pub(super) struct Core {
+    pub(super) link: Link,
+    pub(super) functions: Functions,
+    pub(super) keys: Keys,
+    pub(super) options: RedisOptions,
+    pub(super) clock: Clock,
+    wrong: Mutex<BTreeMap<&'static str, String>>,
+    online: Mutex<Option<(Instant, u64)>>,
+    /// The generations whose lease holds; `None` until they were read.
+    live: RwLock<Option<HashSet<(String, u64)>>>,
+}
+
+impl RedisBackend {
+    /// Connects, loads the functions, and checks that the data is of this layout.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached, refuses what is needed, or holds another number of
+    /// partitions.
+    pub async fn connect(url: RedisUrl, options: RedisOptions) -> Result<Arc<Self>, BackendError> {
+        let link = Link::connect(url, options.link.clone()).await?;
+        let tags = link.tags().iter().map(|(tag, _)| tag.clone()).collect();
+        let core = Arc::new(Core {
+            keys: Keys::new(&options.prefix, tags),
+            functions: Functions::new(LIBRARY),
+            clock: Clock::default(),
+            wrong: Mutex::default(),
+            online: Mutex::default(),
+            live: RwLock::default(),
+            link,
+            options,
+        });
+        // A user that may not load functions has them loaded by an operator, or uses scripts.
+        if let Err(error) = core.functions.load_all(&core.link).await {
+            tracing::debug!(%error, "the functions were not loaded at start");
+        }
+        core.check_partitions().await?;
+        lease::read_clock(&core).await?;
+        lease::read_leases(&core).await?;
+        let stop = CancellationToken::new();
+        tokio::spawn(lease::keep_time(Arc::downgrade(&core), stop.clone()));
+        Ok(Arc::new(Self { core, _stop: stop.drop_guard() }))
+    }
+
+    /// The link, for the command line's own questions.
+    pub fn link(&self) -> &Link {
+        &self.core.link
+    }
+
+    /// The functions, for `carillon redis load` and `prune`.
+    pub fn functions(&self) -> &Functions {
+        &self.core.functions
+    }
+
+    /// The keys, for the command line's own questions.
+    pub fn keys(&self) -> &Keys {
+        &self.core.keys
+    }
+}
+
+impl Core {
+    /// Calls a function of the library.
+    pub(super) async fn call(
+        &self,
+        partition: u16,
+        function: &str,
+        keys: &[&str],
+        args: &[Bytes],
+    ) -> Result<Value, BackendError> {
+        Ok(self.functions.call(&self.link, partition, function, keys, args, None).await?)
+    }
+
+    /// The same, confirmed by as many replicas as the deployment asks for.
+    async fn commit(
+        &self,
+        partition: u16,
+        function: &str,
+        keys: &[&str],
+        args: &[Bytes],
+    ) -> Result<Value, BackendError> {
+        let durability = self.options.durability;
+        Ok(self.functions.call(&self.link, partition, function, keys, args, durability).await?)
+    }
+
+    /// How long a user's keys last after they were last touched, in seconds.
+    pub(super) fn life_s(&self) -> u64 {
+        self.options.limits.inbox_ttl.as_secs() + 86_400
+    }
+
+    async fn check_partitions(&self) -> Result<(), BackendError> {
+        let key = self.keys.partition_count();
+        let mine = self.keys.partitions().to_string();
+        let mut set = redis::cmd("SET");
+        set.arg(&key).arg(&mine).arg("NX");
+        self.link.call::<Value>(Keys::HOME, &set).await?;
+        let there: String = self.link.call(Keys::HOME, redis::cmd("GET").arg(&key)).await?;
+        if there == mine {
+            return Ok(());
+        }
+        Err(BackendError::Unexpected(format!(
+            "this Redis holds {there} partitions under the prefix {:?}, and backend.partitions is \
+             {mine}: set it to {there}, or use another redis.prefix",
+            self.options.prefix
+        )))
+    }
+
+    pub(super) fn set_wrong(&self, what: &'static str, detail: Option<String>) {
+        let mut wrong = lock(&self.wrong);
+        match detail {
+            Some(detail) => wrong.insert(what, detail),
+            None => wrong.remove(what),
+        };
+    }
+
+    pub(super) fn set_live(&self, live: HashSet<(String, u64)>) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live);
+    }
+
+    /// Whether a generation's lease held a moment ago. What is not known yet counts as live.
+    fn is_live(&self, gateway: &str, generation: u64) -> bool {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.as_ref().is_none_or(|live| live.contains(&(gateway.to_owned(), generation)))
+    }
+
+    /// How many of these places (`gateway|generation|…`) are on a live gateway.
+    fn count_live(&self, places: &[String]) -> u32 {
+        let live = places.iter().filter(|place| {
+            let mut parts = place.split('|');
+            let gateway = parts.next().unwrap_or_default();
+            let generation = parts.next().and_then(|part| part.parse().ok()).unwrap_or_default();
+            self.is_live(gateway, generation)
+        });
+        u32::try_from(live.count()).unwrap_or(u32::MAX)
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number as an argument.
+pub(super) fn number(value: impl std::fmt::Display) -> Bytes {
+    value.to_string().into()
+}
+
+/// A text as an argument.
+pub(super) fn word(value: &str) -> Bytes {
+    Bytes::copy_from_slice(value.as_bytes())
+}
+
+fn nonce() -> Bytes {
+    number(rand::random_range(1..=u32::MAX))
+}
+
+fn millis(duration: Duration) -> Bytes {
+    number(duration.as_millis())
+}
+
+/// At least a second, which is as fine as Redis' EX is.
+fn seconds(duration: Duration) -> Bytes {
+    number(duration.as_secs().max(1))
+}
+
+#[async_trait]
+impl Backend for RedisBackend {
+    async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
+        let core = &self.core;
+        let limits = &core.options.limits;
+        let keys = core.keys.user(&order.user);
+        let dedup = core.keys.user_dedup(&order.user, &order.idempotency.key);
+        let args = [
+            word(order.user.as_str()),
+            number(order.id),
+            nonce(),
+            millis(order.ttl.min(limits.inbox_ttl)),
+            number(limits.inbox_max),
+            number(limits.inbox_keep),
+            number(limits.devices),
+            number(limits.device_ttl.as_secs()),
+            number(core.life_s()),
+            core.keys.gateway_channel_prefix(keys.partition).into(),
+            word(&order.idempotency.body_hash),
+            seconds(order.idempotency.ttl),
+            order.body.clone(),
+        ];
+        let names = [&keys.inbox, &keys.user, &keys.left, &keys.presence, &dedup];
+        let value = core.commit(keys.partition, "c1_send", &names.map(String::as_str), &args).await?;
+        let mut reply = Reply::new(value)?;
+        let outcome = reply.text()?;
+        match outcome.as_str() {
+            "full" => return Err(BackendError::InboxFull),
+            "mismatch" => return Err(BackendError::IdempotencyMismatch),
+            _ => {}
+        }
+        let cursor: Cursor = reply.parse()?;
+        let places = reply.texts()?;
+        Ok(Sent {
+            cursor: (cursor != Cursor::ZERO).then_some(cursor),
+            devices: core.count_live(&places),
+            user_seen: reply.flag()?,
+            repeated: outcome == "repeated",
+        })
+    }
+
+    async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError> {
+        let core = &self.core;
+        let partition = core.keys.partition(order.channel.as_str());
+        let log = core.keys.log(&order.channel);
+        let dedup = core.keys.channel_dedup(&order.channel, &order.idempotency.key);
+        let args = [
+            word(order.channel.as_str()),
+            number(order.id),
+            nonce(),
+            millis(order.ttl.min(order.retention)),
+            number(order.history.max(1)),
+            seconds(order.retention),
+            core.keys.channel_channel(&order.channel).into(),
+            word(&order.idempotency.body_hash),
+            seconds(order.idempotency.ttl),
+            order.body.clone(),
+        ];
+        let value = core.commit(partition, "c1_publish", &[&log, &dedup], &args).await?;
+        let mut reply = Reply::new(value)?;
+        match reply.text()?.as_str() {
+            "mismatch" => Err(BackendError::IdempotencyMismatch),
+            outcome => {
+                Ok(Published { repeated: outcome == "repeated", cursor: reply.parse()? })
+            }
+        }
+    }
+
+    async fn online_count(&self) -> Result<u64, BackendError> {
+        if let Some((at, count)) = *lock(&self.core.online)
+            && at.elapsed() < ONLINE_AGE
+        {
+            return Ok(count);
+        }
+        let core = &self.core;
+        let topology = core.link.topology().borrow().clone();
+        let counts = topology.primaries().iter().filter_map(|primary| {
+            let partitions = topology.owned_by(primary);
+            let first = *partitions.first()?;
+            let mut pipeline = redis::pipe();
+            for partition in partitions {
+                pipeline.cmd("SCARD").arg(core.keys.online(partition));
+            }
+            Some(async move { core.link.pipeline::<Vec<u64>>(first, &pipeline).await })
+        });
+        let count = try_join_all(counts).await?.into_iter().flatten().sum();
+        *lock(&core.online) = Some((Instant::now(), count));
+        Ok(count)
+    }
+
+    async fn presence(&self, user: &UserId) -> Result<Vec<Presence>, BackendError> {
+        let core = &self.core;
+        let keys = core.keys.user(user);
+        lease::read_leases(core).await?;
+        let entries: Vec<(String, String)> =
+            core.link.call(keys.partition, redis::cmd("HGETALL").arg(&keys.presence)).await?;
+        let all = entries.iter().filter_map(|(field, place)| read_presence(field, place));
+        Ok(all.filter(|it| core.is_live(it.gateway.as_str(), it.generation)).collect())
+    }
+
+    async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
+        let core = &self.core;
+        let key = core.keys.control(gateway);
+        let text = serde_json::to_string(control)
+            .map_err(|error| BackendError::Unexpected(error.to_string()))?;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XADD").arg(&key).arg("MAXLEN").arg(1000).arg("*").arg("c").arg(text);
+        pipeline.cmd("EXPIRE").arg(&key).arg(CONTROL_LIFE_S);
+        let channel = core.keys.gateway_channel(Keys::HOME, gateway);
+        pipeline.cmd("SPUBLISH").arg(channel).arg(super::membership::CONTROL_HINT);
+        core.link.pipeline::<Value>(Keys::HOME, &pipeline).await?;
+        Ok(())
+    }
+
+    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError> {
+        let (live, _) = lease::read_leases(&self.core).await?;
+        let names: std::collections::BTreeSet<String> =
+            live.into_iter().map(|(gateway, _)| gateway).collect();
+        Ok(names.iter().filter_map(|name| GatewayId::new(name).ok()).collect())
+    }
+
+    async fn join(
+        &self,
+        gateway: GatewayId,
+        sink: Arc<dyn BusSink>,
+    ) -> Result<Arc<dyn Membership>, BackendError> {
+        let membership: Arc<dyn Membership> =
+            RedisMembership::join(self.core.clone(), gateway, sink).await?;
+        Ok(membership)
+    }
+
+    fn clock(&self) -> Clock {
+        self.core.clock.clone()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        lock(&self.core.wrong).values().cloned().collect()
+    }
+
+    fn stats(&self) -> Vec<(&'static str, u64)> {
+        let stats = self.core.link.stats();
+        vec![
+            ("calls", stats.calls.get()),
+            ("unavailable", stats.unavailable.get()),
+            ("unknown", stats.unknown.get()),
+            ("refused", stats.refused.get()),
+            ("too_few_replicas", stats.too_few_replicas.get()),
+            ("connects", stats.connects.get()),
+            ("topology_changes", stats.topology_changes.get()),
+            ("commits", stats.commits.get()),
+            ("committed", stats.committed.get()),
+        ]
+    }
+}
+
+/// `<device>/<session>` → `gateway|generation|fence|since`.
+fn read_presence(field: &str, place: &str) -> Option<Presence> {
+    let (device, session) = field.split_once('/')?;
+    let device = match device.strip_prefix('=') {
+        Some(name) => Device::Named(DeviceId::new(name).ok()?),
+        None => Device::Anonymous,
+    };
+    let mut parts = place.split('|');
+    let gateway = GatewayId::new(parts.next()?).ok()?;
+    let generation = parts.next()?.parse().ok()?;
+    parts.next()?;
+    let since = parts.next()?.parse().ok()?;
+    Some(Presence { device, session: SessionId::new(session).ok()?, gateway, generation, since })
+}
