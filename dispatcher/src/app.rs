@@ -115,6 +115,14 @@ impl App {
         tokio::join!(service, leave, admin, watch);
     }
 
+    #[cfg(test)]
+    pub(crate) fn hold_every_place(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.service
+            .under_way
+            .try_acquire_many(MAX_UNDER_WAY as u32)
+            .unwrap()
+    }
+
     fn admin(&self, health: &Health) -> Router {
         let (metrics, backend) = (self.metrics.clone(), self.service.backend.clone());
         admin::router(health.clone(), move || {

@@ -79,7 +79,53 @@ fn is_harmless(id: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use axum::body::{Body, to_bytes};
+    use carillon_common::{
+        backend::{
+            Limits,
+            memory::{MemoryBackend, MemoryBounds},
+        },
+        settings::Settings,
+        telemetry::Metrics,
+    };
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
     use super::*;
+    use crate::App;
+
+    #[tokio::test]
+    async fn beyond_the_bound_requests_are_told_to_come_again() {
+        let second = Duration::from_secs(1);
+        let limits = Limits {
+            inbox_ttl: second,
+            inbox_max: 1,
+            inbox_keep: 1,
+            page: 1,
+            devices: 1,
+            device_ttl: second,
+            restore: second,
+            lease_ttl: second,
+            lease_renew: second,
+            isolation_deadline: second,
+        };
+        let backend = MemoryBackend::new(limits, MemoryBounds::default());
+        let app = App::new(Arc::new(Settings::default()), backend, Metrics::new("test")).unwrap();
+        let service = TowerToHyperService::new(app.router());
+        let ask = async || {
+            let response = service.call(Request::new(Body::empty())).await.unwrap();
+            let (head, body) = response.into_parts();
+            let body = to_bytes(body, 4096).await.unwrap();
+            let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            (head.status.as_u16(), problem["code"].clone())
+        };
+        let held = app.hold_every_place();
+        assert_eq!(ask().await, (503, "overloaded".into()));
+        drop(held);
+        assert_eq!(ask().await, (404, "not_found".into()));
+    }
 
     fn answered(id: &str) -> HeaderValue {
         let mut headers = HeaderMap::new();

@@ -4,8 +4,11 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
+
+/// Levels of arrays and objects. Many readers stop at 128, with what is around the value.
+const MAX_DEPTH: u8 = 100;
 
 /// Any JSON value, looked at and not kept.
 ///
@@ -16,11 +19,35 @@ pub(crate) struct Portable;
 
 impl<'de> Deserialize<'de> for Portable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Look)
+        let look = Look {
+            levels_left: MAX_DEPTH,
+        };
+        look.deserialize(deserializer)
     }
 }
 
-struct Look;
+#[derive(Clone, Copy)]
+struct Look {
+    levels_left: u8,
+}
+
+impl Look {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        let levels_left = self
+            .levels_left
+            .checked_sub(1)
+            .ok_or_else(|| E::custom(format_args!("nested more than {MAX_DEPTH} deep")))?;
+        Ok(Self { levels_left })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Look {
+    type Value = Portable;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Portable, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for Look {
     type Value = Portable;
@@ -54,12 +81,14 @@ impl<'de> Visitor<'de> for Look {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Portable, A::Error> {
-        while items.next_element::<Portable>()?.is_some() {}
+        let inside = self.deeper()?;
+        while items.next_element_seed(inside)?.is_some() {}
         Ok(Portable)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Portable, A::Error> {
-        while members.next_entry::<Portable, Portable>()?.is_some() {}
+        let inside = self.deeper()?;
+        while members.next_entry_seed(inside, inside)?.is_some() {}
         Ok(Portable)
     }
 }
@@ -86,8 +115,9 @@ mod tests {
 
     #[test]
     fn what_some_readers_cannot_read_is_refused() {
-        let deep = "[".repeat(200) + &"]".repeat(200);
-        for text in [&*deep, r#""\ud83d""#, r#"{"\udc00":1}"#, "[1e999]"] {
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(is_portable(&nested(100)));
+        for text in [&*nested(101), r#""\ud83d""#, r#"{"\udc00":1}"#, "[1e999]"] {
             assert!(!is_portable(text), "{text}");
         }
     }

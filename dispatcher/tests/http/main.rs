@@ -8,7 +8,8 @@
 )]
 
 mod answers;
-mod bad_input;
+mod bad_bodies;
+mod bad_requests;
 mod operation;
 mod service;
 mod store;

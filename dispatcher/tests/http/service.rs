@@ -168,3 +168,14 @@ impl Answer {
             .collect()
     }
 }
+
+/// The problem that an answer must be: its status, code and pointers.
+#[track_caller]
+pub fn check(case: &str, answer: &Answer, status: u16, code: &str, pointers: &[&str]) {
+    assert_eq!(
+        (answer.status, &*answer.problem()),
+        (status, code),
+        "{case}: {answer:?}"
+    );
+    assert_eq!(answer.pointers(), pointers, "{case}: {answer:?}");
+}
