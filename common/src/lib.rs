@@ -6,6 +6,7 @@ pub mod backend;
 pub mod http;
 pub mod ids;
 pub mod notification;
+pub mod process;
 pub mod protocol;
 pub mod settings;
 pub mod telemetry;

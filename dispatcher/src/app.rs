@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use carillon_common::{
     auth::ApiKeys,
-    backend::{Backend, Clock},
-    http::{Health, admin},
+    backend::{Backend, Clock, render_stats},
+    http::{Health, admin, serve},
     settings::{Settings, SettingsErrors},
     telemetry::Metrics,
 };
@@ -18,9 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    counters::Counters, dispatch::Stamp, failures::FailureLog, router::router, serve::serve,
-};
+use crate::{counters::Counters, dispatch::Stamp, failures::FailureLog, router::router};
 
 /// Requests at once; with the bound on a body, it bounds what they hold. Beyond it: 503.
 const MAX_UNDER_WAY: usize = 4096;
@@ -126,11 +124,7 @@ impl App {
     fn admin(&self, health: &Health) -> Router {
         let (metrics, backend) = (self.metrics.clone(), self.service.backend.clone());
         admin::router(health.clone(), move || {
-            let mut text = metrics.render();
-            for (name, value) in backend.stats() {
-                text.push_str(&format!("{name} {value}\n"));
-            }
-            text
+            metrics.render() + &render_stats(&*backend)
         })
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! [`App`] is the service; `carillon-dispatcher` and `carillon standalone` run it.
 
-mod addresses;
 mod app;
 mod counters;
 mod dispatch;
@@ -13,9 +12,6 @@ mod extract;
 mod failures;
 mod router;
 mod routes;
-mod serve;
 
-pub use addresses::{Addresses, write_addresses};
 pub use app::App;
 pub use error::{ApiError, FieldError};
-pub use serve::listen;

@@ -5,6 +5,7 @@
 //! continues that position; anything else is answered by reading the inbox. See ARCHITECTURE.md.
 
 pub mod clock;
+mod connect;
 pub mod memory;
 pub mod redis;
 
@@ -18,6 +19,7 @@ use crate::{
     notification::Frame,
 };
 pub use clock::Clock;
+pub use connect::{connect, limits, redis_options, render_stats, warn_if_alone};
 
 /// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
 #[async_trait]

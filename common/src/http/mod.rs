@@ -1,8 +1,10 @@
-//! What both services say over HTTP: problems, and the admin port.
+//! What both services say over HTTP: problems, the admin port, and how to serve.
 
 pub mod admin;
 mod health;
 mod problem;
+mod serve;
 
 pub use self::health::Health;
 pub use self::problem::{FieldProblem, PROBLEM_JSON, Problem};
+pub use self::serve::{listen, serve};

@@ -35,13 +35,17 @@ pub(super) async fn read_clock(core: &Core) -> Result<(), BackendError> {
     let before = local_now();
     let (seconds, micros): (i64, i64) = core.link.call(Keys::HOME, &redis::cmd("TIME")).await?;
     let after = local_now();
-    core.clock.measured(before, seconds * 1_000 + micros / 1_000, after);
+    core.clock
+        .measured(before, seconds * 1_000 + micros / 1_000, after);
     let offset = Duration::from_millis(core.clock.offset_ms().unsigned_abs());
     let (_, tolerance) = core.options.clock;
     core.set_wrong(
         "clock",
         (offset > tolerance).then(|| {
-            format!("this machine's clock is {} ms off Redis'", -core.clock.offset_ms())
+            format!(
+                "this machine's clock is {} ms off Redis'",
+                -core.clock.offset_ms()
+            )
         }),
     );
     Ok(())
@@ -51,7 +55,9 @@ pub(super) async fn read_clock(core: &Core) -> Result<(), BackendError> {
 pub(super) async fn read_leases(
     core: &Core,
 ) -> Result<(Vec<Generation>, Vec<Generation>), BackendError> {
-    let value = core.call(Keys::HOME, "c1_lease_list", &[&core.keys.gateways()], &[]).await?;
+    let value = core
+        .call(Keys::HOME, "c1_lease_list", &[&core.keys.gateways()], &[])
+        .await?;
     let mut reply = Reply::new(value)?;
     let (live, ended) = (read(reply.texts()?), read(reply.texts()?));
     core.set_live(live.iter().cloned().collect::<HashSet<_>>());
@@ -102,7 +108,10 @@ pub(super) async fn reap(
         users += reap_partition(core, partition, gateway, generation).await?;
     }
     let mut forget = redis::pipe();
-    forget.cmd("ZREM").arg(core.keys.gateways()).arg(format!("{gateway}|{generation}"));
+    forget
+        .cmd("ZREM")
+        .arg(core.keys.gateways())
+        .arg(format!("{gateway}|{generation}"));
     forget.cmd("DEL").arg(&lock);
     core.link.pipeline::<Value>(Keys::HOME, &forget).await?;
     Ok(Some(users))
@@ -124,15 +133,25 @@ async fn reap_partition(
             return Ok(count);
         }
         count += users.len() as u64;
-        let reaped = users.iter().filter_map(|user| UserId::new(user).ok()).map(|user| {
-            let keys = core.keys.user(&user);
-            let sessions = &sessions;
-            async move {
-                let names = [&keys.presence, &keys.online, &keys.user, sessions, &keys.subs];
-                let args = [word(user.as_str()), word(gateway), number(generation)];
-                core.call(partition, "c1_reap", &names.map(String::as_str), &args).await
-            }
-        });
+        let reaped = users
+            .iter()
+            .filter_map(|user| UserId::new(user).ok())
+            .map(|user| {
+                let keys = core.keys.user(&user);
+                let sessions = &sessions;
+                async move {
+                    let names = [
+                        &keys.presence,
+                        &keys.online,
+                        &keys.user,
+                        sessions,
+                        &keys.subs,
+                    ];
+                    let args = [word(user.as_str()), word(gateway), number(generation)];
+                    core.call(partition, "c1_reap", &names.map(String::as_str), &args)
+                        .await
+                }
+            });
         for result in join_all(reaped).await {
             result?;
         }

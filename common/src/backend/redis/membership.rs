@@ -61,8 +61,9 @@ impl RedisMembership {
         let bus = listen(&core, sink.clone(), control.clone());
         let generation = take_lease(&core, &gateway).await?;
         let after = last_word(&core, &gateway).await?;
-        let hints = (0..core.keys.partitions())
-            .map(|partition| bus.subscribe(partition, core.keys.gateway_channel(partition, &gateway)));
+        let hints = (0..core.keys.partitions()).map(|partition| {
+            bus.subscribe(partition, core.keys.gateway_channel(partition, &gateway))
+        });
         try_join_all(hints).await?;
         let membership = Arc::new(Self {
             core,
@@ -113,7 +114,9 @@ impl RedisMembership {
         let generation = take_lease(&self.core, &self.gateway).await?;
         self.generation.store(generation, Ordering::Release);
         tracing::warn!(gateway = %self.gateway, generation, "the lease had ended; took a new one");
-        self.sink.on_bus(BusEvent::Dirty { reason: "lease_lost" });
+        self.sink.on_bus(BusEvent::Dirty {
+            reason: "lease_lost",
+        });
         Ok(())
     }
 
@@ -148,9 +151,13 @@ fn listen(core: &Arc<Core>, sink: Arc<dyn BusSink>, control: Arc<Notify>) -> Bus
             // Of a later version, or a foreign hand's: the inbox is the truth.
             None => tracing::warn!("a hint that cannot be read"),
         },
-        BusMessage::Dirty { primary, reason, .. } => {
+        BusMessage::Dirty {
+            primary, reason, ..
+        } => {
             tracing::warn!(%primary, ?reason, "the bus was interrupted");
-            sink.on_bus(BusEvent::Dirty { reason: dirty_reason(reason) });
+            sink.on_bus(BusEvent::Dirty {
+                reason: dirty_reason(reason),
+            });
         }
     };
     Bus::start(core.link.clone(), settings, Arc::new(on_message))
@@ -167,8 +174,15 @@ fn dirty_reason(reason: DirtyReason) -> &'static str {
 }
 
 async fn take_lease(core: &Core, gateway: &GatewayId) -> Result<u64, BackendError> {
-    let keys = [core.keys.lease(gateway), core.keys.gateways(), core.keys.generations()];
-    let args = [word(gateway.as_str()), number(core.options.limits.lease_ttl.as_millis())];
+    let keys = [
+        core.keys.lease(gateway),
+        core.keys.gateways(),
+        core.keys.generations(),
+    ];
+    let args = [
+        word(gateway.as_str()),
+        number(core.options.limits.lease_ttl.as_millis()),
+    ];
     let keys = keys.each_ref().map(String::as_str);
     let value = core.call(Keys::HOME, "c1_lease_take", &keys, &args).await?;
     Reply::new(Value::Array(vec![value]))?.parse()
@@ -181,7 +195,9 @@ async fn renew(membership: Weak<RedisMembership>) {
     let mut pause = Duration::ZERO;
     loop {
         sleep(pause).await;
-        let Some(membership) = membership.upgrade() else { return };
+        let Some(membership) = membership.upgrade() else {
+            return;
+        };
         let limits = &membership.core.options.limits;
         // Often while it fails: the first success matters.
         pause = limits.lease_renew;
@@ -193,7 +209,10 @@ async fn renew(membership: Weak<RedisMembership>) {
             }
             Err(error) => {
                 pause = (limits.lease_renew / 5).min(Duration::from_secs(1));
-                membership.core.set_wrong("lease", Some(format!("the lease cannot be renewed: {error}")));
+                membership.core.set_wrong(
+                    "lease",
+                    Some(format!("the lease cannot be renewed: {error}")),
+                );
                 let deadline = limits.isolation_deadline;
                 if !isolated && !deadline.is_zero() && renewed.elapsed() >= deadline {
                     isolated = true;
@@ -215,7 +234,10 @@ async fn renew_once(membership: &RedisMembership) -> Result<(), BackendError> {
         number(core.options.limits.lease_ttl.as_millis()),
     ];
     let keys = keys.each_ref().map(String::as_str);
-    match core.call(Keys::HOME, "c1_lease_renew", &keys, &args).await? {
+    match core
+        .call(Keys::HOME, "c1_lease_renew", &keys, &args)
+        .await?
+    {
         Value::Int(1) => Ok(()),
         _ => membership.new_generation().await,
     }
@@ -224,17 +246,28 @@ async fn renew_once(membership: &RedisMembership) -> Result<(), BackendError> {
 /// Reaps gateways whose lease has ended.
 async fn reap_others(membership: Weak<RedisMembership>) {
     loop {
-        let Some(strong) = membership.upgrade() else { return };
+        let Some(strong) = membership.upgrade() else {
+            return;
+        };
         let pause = strong.core.options.limits.lease_renew;
         drop(strong);
         // Jittered, so that the gateways do not look at the same moment.
         sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        let Some(membership) = membership.upgrade() else { return };
-        let Ok((_, ended)) = lease::read_leases(&membership.core).await else { continue };
+        let Some(membership) = membership.upgrade() else {
+            return;
+        };
+        let Ok((_, ended)) = lease::read_leases(&membership.core).await else {
+            continue;
+        };
         for (gateway, generation) in ended {
             match lease::reap(&membership.core, &gateway, generation).await {
                 Ok(Some(users)) => {
-                    tracing::warn!(gateway, generation, users, "reaped a gateway whose lease ended");
+                    tracing::warn!(
+                        gateway,
+                        generation,
+                        users,
+                        "reaped a gateway whose lease ended"
+                    );
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(gateway, generation, %error, "reaping goes on later"),
@@ -245,21 +278,34 @@ async fn reap_others(membership: Weak<RedisMembership>) {
 
 async fn last_word(core: &Core, gateway: &GatewayId) -> Result<String, BackendError> {
     let mut newest = redis::cmd("XREVRANGE");
-    newest.arg(core.keys.control(gateway)).arg("+").arg("-").arg("COUNT").arg(1);
+    newest
+        .arg(core.keys.control(gateway))
+        .arg("+")
+        .arg("-")
+        .arg("COUNT")
+        .arg(1);
     let entries: Vec<(String, Value)> = core.link.call(Keys::HOME, &newest).await?;
-    Ok(entries.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
+    Ok(entries
+        .into_iter()
+        .next()
+        .map_or_else(|| "0-0".to_owned(), |(id, _)| id))
 }
 
 /// Heeds words for this gateway, each once.
 async fn heed(membership: Weak<RedisMembership>, mut after: String) {
     loop {
-        let Some(strong) = membership.upgrade() else { return };
+        let Some(strong) = membership.upgrade() else {
+            return;
+        };
         let control = strong.control.clone();
         drop(strong);
         drop(timeout(CONTROL_POLL, control.notified()).await);
-        let Some(membership) = membership.upgrade() else { return };
+        let Some(membership) = membership.upgrade() else {
+            return;
+        };
         let mut news = redis::cmd("XRANGE");
-        news.arg(membership.core.keys.control(&membership.gateway)).arg(format!("({after}"));
+        news.arg(membership.core.keys.control(&membership.gateway))
+            .arg(format!("({after}"));
         news.arg("+").arg("COUNT").arg(100);
         let entries: Vec<(String, Vec<String>)> =
             match membership.core.link.call(Keys::HOME, &news).await {
@@ -268,7 +314,10 @@ async fn heed(membership: Weak<RedisMembership>, mut after: String) {
             };
         for (id, fields) in entries {
             after = id;
-            match fields.get(1).and_then(|text| serde_json::from_str::<Control>(text).ok()) {
+            match fields
+                .get(1)
+                .and_then(|text| serde_json::from_str::<Control>(text).ok())
+            {
                 Some(control) => membership.sink.on_bus(BusEvent::Control(control)),
                 None => tracing::warn!("a word for this gateway that it does not understand"),
             }
@@ -284,10 +333,17 @@ impl Membership for RedisMembership {
 
     async fn register(&self, registration: &Registration) -> Result<Registered, BackendError> {
         let core = &self.core;
-        let Registration { user, device, session, .. } = registration;
+        let Registration {
+            user,
+            device,
+            session,
+            ..
+        } = registration;
         let keys = core.keys.user(user);
         let generation = self.generation();
-        let sessions = core.keys.sessions(keys.partition, self.gateway.as_str(), generation);
+        let sessions = core
+            .keys
+            .sessions(keys.partition, self.gateway.as_str(), generation);
         let args = [
             word(user.as_str()),
             presence_field(device, session).into(),
@@ -311,7 +367,14 @@ impl Membership for RedisMembership {
             &sessions,
             &keys.subs,
         ];
-        let value = core.call(keys.partition, "c1_connect", &names.map(String::as_str), &args).await?;
+        let value = core
+            .call(
+                keys.partition,
+                "c1_connect",
+                &names.map(String::as_str),
+                &args,
+            )
+            .await?;
         let mut reply = Reply::new(value)?;
         if reply.text()? == "replaced" {
             return Err(BackendError::Replaced);
@@ -327,8 +390,9 @@ impl Membership for RedisMembership {
     async fn unregister(&self, departure: &Departure) -> Result<(), BackendError> {
         let core = &self.core;
         let keys = core.keys.user(&departure.user);
-        let sessions =
-            core.keys.sessions(keys.partition, self.gateway.as_str(), self.generation());
+        let sessions = core
+            .keys
+            .sessions(keys.partition, self.gateway.as_str(), self.generation());
         let mut args = vec![
             word(departure.user.as_str()),
             presence_field(&departure.device, &departure.session).into(),
@@ -340,8 +404,20 @@ impl Membership for RedisMembership {
             args.push(word(kept.channel.as_str()));
             args.push(number(kept.cursor));
         }
-        let names = [&keys.presence, &keys.online, &keys.user, &sessions, &keys.subs];
-        core.call(keys.partition, "c1_disconnect", &names.map(String::as_str), &args).await?;
+        let names = [
+            &keys.presence,
+            &keys.online,
+            &keys.user,
+            &sessions,
+            &keys.subs,
+        ];
+        core.call(
+            keys.partition,
+            "c1_disconnect",
+            &names.map(String::as_str),
+            &args,
+        )
+        .await?;
         Ok(())
     }
 
@@ -363,8 +439,9 @@ impl Membership for RedisMembership {
             number(after),
             number(core.options.limits.page),
         ];
-        let value =
-            core.call(keys.partition, "c1_read", &[&keys.user, &keys.inbox], &args).await?;
+        let value = core
+            .call(keys.partition, "c1_read", &[&keys.user, &keys.inbox], &args)
+            .await?;
         reply::page(value)
     }
 
@@ -383,28 +460,39 @@ impl Membership for RedisMembership {
         ];
         args.extend(ack.expired.iter().map(number));
         let names = [&keys.user, &keys.inbox, &keys.left, &keys.presence];
-        core.call(keys.partition, "c1_ack", &names.map(String::as_str), &args).await?;
+        core.call(keys.partition, "c1_ack", &names.map(String::as_str), &args)
+            .await?;
         Ok(())
     }
 
     async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
         let core = &self.core;
         let partition = core.keys.partition(channel.as_str());
-        self.bus.subscribe(partition, core.keys.channel_channel(channel)).await?;
+        self.bus
+            .subscribe(partition, core.keys.channel_channel(channel))
+            .await?;
         let mut newest = redis::cmd("XREVRANGE");
-        newest.arg(core.keys.log(channel)).arg("+").arg("-").arg("COUNT").arg(1);
+        newest
+            .arg(core.keys.log(channel))
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg(1);
         let entries: Vec<(String, Value)> = core.link.call(partition, &newest).await?;
         match entries.first() {
             None => Ok(Cursor::ZERO),
-            Some((id, _)) => {
-                id.parse().map_err(|_| BackendError::Unexpected(format!("entry {id:?} in a log")))
-            }
+            Some((id, _)) => id
+                .parse()
+                .map_err(|_| BackendError::Unexpected(format!("entry {id:?} in a log"))),
         }
     }
 
     async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError> {
         let keys = &self.core.keys;
-        self.bus.unsubscribe(keys.partition(channel.as_str()), keys.channel_channel(channel));
+        self.bus.unsubscribe(
+            keys.partition(channel.as_str()),
+            keys.channel_channel(channel),
+        );
         Ok(())
     }
 
@@ -412,8 +500,9 @@ impl Membership for RedisMembership {
         let core = &self.core;
         let partition = core.keys.partition(channel.as_str());
         let args = [number(after), number(core.options.limits.page)];
-        let value =
-            core.call(partition, "c1_history", &[&core.keys.log(channel)], &args).await?;
+        let value = core
+            .call(partition, "c1_history", &[&core.keys.log(channel)], &args)
+            .await?;
         reply::page(value)
     }
 
@@ -433,8 +522,14 @@ impl Membership for RedisMembership {
         };
         let mut pipeline = redis::pipe();
         pipeline.cmd("HSET").arg(&keys.subs).arg(field).arg(value);
-        pipeline.cmd("EXPIRE").arg(&keys.subs).arg(self.core.life_s());
-        self.core.link.pipeline::<Value>(keys.partition, &pipeline).await?;
+        pipeline
+            .cmd("EXPIRE")
+            .arg(&keys.subs)
+            .arg(self.core.life_s());
+        self.core
+            .link
+            .pipeline::<Value>(keys.partition, &pipeline)
+            .await?;
         Ok(())
     }
 
@@ -451,7 +546,10 @@ impl Membership for RedisMembership {
         };
         let mut delete = redis::cmd("HDEL");
         delete.arg(&keys.subs).arg(field);
-        self.core.link.call::<Value>(keys.partition, &delete).await?;
+        self.core
+            .link
+            .call::<Value>(keys.partition, &delete)
+            .await?;
         Ok(())
     }
 
@@ -467,10 +565,15 @@ impl Membership for RedisMembership {
             number(core.options.limits.restore.as_millis()),
             number(core.life_s()),
         ];
-        let value = core.call(keys.partition, "c1_claim", &[&keys.subs], &args).await?;
+        let value = core
+            .call(keys.partition, "c1_claim", &[&keys.subs], &args)
+            .await?;
         let mut reply = Reply::new(value)?;
         let others_hold = reply.flag()?;
-        Ok(Claimed { others_hold, subscriptions: subscriptions(&reply.texts()?)? })
+        Ok(Claimed {
+            others_hold,
+            subscriptions: subscriptions(&reply.texts()?)?,
+        })
     }
 
     async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError> {
@@ -527,4 +630,3 @@ fn subscriptions(texts: &[String]) -> Result<Vec<Subscription>, BackendError> {
         })
         .collect()
 }
-

@@ -22,5 +22,7 @@ pub use store::{RedisBackend, RedisOptions};
 use functions::Library;
 
 /// The functions of this version.
-pub const LIBRARY: Library =
-    Library { name: "carillon_1", source: include_str!("carillon_1.lua") };
+pub const LIBRARY: Library = Library {
+    name: "carillon_1",
+    source: include_str!("carillon_1.lua"),
+};

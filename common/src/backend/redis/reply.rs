@@ -21,7 +21,9 @@ impl Reply {
     }
 
     fn next(&mut self) -> Result<Value, BackendError> {
-        self.0.next().ok_or_else(|| BackendError::Unexpected("a short reply".to_owned()))
+        self.0
+            .next()
+            .ok_or_else(|| BackendError::Unexpected("a short reply".to_owned()))
     }
 
     pub(super) fn text(&mut self) -> Result<String, BackendError> {
@@ -30,7 +32,8 @@ impl Reply {
 
     pub(super) fn parse<T: std::str::FromStr>(&mut self) -> Result<T, BackendError> {
         let text = self.text()?;
-        text.parse().map_err(|_| BackendError::Unexpected(format!("{text:?} in a reply")))
+        text.parse()
+            .map_err(|_| BackendError::Unexpected(format!("{text:?} in a reply")))
     }
 
     pub(super) fn flag(&mut self) -> Result<bool, BackendError> {
@@ -61,7 +64,11 @@ pub(super) fn page(value: Value) -> Result<Page, BackendError> {
         "expired" => Some(Gap::Expired),
         "rewound" => Some(Gap::Rewound),
         "too_many" => Some(Gap::TooMany),
-        other => return Err(BackendError::Unexpected(format!("gap {other:?} in a reply"))),
+        other => {
+            return Err(BackendError::Unexpected(format!(
+                "gap {other:?} in a reply"
+            )));
+        }
     };
     let end = reply.parse()?;
     let more = reply.flag()?;
@@ -76,7 +83,13 @@ pub(super) fn page(value: Value) -> Result<Page, BackendError> {
             other => Err(unexpected(&other)),
         })
         .collect::<Result<_, _>>()?;
-    Ok(Page { start, frames, end, more, gap })
+    Ok(Page {
+        start,
+        frames,
+        end,
+        more,
+        gap,
+    })
 }
 
 fn text(value: Value) -> Result<String, BackendError> {

@@ -100,7 +100,10 @@ impl RedisBackend {
         lease::read_leases(&core).await?;
         let stop = CancellationToken::new();
         tokio::spawn(lease::keep_time(Arc::downgrade(&core), stop.clone()));
-        Ok(Arc::new(Self { core, _stop: stop.drop_guard() }))
+        Ok(Arc::new(Self {
+            core,
+            _stop: stop.drop_guard(),
+        }))
     }
 
     /// The link, for the command line's own questions.
@@ -128,7 +131,10 @@ impl Core {
         keys: &[&str],
         args: &[Bytes],
     ) -> Result<Value, BackendError> {
-        Ok(self.functions.call(&self.link, partition, function, keys, args, None).await?)
+        Ok(self
+            .functions
+            .call(&self.link, partition, function, keys, args, None)
+            .await?)
     }
 
     /// The same, confirmed by as many replicas as the deployment asks for.
@@ -140,7 +146,10 @@ impl Core {
         args: &[Bytes],
     ) -> Result<Value, BackendError> {
         let durability = self.options.durability;
-        Ok(self.functions.call(&self.link, partition, function, keys, args, durability).await?)
+        Ok(self
+            .functions
+            .call(&self.link, partition, function, keys, args, durability)
+            .await?)
     }
 
     /// How long a user's keys last after they were last touched, in seconds.
@@ -154,7 +163,10 @@ impl Core {
         let mut set = redis::cmd("SET");
         set.arg(&key).arg(&mine).arg("NX");
         self.link.call::<Value>(Keys::HOME, &set).await?;
-        let there: String = self.link.call(Keys::HOME, redis::cmd("GET").arg(&key)).await?;
+        let there: String = self
+            .link
+            .call(Keys::HOME, redis::cmd("GET").arg(&key))
+            .await?;
         if there == mine {
             return Ok(());
         }
@@ -180,7 +192,8 @@ impl Core {
     /// Whether a generation's lease held a moment ago. What is not known yet counts as live.
     fn is_live(&self, gateway: &str, generation: u64) -> bool {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        live.as_ref().is_none_or(|live| live.contains(&(gateway.to_owned(), generation)))
+        live.as_ref()
+            .is_none_or(|live| live.contains(&(gateway.to_owned(), generation)))
     }
 
     /// How many of these places (`gateway|generation|…`) are on a live gateway.
@@ -188,7 +201,10 @@ impl Core {
         let live = places.iter().filter(|place| {
             let mut parts = place.split('|');
             let gateway = parts.next().unwrap_or_default();
-            let generation = parts.next().and_then(|part| part.parse().ok()).unwrap_or_default();
+            let generation = parts
+                .next()
+                .and_then(|part| part.parse().ok())
+                .unwrap_or_default();
             self.is_live(gateway, generation)
         });
         u32::try_from(live.count()).unwrap_or(u32::MAX)
@@ -245,7 +261,9 @@ impl Backend for RedisBackend {
             order.body.clone(),
         ];
         let names = [&keys.inbox, &keys.user, &keys.left, &keys.presence, &dedup];
-        let value = core.commit(keys.partition, "c1_send", &names.map(String::as_str), &args).await?;
+        let value = core
+            .commit(keys.partition, "c1_send", &names.map(String::as_str), &args)
+            .await?;
         let mut reply = Reply::new(value)?;
         let outcome = reply.text()?;
         match outcome.as_str() {
@@ -267,7 +285,9 @@ impl Backend for RedisBackend {
         let core = &self.core;
         let partition = core.keys.partition(order.channel.as_str());
         let log = core.keys.log(&order.channel);
-        let dedup = core.keys.channel_dedup(&order.channel, &order.idempotency.key);
+        let dedup = core
+            .keys
+            .channel_dedup(&order.channel, &order.idempotency.key);
         let args = [
             word(order.channel.as_str()),
             number(order.id),
@@ -280,13 +300,16 @@ impl Backend for RedisBackend {
             seconds(order.idempotency.ttl),
             order.body.clone(),
         ];
-        let value = core.commit(partition, "c1_publish", &[&log, &dedup], &args).await?;
+        let value = core
+            .commit(partition, "c1_publish", &[&log, &dedup], &args)
+            .await?;
         let mut reply = Reply::new(value)?;
         match reply.text()?.as_str() {
             "mismatch" => Err(BackendError::IdempotencyMismatch),
-            outcome => {
-                Ok(Published { repeated: outcome == "repeated", cursor: reply.parse()? })
-            }
+            outcome => Ok(Published {
+                repeated: outcome == "repeated",
+                cursor: reply.parse()?,
+            }),
         }
     }
 
@@ -316,10 +339,16 @@ impl Backend for RedisBackend {
         let core = &self.core;
         let keys = core.keys.user(user);
         lease::read_leases(core).await?;
-        let entries: Vec<(String, String)> =
-            core.link.call(keys.partition, redis::cmd("HGETALL").arg(&keys.presence)).await?;
-        let all = entries.iter().filter_map(|(field, place)| read_presence(field, place));
-        Ok(all.filter(|it| core.is_live(it.gateway.as_str(), it.generation)).collect())
+        let entries: Vec<(String, String)> = core
+            .link
+            .call(keys.partition, redis::cmd("HGETALL").arg(&keys.presence))
+            .await?;
+        let all = entries
+            .iter()
+            .filter_map(|(field, place)| read_presence(field, place));
+        Ok(all
+            .filter(|it| core.is_live(it.gateway.as_str(), it.generation))
+            .collect())
     }
 
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
@@ -328,10 +357,20 @@ impl Backend for RedisBackend {
         let text = serde_json::to_string(control)
             .map_err(|error| BackendError::Unexpected(error.to_string()))?;
         let mut pipeline = redis::pipe();
-        pipeline.cmd("XADD").arg(&key).arg("MAXLEN").arg(1000).arg("*").arg("c").arg(text);
+        pipeline
+            .cmd("XADD")
+            .arg(&key)
+            .arg("MAXLEN")
+            .arg(1000)
+            .arg("*")
+            .arg("c")
+            .arg(text);
         pipeline.cmd("EXPIRE").arg(&key).arg(CONTROL_LIFE_S);
         let channel = core.keys.gateway_channel(Keys::HOME, gateway);
-        pipeline.cmd("SPUBLISH").arg(channel).arg(super::membership::CONTROL_HINT);
+        pipeline
+            .cmd("SPUBLISH")
+            .arg(channel)
+            .arg(super::membership::CONTROL_HINT);
         core.link.pipeline::<Value>(Keys::HOME, &pipeline).await?;
         Ok(())
     }
@@ -340,7 +379,10 @@ impl Backend for RedisBackend {
         let (live, _) = lease::read_leases(&self.core).await?;
         let names: std::collections::BTreeSet<String> =
             live.into_iter().map(|(gateway, _)| gateway).collect();
-        Ok(names.iter().filter_map(|name| GatewayId::new(name).ok()).collect())
+        Ok(names
+            .iter()
+            .filter_map(|name| GatewayId::new(name).ok())
+            .collect())
     }
 
     async fn join(
@@ -364,15 +406,21 @@ impl Backend for RedisBackend {
     fn stats(&self) -> Vec<(&'static str, u64)> {
         let stats = self.core.link.stats();
         vec![
-            ("calls", stats.calls.get()),
-            ("unavailable", stats.unavailable.get()),
-            ("unknown", stats.unknown.get()),
-            ("refused", stats.refused.get()),
-            ("too_few_replicas", stats.too_few_replicas.get()),
-            ("connects", stats.connects.get()),
-            ("topology_changes", stats.topology_changes.get()),
-            ("commits", stats.commits.get()),
-            ("committed", stats.committed.get()),
+            ("carillon_store_calls_total", stats.calls.get()),
+            ("carillon_store_unavailable_total", stats.unavailable.get()),
+            ("carillon_store_unknown_total", stats.unknown.get()),
+            ("carillon_store_refused_total", stats.refused.get()),
+            (
+                "carillon_store_too_few_replicas_total",
+                stats.too_few_replicas.get(),
+            ),
+            ("carillon_store_connects_total", stats.connects.get()),
+            (
+                "carillon_store_topology_changes_total",
+                stats.topology_changes.get(),
+            ),
+            ("carillon_store_commits_total", stats.commits.get()),
+            ("carillon_store_committed_total", stats.committed.get()),
         ]
     }
 }
@@ -389,5 +437,11 @@ fn read_presence(field: &str, place: &str) -> Option<Presence> {
     let generation = parts.next()?.parse().ok()?;
     parts.next()?;
     let since = parts.next()?.parse().ok()?;
-    Some(Presence { device, session: SessionId::new(session).ok()?, gateway, generation, since })
+    Some(Presence {
+        device,
+        session: SessionId::new(session).ok()?,
+        gateway,
+        generation,
+        since,
+    })
 }

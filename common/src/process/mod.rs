@@ -1,0 +1,12 @@
+//! What every Carillon process does at its start and end.
+
+mod addresses;
+mod descriptors;
+mod signals;
+
+pub use addresses::{Addresses, write_addresses};
+pub use descriptors::raise_descriptors;
+pub use signals::shutdown_signal;
+
+/// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).
+pub const BAD_SETTINGS: u8 = 64;
