@@ -140,6 +140,8 @@ impl Node {
     pub async fn stop_gracefully(&mut self) -> Result<()> {
         if let Some(child) = self.child.take() {
             child.signal(libc::SIGTERM);
+            // If it is paused, it takes the signal when it goes on.
+            child.signal(libc::SIGCONT);
             child
                 .wait(STOP_WITHIN)
                 .await
