@@ -57,7 +57,7 @@ async fn a_failover_is_followed() {
             .is_ok()
     })
     .await;
-    assert_eq!(link.stats().topology_changes.get(), 1);
+    assert!(link.stats().topology_changes.get() >= 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
