@@ -156,3 +156,29 @@ async fn older_versions_are_pruned() {
     left.sort();
     assert_eq!(left, ["carillon_2", "carillon_3"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_library_in_use_compiles_as_a_script() {
+    let server = Server::start(&[]);
+    server.command::<()>(&[
+        "ACL",
+        "SETUSER",
+        "app",
+        "on",
+        ">pw",
+        "+@all",
+        "-function",
+        "-fcall",
+        "~*",
+        "&*",
+    ]);
+    let link = link(&format!("redis://app:pw@127.0.0.1:{}", server.port)).await;
+    let functions = Functions::new(carillon_common::backend::redis::LIBRARY);
+    let no: &[&str] = &[];
+    let error = functions
+        .call::<()>(&link, 3, "c1_none", no, no, None)
+        .await
+        .unwrap_err();
+    assert!(functions.scripted());
+    assert!(error.to_string().contains("Function not found"), "{error}");
+}
