@@ -5,10 +5,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use carillon_common::{
     auth::ApiKeys,
     backend::Backend,
+    http::listen,
     settings::{ApiKeySettings, Scope, Settings},
     telemetry::Metrics,
 };
-use carillon_dispatcher::{App, listen};
+use carillon_dispatcher::App;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
