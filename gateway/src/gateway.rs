@@ -257,7 +257,7 @@ impl Gateway {
         uri: Uri,
         headers: HeaderMap,
     ) {
-        let place = match self.admission.admit() {
+        let place = match self.admission.admit(Instant::now()) {
             Ok(place) => place,
             Err(refused) => {
                 self.rejected(refused.reason);
@@ -456,7 +456,8 @@ impl Gateway {
         reason: &'static str,
     ) {
         self.rejected(reason);
-        if let Some((hold, _place)) = token.and_then(|token| self.refusals.refuse(peer.ip(), token))
+        if let Some((hold, _place)) =
+            token.and_then(|token| self.refusals.refuse(peer.ip(), token, Instant::now()))
         {
             tokio::select! {
                 () = tokio::time::sleep(hold) => {}

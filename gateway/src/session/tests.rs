@@ -1,1 +1,485 @@
+//! The rules of delivery, without a socket, a store or a clock.
 
+use bytes::Bytes;
+use carillon_common::{
+    backend::{Gap, Subscription},
+    ids::{DeviceId, NotificationId},
+    notification::Frame,
+    settings::IssuerSettings,
+};
+
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const WALL: Millis = 1_767_225_600_000;
+
+/// A session and the time it lives in.
+struct Desk {
+    session: Session,
+    now: Now,
+    effects: Vec<Effect>,
+}
+
+fn cursor(seq: u64) -> Cursor {
+    Cursor { seq, nonce: 7 }
+}
+
+fn frame(seq: u64) -> Frame {
+    Frame {
+        cursor: cursor(seq),
+        id: NotificationId::from_u128(seq.into()),
+        stored_at: WALL,
+        expires_at: WALL + 3_600_000,
+        tombstone: false,
+        body: Bytes::from(format!("{{\"id\":\"{seq}\"}}")),
+    }
+}
+
+fn push(prev: u64, seq: u64) -> Arc<Push> {
+    Push::new(cursor(prev), frame(seq))
+}
+
+fn page(start: u64, seqs: std::ops::RangeInclusive<u64>, more: bool) -> Page {
+    let frames: Vec<Frame> = seqs.map(frame).collect();
+    let end = frames.last().map_or(cursor(start), |frame| frame.cursor);
+    Page {
+        start: cursor(start),
+        frames,
+        end,
+        more,
+        gap: None,
+    }
+}
+
+fn registered(page: Page) -> Event {
+    let broadcast = Cursor::ZERO;
+    Event::Registered(Ok(Registered {
+        fence: 1,
+        page,
+        broadcast,
+        subscriptions: Vec::new(),
+    }))
+}
+
+impl Desk {
+    fn open(dialect: Dialect) -> Self {
+        let mut settings = Settings::default();
+        settings.auth.issuers = vec![IssuerSettings::hs256("test", SECRET)];
+        let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway).unwrap();
+        let rules = Arc::new(Rules::new(settings, verifier));
+        let claims = rules
+            .verifier
+            .verify(&token("alice", &["private:team"]), WALL)
+            .unwrap();
+        let identity = Identity {
+            user: UserId::new("alice").unwrap(),
+            device: Device::Named(DeviceId::new("phone").unwrap()),
+            session: SessionId::new("s1").unwrap(),
+            dialect,
+            since: None,
+        };
+        let now = Now {
+            mono: Instant::now(),
+            wall: WALL,
+        };
+        let mut effects = Vec::new();
+        let session = Session::open(rules, identity, claims, Cursor::ZERO, now, &mut effects);
+        assert!(matches!(&effects[..], [Effect::Do(call)] if matches!(**call, Call::Register(_))));
+        Self {
+            session,
+            now,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Registered with an empty page at position 10.
+    fn live(dialect: Dialect) -> Self {
+        let mut desk = Self::open(dialect);
+        desk.event(registered(page(10, 1..=0, false)));
+        desk
+    }
+
+    fn event(&mut self, event: Event) -> Said {
+        self.session.on_event(event, self.now, &mut self.effects);
+        self.said()
+    }
+
+    fn push(&mut self, prev: u64, seq: u64) -> Said {
+        self.session
+            .on_push(&push(prev, seq), self.now, &mut self.effects);
+        self.said()
+    }
+
+    fn client(&mut self, text: &str) -> Said {
+        self.session.on_client(text, self.now, &mut self.effects);
+        self.said()
+    }
+
+    fn wait(&mut self, duration: Duration) -> Said {
+        self.now.mono += duration;
+        self.now.wall += i64::try_from(duration.as_millis()).unwrap();
+        self.session.on_deadline(self.now, &mut self.effects);
+        self.said()
+    }
+
+    fn said(&mut self) -> Said {
+        self.session.after_writing(self.now, &mut self.effects);
+        let mut said = Said::default();
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Write(text) => said.written.push(serde_json::from_str(&text).unwrap()),
+                Effect::Ping(payload) => said.pings.push(payload),
+                Effect::Do(call) => said.calls.push(*call),
+                Effect::Close(code, _) => said.closed = Some(code),
+                Effect::Note(note) => said.notes.push(note),
+            }
+        }
+        said
+    }
+}
+
+/// What came out of a session.
+#[derive(Debug, Default)]
+struct Said {
+    written: Vec<serde_json::Value>,
+    pings: Vec<String>,
+    calls: Vec<Call>,
+    closed: Option<CloseCode>,
+    notes: Vec<Note>,
+}
+
+impl Said {
+    /// The notifications written, by id.
+    fn ids(&self) -> Vec<&str> {
+        self.written
+            .iter()
+            .filter_map(|frame| frame["id"].as_str())
+            .collect()
+    }
+
+    /// The control frames written, by type.
+    fn types(&self) -> Vec<&str> {
+        self.written
+            .iter()
+            .filter_map(|frame| frame["type"].as_str())
+            .collect()
+    }
+
+    fn reads_after(&self) -> Option<Cursor> {
+        self.calls.iter().find_map(|call| match call {
+            Call::Read(after) => Some(*after),
+            _ => None,
+        })
+    }
+
+    fn acked(&self) -> Option<Cursor> {
+        self.calls.iter().find_map(|call| match call {
+            Call::Ack(ack) => Some(ack.cursor),
+            _ => None,
+        })
+    }
+}
+
+fn token(user: &str, channels: &[&str]) -> String {
+    let issuer = IssuerSettings::hs256("test", SECRET);
+    let exp = WALL / 1_000 + 600;
+    let new = carillon_common::auth::NewToken {
+        sub: user,
+        exp,
+        iat: None,
+        nbf: None,
+        jti: None,
+        channels,
+    };
+    carillon_common::auth::mint(&issuer, &new).unwrap()
+}
+
+#[test]
+fn nothing_is_written_before_the_registration_and_hints_wait_for_it() {
+    let mut desk = Desk::open(Dialect::V1);
+    assert!(desk.push(12, 13).written.is_empty());
+    let said = desk.event(registered(page(10, 11..=12, false)));
+    assert_eq!(said.types(), ["welcome", "replayed"]);
+    assert_eq!(said.ids(), ["11", "12", "13"]);
+    assert_eq!(said.written[0]["cursor"], "10-7");
+}
+
+#[test]
+fn a_hint_that_does_not_continue_makes_the_inbox_be_read() {
+    let mut desk = Desk::live(Dialect::V1);
+    assert_eq!(desk.push(10, 11).ids(), ["11"]);
+    let said = desk.push(12, 13);
+    assert_eq!(
+        (said.ids().len(), said.reads_after()),
+        (0, Some(cursor(11)))
+    );
+    // Another one meanwhile waits; one read is enough.
+    assert_eq!(desk.push(13, 14).reads_after(), None);
+    let said = desk.event(Event::Page(page(11, 12..=13, false)));
+    assert_eq!(said.ids(), ["12", "13", "14"]);
+    assert_eq!(desk.push(14, 15).ids(), ["15"]);
+}
+
+#[test]
+fn a_history_that_went_back_is_found_and_told() {
+    let mut desk = Desk::live(Dialect::V1);
+    desk.push(10, 11);
+    let other = Push::new(
+        cursor(9),
+        Frame {
+            cursor: Cursor { seq: 10, nonce: 99 },
+            ..frame(10)
+        },
+    );
+    desk.session.on_push(&other, desk.now, &mut desk.effects);
+    assert_eq!(desk.said().reads_after(), Some(cursor(11)));
+    let mut rewound = page(9, 1..=0, false);
+    rewound.gap = Some(Gap::Rewound);
+    rewound.frames = vec![other.frame.clone()];
+    rewound.end = other.frame.cursor;
+    let said = desk.event(Event::Page(rewound));
+    assert_eq!(said.types()[0], "gap");
+    assert_eq!(said.ids(), ["10"]);
+    assert_eq!(desk.session.position(), other.frame.cursor);
+}
+
+#[test]
+fn a_repeated_hint_is_dropped() {
+    let mut desk = Desk::live(Dialect::V1);
+    desk.push(10, 11);
+    let said = desk.push(10, 11);
+    assert!(said.written.is_empty() && said.calls.is_empty());
+}
+
+#[test]
+fn an_overflow_reads_the_inbox_and_one_during_a_read_reads_again() {
+    let mut desk = Desk::live(Dialect::Simple);
+    desk.session.on_overflow(&mut desk.effects);
+    assert_eq!(desk.said().reads_after(), Some(cursor(10)));
+    desk.session.on_overflow(&mut desk.effects);
+    assert_eq!(desk.said().reads_after(), None);
+    let said = desk.event(Event::Page(page(10, 11..=11, false)));
+    assert_eq!(said.reads_after(), Some(cursor(11)));
+}
+
+#[test]
+fn expired_notifications_are_passed_over_and_reported() {
+    let mut desk = Desk::live(Dialect::V1);
+    let mut old = frame(11);
+    old.expires_at = WALL;
+    desk.session
+        .on_push(&Push::new(cursor(10), old), desk.now, &mut desk.effects);
+    let said = desk.said();
+    assert!(said.written.is_empty());
+    assert!(said.notes.contains(&Note::Expired));
+    let interval = Settings::default().socket.ack_interval;
+    let said = desk.wait(interval);
+    let Some(Call::Ack(ack)) = said.calls.first() else {
+        panic!("{said:?}")
+    };
+    assert_eq!(
+        (ack.cursor, &ack.expired[..]),
+        (cursor(11), &[cursor(11)][..])
+    );
+}
+
+#[test]
+fn a_simple_client_acks_by_its_pong() {
+    let mut desk = Desk::live(Dialect::Simple);
+    let said = desk.push(10, 11);
+    assert_eq!(
+        (said.ids(), &said.pings[..]),
+        (vec!["11"], &["11-7".to_owned()][..])
+    );
+    // While the ping is under way no other is sent.
+    assert!(desk.push(11, 12).pings.is_empty());
+    desk.session.on_pong(b"9-9", desk.now, &mut desk.effects);
+    assert_eq!(desk.said().pings.len(), 0, "a forged pong means nothing");
+    desk.session.on_pong(b"11-7", desk.now, &mut desk.effects);
+    assert_eq!(desk.said().pings, ["12-7"]);
+    let interval = Settings::default().socket.ack_interval;
+    assert_eq!(desk.wait(interval).acked(), Some(cursor(11)));
+    desk.event(Event::Acked);
+    desk.session.on_pong(b"12-7", desk.now, &mut desk.effects);
+    desk.said();
+    assert_eq!(desk.wait(interval).acked(), Some(cursor(12)));
+}
+
+#[test]
+fn only_cursors_written_here_can_be_acked() {
+    let mut desk = Desk::live(Dialect::V1);
+    desk.push(10, 11);
+    desk.push(11, 12);
+    for forged in ["13-7", "11-8", "5-7", "9007199254740991-1"] {
+        let said = desk.client(&format!("{{\"type\":\"ack\",\"cursor\":\"{forged}\"}}"));
+        assert!(said.notes.contains(&Note::ForeignAck), "{forged}");
+    }
+    desk.client(r#"{"type":"ack","cursor":"11-7"}"#);
+    let interval = Settings::default().socket.ack_interval;
+    assert_eq!(desk.wait(interval).acked(), Some(cursor(11)));
+}
+
+#[test]
+fn many_acks_are_told_at_once() {
+    let mut desk = Desk::live(Dialect::V1);
+    let batch = Settings::default().socket.ack_batch as u64;
+    for seq in 11..11 + batch {
+        desk.push(seq - 1, seq);
+    }
+    let last = 10 + batch;
+    let said = desk.client(&format!("{{\"type\":\"ack\",\"cursor\":\"{last}-7\"}}"));
+    assert_eq!(said.acked(), Some(cursor(last)));
+}
+
+#[test]
+fn doubt_registers_again_from_where_the_connection_stands() {
+    let mut desk = Desk::live(Dialect::V1);
+    desk.push(10, 11);
+    let said = desk.event(Event::Dirty);
+    let Some(Call::Register(again)) = said.calls.first() else {
+        panic!("{said:?}")
+    };
+    assert_eq!((again.fence, again.since), (Some(1), Some(cursor(11))));
+    let said = desk.event(registered(page(11, 12..=12, false)));
+    assert_eq!((said.types(), said.ids()), (vec!["replayed"], vec!["12"]));
+    let said = desk.event(Event::Registered(Err(BackendError::Replaced)));
+    assert_eq!(said.closed, Some(CloseCode::Replaced));
+}
+
+#[test]
+fn a_subscription_is_answered_once_it_stands() {
+    let mut desk = Desk::live(Dialect::V1);
+    let orders = ChannelName::new("orders").unwrap();
+    let said = desk.client(r#"{"type":"subscribe","channel":"orders","ref":3,"since":"4-7"}"#);
+    assert!(said.written.is_empty());
+    assert!(matches!(&said.calls[..], [Call::Join(channel)] if *channel == orders));
+    // Published meanwhile.
+    let push = Arc::new(ChannelPush {
+        channel: orders.clone(),
+        push: push(6, 7),
+    });
+    desk.session
+        .on_channel_push(&push, desk.now, &mut desk.effects);
+    assert!(desk.said().written.is_empty());
+    let said = desk.event(Event::Joined(orders.clone(), Ok(cursor(6))));
+    assert!(matches!(&said.calls[..], [Call::History(_, after)] if *after == cursor(4)));
+    let said = desk.event(Event::History(orders, page(4, 5..=6, false)));
+    assert_eq!(said.written[0]["type"], "subscribed");
+    assert_eq!(
+        (&said.written[0]["ref"], &said.written[0]["recovered"]),
+        (&3.into(), &true.into())
+    );
+    assert_eq!(said.ids(), ["5", "6", "7"]);
+}
+
+#[test]
+fn a_channel_needs_the_tokens_leave_and_loses_it_with_the_token() {
+    let mut desk = Desk::live(Dialect::V1);
+    let said = desk.client(r#"{"type":"subscribe","channel":"private:other","ref":1}"#);
+    assert_eq!(said.written[0]["code"], "channel_forbidden");
+    let team = ChannelName::new("private:team").unwrap();
+    desk.client(r#"{"type":"subscribe","channel":"private:team"}"#);
+    desk.event(Event::Joined(team, Ok(Cursor::ZERO)));
+    let renew = |user, channels: &[&str]| {
+        format!(
+            "{{\"type\":\"auth\",\"token\":\"{}\"}}",
+            token(user, channels)
+        )
+    };
+    assert_eq!(
+        desk.client(&renew("bob", &[])).written[0]["code"],
+        "user_mismatch"
+    );
+    let said = desk.client(&renew("alice", &[]));
+    assert_eq!(said.types(), ["authenticated", "unsubscribed"]);
+    assert!(said.calls.iter().any(|call| matches!(call, Call::Leave(_))));
+}
+
+#[test]
+fn a_simple_client_gets_back_what_its_ended_connection_was_on() {
+    let mut desk = Desk::live(Dialect::Simple);
+    let orders = ChannelName::new("orders").unwrap();
+    let left = Subscription {
+        channel: orders.clone(),
+        cursor: cursor(4),
+    };
+    let secret = ChannelName::new("private:other").unwrap();
+    let forbidden = Subscription {
+        channel: secret,
+        cursor: cursor(1),
+    };
+    let claimed = Claimed {
+        subscriptions: vec![left, forbidden],
+        others_hold: true,
+    };
+    let said = desk.event(Event::Claimed(claimed));
+    assert!(matches!(&said.calls[..], [Call::Join(_), Call::Claim(again)] if !again.is_zero()));
+    desk.event(Event::Joined(orders.clone(), Ok(cursor(5))));
+    let said = desk.event(Event::History(orders, page(4, 5..=5, false)));
+    assert_eq!(
+        (said.types().len(), said.ids()),
+        (0, vec!["5"]),
+        "no subscribed frame"
+    );
+    assert!(
+        said.calls
+            .iter()
+            .any(|call| matches!(call, Call::Keep(Holder::Session(_), _, _)))
+    );
+}
+
+#[test]
+fn floods_silence_and_old_tokens_end_it() {
+    let mut desk = Desk::live(Dialect::V1);
+    let flooded = (0..200).find_map(|_| desk.client(r#"{"type":"ping"}"#).closed);
+    assert_eq!(flooded, Some(CloseCode::RateLimited));
+
+    let mut desk = Desk::live(Dialect::V1);
+    let socket = Settings::default().socket;
+    assert_eq!(desk.wait(socket.ping_interval).pings.len(), 1);
+    assert_eq!(desk.wait(socket.pong_timeout).closed, Some(CloseCode::Idle));
+
+    let mut desk = Desk::live(Dialect::V1);
+    desk.now.wall += 545_000;
+    assert_eq!(desk.wait(Duration::ZERO).types(), ["token_expiring"]);
+    desk.now.wall += 60_000;
+    assert_eq!(
+        desk.wait(Duration::ZERO).closed,
+        Some(CloseCode::TokenExpired)
+    );
+}
+
+#[test]
+fn a_drain_announces_and_closes_each_in_its_own_words() {
+    let window = Duration::from_secs(120);
+    let drain = || Event::Drain {
+        close_in: Duration::from_secs(5),
+        window,
+        reason: "draining",
+    };
+    let mut desk = Desk::live(Dialect::V1);
+    let said = desk.event(drain());
+    assert_eq!(said.types(), ["reconnect"]);
+    assert_eq!(said.written[0]["spread_ms"], 110_000);
+    assert_eq!(
+        desk.wait(Duration::from_secs(5)).closed,
+        Some(CloseCode::Draining)
+    );
+    let mut desk = Desk::live(Dialect::Simple);
+    assert!(desk.event(drain()).written.is_empty());
+    assert_eq!(
+        desk.wait(Duration::from_secs(5)).closed,
+        Some(CloseCode::Restart)
+    );
+}
+
+#[test]
+fn an_answered_close_confirms_what_was_written() {
+    let mut desk = Desk::live(Dialect::Simple);
+    desk.push(10, 11);
+    let closing = desk.session.close(false, true);
+    assert_eq!(closing.ack.map(|ack| ack.cursor), Some(cursor(11)));
+    let mut desk = Desk::live(Dialect::Simple);
+    desk.push(10, 11);
+    assert!(desk.session.close(true, false).ack.is_none());
+}
