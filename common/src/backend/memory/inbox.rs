@@ -151,7 +151,14 @@ impl User {
                 });
             }
         }
+        // Whoever stood before them has nothing to be told: they were not to be delivered any more.
+        let (before, after) = (self.chain.base().seq, self.chain.before(head));
         self.chain.drop_oldest(head);
+        for record in self.records.values_mut() {
+            if (before..after.seq).contains(&record.cursor.seq) {
+                record.cursor = after;
+            }
+        }
     }
 
     fn pass_over(&mut self, reader: &Reader, place: Cursor, now: Millis) {

@@ -70,7 +70,7 @@ impl User {
 
         let mut record = self.take_record(registration);
         record.seen = cx.now;
-        let page = self.page(Some(&record), registration.since, cx);
+        let page = self.page(&record, registration.since, cx);
         // Told once, or no longer of interest.
         record.passed_over = false;
         self.records.insert(
@@ -93,13 +93,6 @@ impl User {
         if let Some(record) = self.records.get(&reader) {
             return *record;
         }
-        let new = Record {
-            cursor: rules::start(self.records.values(), &self.chain),
-            broadcast: registration.broadcast,
-            seen: 0,
-            has_acked: false,
-            passed_over: false,
-        };
         match self.anonymous_record() {
             Some(shared) if reader.is_anonymous() => {
                 let folded = self.records.remove(&Reader::Folded);
@@ -109,7 +102,10 @@ impl User {
                     ..shared
                 }
             }
-            _ => new,
+            _ => Record::starting(
+                rules::start(self.records.values(), &self.chain),
+                registration.broadcast,
+            ),
         }
     }
 

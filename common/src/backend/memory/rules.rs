@@ -35,6 +35,19 @@ pub(super) struct Record {
     pub passed_over: bool,
 }
 
+impl Record {
+    /// Of a reader that begins here.
+    pub(super) fn starting(cursor: Cursor, broadcast: Cursor) -> Self {
+        Self {
+            cursor,
+            broadcast,
+            seen: 0,
+            has_acked: false,
+            passed_over: false,
+        }
+    }
+}
+
 /// A reader as the rules look at it.
 #[derive(Debug, Clone)]
 pub(super) struct Standing {
@@ -51,34 +64,8 @@ pub(super) struct Resume {
     pub gap: Option<Gap>,
 }
 
-/// Where a reader goes on that stands at `own` and asks for `since`.
-pub(super) fn resume(
-    chain: &Chain,
-    own: Cursor,
-    passed_over: bool,
-    since: Option<Cursor>,
-) -> Resume {
-    let continued = |start, index| Resume {
-        start,
-        index,
-        gap: None,
-    };
-    // From its own position, or from the oldest frame when that is not in the chain.
-    let own_place = || match chain.relation(own) {
-        Relation::Kept(index) => (own, index),
-        Relation::Behind | Relation::Foreign => (chain.base(), 0),
-    };
-    let after_gap = |gap| {
-        let (start, index) = own_place();
-        Resume {
-            start,
-            index,
-            gap: Some(gap),
-        }
-    };
-    // It has acked whatever is no longer kept.
-    let has_the_missing = own.seq >= chain.base().seq;
-
+/// Where a reader goes on that asks for what follows `since`.
+pub(super) fn resume(chain: &Chain, record: &Record, since: Option<Cursor>) -> Resume {
     if !chain.has_history() {
         let lost = since.is_some_and(|since| since != Cursor::ZERO);
         return Resume {
@@ -87,23 +74,40 @@ pub(super) fn resume(
             gap: lost.then_some(Gap::Expired),
         };
     }
-    let by_record = || {
-        if passed_over {
-            after_gap(Gap::TooMany)
-        } else if has_the_missing {
-            let (start, index) = own_place();
-            continued(start, index)
-        } else {
-            after_gap(Gap::Expired)
-        }
+    // From its own position, or from the oldest frame when that is not in the chain.
+    let from_own = |gap| {
+        let (start, index) = match chain.relation(record.cursor) {
+            Relation::Kept(index) => (record.cursor, index),
+            Relation::Behind | Relation::Foreign => (chain.base(), 0),
+        };
+        Resume { start, index, gap }
+    };
+    let nothing_missing = record.cursor.seq >= chain.base().seq;
+    let lost = if record.passed_over {
+        Gap::TooMany
+    } else {
+        Gap::Expired
     };
     match since {
-        None => by_record(),
-        Some(Cursor::ZERO) => continued(chain.base(), 0),
+        None if nothing_missing && !record.passed_over => from_own(None),
+        None => from_own(Some(lost)),
+        Some(Cursor::ZERO) => Resume {
+            start: chain.base(),
+            index: 0,
+            gap: None,
+        },
         Some(since) => match chain.relation(since) {
-            Relation::Kept(index) => continued(since, index),
-            Relation::Behind => by_record(),
-            Relation::Foreign => after_gap(Gap::Rewound),
+            Relation::Kept(index) => Resume {
+                start: since,
+                index,
+                gap: None,
+            },
+            // It has acked whatever is no longer kept; where it merely started tells nothing.
+            Relation::Behind if nothing_missing && record.has_acked && !record.passed_over => {
+                from_own(None)
+            }
+            Relation::Behind => from_own(Some(lost)),
+            Relation::Foreign => from_own(Some(Gap::Rewound)),
         },
     }
 }

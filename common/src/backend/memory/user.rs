@@ -149,15 +149,8 @@ impl User {
     }
 
     /// A page for a reader that asks for what follows `since`.
-    pub(super) fn page(
-        &self,
-        record: Option<&Record>,
-        since: Option<Cursor>,
-        cx: &Context<'_>,
-    ) -> Page {
-        let (own, passed_over) =
-            record.map_or((Cursor::ZERO, false), |r| (r.cursor, r.passed_over));
-        let resume = rules::resume(&self.chain, own, passed_over, since);
+    pub(super) fn page(&self, record: &Record, since: Option<Cursor>, cx: &Context<'_>) -> Page {
+        let resume = rules::resume(&self.chain, record, since);
         self.chain
             .page(resume.start, resume.index, cx.limits.page, resume.gap)
     }
@@ -168,7 +161,8 @@ impl User {
             Device::Named(device) => self.records.get(&Reader::Named(device.clone())).copied(),
             Device::Anonymous => self.anonymous_record(),
         };
-        self.page(record.as_ref(), Some(after), cx)
+        let record = record.unwrap_or(Record::starting(Cursor::ZERO, Cursor::ZERO));
+        self.page(&record, Some(after), cx)
     }
 
     /// The anonymous connections' records, ended ones included, as one.

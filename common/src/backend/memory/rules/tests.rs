@@ -48,7 +48,11 @@ fn standing(name: &str, connected: bool, record: Record) -> Standing {
 #[track_caller]
 fn resumes(own: u64, passed_over: bool, since: Option<Cursor>, start: u64, gap: Option<Gap>) {
     let chain = chain(10, &[0, 0, 0]); // keeps 11, 12, 13
-    let resumed = resume(&chain, at(own), passed_over, since);
+    let record = Record {
+        passed_over,
+        ..record(own)
+    };
+    let resumed = resume(&chain, &record, since);
     assert_eq!(resumed.start, at(start));
     assert_eq!(resumed.index, usize::try_from(start - 10).unwrap());
     assert_eq!(resumed.gap, gap);
@@ -82,6 +86,15 @@ fn a_reader_goes_on_where_it_stands() {
 }
 
 #[test]
+fn where_a_reader_merely_started_does_not_cover_what_its_client_missed() {
+    let chain = chain(10, &[0, 0, 0]);
+    let new = Record::starting(at(12), Cursor::ZERO);
+    assert_eq!(resume(&chain, &new, None).gap, None);
+    let resumed = resume(&chain, &new, Some(at(5)));
+    assert_eq!((resumed.start, resumed.gap), (at(12), Some(Gap::Expired)));
+}
+
+#[test]
 fn without_history_only_a_position_is_lost() {
     let empty = Chain::default();
     for (since, gap) in [
@@ -89,7 +102,8 @@ fn without_history_only_a_position_is_lost() {
         (Some(Cursor::ZERO), None),
         (Some(at(5)), Some(Gap::Expired)),
     ] {
-        let resumed = resume(&empty, Cursor::ZERO, false, since);
+        let new = Record::starting(Cursor::ZERO, Cursor::ZERO);
+        let resumed = resume(&empty, &new, since);
         assert_eq!((resumed.start, resumed.gap), (Cursor::ZERO, gap));
         assert_eq!(resume_log(&empty, since.unwrap_or_default()).gap, gap);
     }
