@@ -4,6 +4,7 @@
 pub mod chaos_proxy;
 pub mod child;
 pub mod client;
+pub mod contract;
 pub mod ledger;
 pub mod poll;
 pub mod process;

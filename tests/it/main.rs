@@ -1,0 +1,3 @@
+//! The whole-system tests, in one binary.
+
+mod contract;

@@ -1,0 +1,173 @@
+//! The table of cases.
+
+use super::{
+    CaseFn, acks, anonymous, channels, full, idempotency, inbox, leases, model, presence, resume,
+    subscriptions,
+};
+
+macro_rules! cases {
+    ($($module:ident { $($case:ident,)* })*) => {
+        &[$($((
+            concat!(stringify!($module), "::", stringify!($case)),
+            |stores| Box::pin($module::$case(stores)),
+        ),)*)*]
+    };
+}
+
+/// Every case by name.
+pub const CASES: &[(&str, CaseFn)] = cases! {
+    inbox {
+        a_first_frame_seeds_its_chain_with_the_time,
+        frames_continue_each_other_in_order,
+        a_frame_is_kept_as_it_was_given,
+        a_frame_expires_after_its_ttl_or_the_inboxs,
+        expired_frames_stay_in_the_chain,
+        bodies_of_64_kib_pass_whole,
+        user_ids_are_any_text,
+        users_share_nothing,
+        every_gateway_that_holds_the_user_is_told_once,
+        a_gateway_hears_no_more_of_who_left,
+        the_sender_learns_how_many_devices_are_connected,
+        a_user_that_left_has_been_seen,
+        without_ttl_it_reaches_who_is_there_and_is_not_kept,
+        without_ttl_and_without_a_connection_it_is_gone,
+        both_processes_see_one_deployment,
+    }
+    idempotency {
+        a_repeated_order_is_accepted_once,
+        a_key_with_another_body_is_refused,
+        keys_are_each_users_own,
+        keys_are_any_text,
+        a_key_lapses,
+        repeating_keeps_a_key_alive,
+        a_repetition_needs_no_room,
+        a_refused_order_is_not_remembered,
+        orders_given_at_once_are_accepted_once,
+        a_repeated_publication_is_accepted_once,
+        keys_are_each_channels_own,
+    }
+    resume {
+        pages_are_bounded_and_continue_each_other,
+        a_page_that_ends_with_the_inbox_has_no_more,
+        without_history_the_page_is_empty,
+        a_client_goes_on_after_its_own_position,
+        a_clients_position_outweighs_its_acks,
+        without_a_position_the_acks_count,
+        zero_asks_for_all_that_is_kept,
+        what_the_device_acked_is_not_missing,
+        what_only_another_device_acked_is_missing,
+        a_position_ahead_of_the_inbox_is_rewound,
+        a_position_in_another_history_is_rewound,
+        a_rewound_device_that_never_acked_gets_all,
+        a_new_device_gets_what_none_has_acked,
+        a_new_device_may_bring_its_position,
+        a_device_forgotten_for_long_is_told_what_it_missed,
+        what_is_sent_while_registering_is_in_the_page_or_told,
+    }
+    acks {
+        acks_never_go_back,
+        acks_beyond_the_inbox_are_ignored,
+        acks_of_another_history_are_ignored,
+        acks_of_unknown_devices_are_ignored,
+        the_newest_acked_stay_readable,
+        the_last_acked_stays_as_the_anchor,
+        a_device_that_never_acks_holds_its_frames,
+        the_slowest_device_decides,
+        of_seventeen_devices_the_one_seen_first_holds_nothing,
+        a_device_not_seen_for_long_holds_nothing,
+        a_connected_device_holds_however_long_it_is_silent,
+        broadcast_positions_only_go_forward,
+        broadcasts_are_acked_without_an_inbox,
+        expired_positions_may_be_named_with_an_ack,
+    }
+    full {
+        nobody_ever_came_so_it_is_refused,
+        nobody_ever_acked_so_it_is_refused,
+        a_connected_device_is_never_passed_over,
+        nobody_is_passed_over_for_nothing,
+        an_absent_device_is_passed_over_and_told_once,
+        a_client_passed_over_is_told_though_it_brings_its_position,
+        a_client_ahead_of_the_passed_over_place_misses_nothing,
+        the_one_behind_is_passed_over_and_the_others_are_not,
+        a_passed_over_device_that_acks_is_whole_again,
+        expired_ones_make_room_first,
+        expired_ones_at_the_head_are_no_gap,
+        expired_ones_in_the_middle_leave_the_chain_whole,
+        many_that_expire_behind_one_that_stays_are_bounded,
+    }
+    anonymous {
+        each_has_a_position_of_its_own,
+        a_new_one_starts_where_the_slowest_stands,
+        what_an_ended_one_left_goes_to_the_next,
+        ended_ones_are_folded_by_the_slowest,
+        what_was_left_is_taken_over_once,
+        an_ended_one_holds_its_frames,
+        the_first_starts_as_any_new_device,
+        a_session_that_reconnects_keeps_its_position,
+        broadcast_positions_are_folded_too,
+        reading_on_follows_the_same_rules,
+    }
+    presence {
+        presence_names_each_connection,
+        users_are_online_until_their_last_connection_ends,
+        fences_rise_with_every_connection_of_a_user,
+        a_newer_connection_of_a_session_takes_over,
+        a_gateway_is_told_of_its_own_replacement,
+        other_sessions_devices_and_users_are_not_replaced,
+        a_late_end_of_a_replaced_connection_changes_nothing,
+        only_ones_own_fence_ends_a_connection,
+        a_connection_registers_again,
+        a_replaced_connection_cannot_register_again,
+        who_registers_again_over_an_older_one_replaces_it,
+    }
+    leases {
+        gateways_live_while_their_lease_holds,
+        generations_rise,
+        a_dead_gateway_is_reaped_by_another,
+        reaping_folds_anonymous_connections,
+        reaping_frees_subscriptions_where_they_stood,
+        who_was_reaped_and_lives_registers_again,
+        joining_reaps_ones_own_past,
+        only_the_dead_generation_is_reaped,
+        leaving_forgets_ones_own_connections_at_once,
+        a_lost_lease_is_replaced_and_said,
+        a_word_reaches_its_gateway_once,
+        audits_tell_where_a_connection_stands,
+        audits_answer_each_question_in_turn,
+        what_is_sent_to_a_dead_gateways_user_is_kept,
+    }
+    channels {
+        publications_continue_each_other_in_order,
+        a_publication_is_kept_as_it_was_given,
+        a_log_is_read_in_pages,
+        a_log_is_bounded,
+        a_position_that_the_log_does_not_know_is_rewound,
+        without_a_log_only_a_position_is_lost,
+        a_log_lasts_for_its_retention_after_the_newest,
+        a_publication_expires_after_its_ttl_or_the_logs,
+        following_begins_where_the_log_ends,
+        nothing_falls_between_the_log_and_the_hints,
+        who_stops_following_hears_no_more,
+        each_channel_has_a_log_and_followers_of_its_own,
+        every_gateway_hears_broadcasts,
+        publications_reach_no_inbox,
+    }
+    subscriptions {
+        durable_ones_come_with_the_devices_next_connection,
+        durable_ones_last_until_they_are_dropped,
+        anonymous_connections_share_the_durable_ones,
+        what_an_ended_session_left_is_claimed_once,
+        what_is_held_cannot_be_claimed,
+        a_clean_end_leaves_nothing,
+        what_was_left_waits_only_for_a_while,
+        a_session_that_comes_back_claims_its_own,
+        a_connection_that_takes_over_claims_what_the_older_one_held,
+        two_that_left_the_same_are_claimed_as_one,
+        a_late_end_frees_nothing,
+    }
+    model {
+        random_work_agrees_with_the_reference,
+        senders_at_once_make_one_chain,
+        a_reader_that_comes_and_goes_sees_each_one_once,
+    }
+};
