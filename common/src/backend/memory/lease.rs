@@ -100,6 +100,13 @@ impl Leases {
             .is_some_and(|lease| lease.generation == generation && !lease.holds(now))
     }
 
+    /// Whether the gateway has a lease that somebody renews, or will replace when it is lost.
+    pub(super) fn is_member(&self, gateway: &GatewayId) -> bool {
+        self.by_gateway
+            .get(gateway)
+            .is_some_and(|lease| lease.owned)
+    }
+
     /// Whether an entry of this generation vouches for a connection.
     pub(super) fn is_live(&self, gateway: &GatewayId, generation: u64, now: Millis) -> bool {
         self.by_gateway

@@ -87,13 +87,13 @@ impl Membership for MemoryMembership {
     }
 
     async fn register(&self, registration: &Registration) -> Result<Registered, BackendError> {
+        let (gateway, generation) = (&self.lease.gateway, self.lease.generation());
         self.store().with_user(&registration.user, |user, cx| {
-            user.register(
-                registration,
-                &self.lease.gateway,
-                self.lease.generation(),
-                cx,
-            )
+            // Nobody would ever reap it.
+            if !cx.leases.is_member(gateway) {
+                return Err(BackendError::Unavailable("this gateway has left".into()));
+            }
+            user.register(registration, gateway, generation, cx)
         })
     }
 

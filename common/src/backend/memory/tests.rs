@@ -212,3 +212,14 @@ async fn a_lost_lease_is_replaced_and_its_entries_are_reaped() {
     assert_eq!(backend.gateways().await.unwrap().len(), 1);
     assert_eq!(backend.online_count().await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn a_gateway_that_left_registers_nobody() {
+    let backend = MemoryBackend::new(limits(), MemoryBounds::default());
+    let (gateway, _) = join(&backend, "g").await;
+    gateway.register(&registration("a", "phone")).await.unwrap();
+    gateway.leave().await.unwrap();
+    let refused = gateway.register(&registration("a", "phone")).await;
+    assert!(matches!(refused, Err(BackendError::Unavailable(_))));
+    assert_eq!(backend.online_count().await.unwrap(), 0);
+}

@@ -19,7 +19,7 @@ use crate::{
 /// How long a user is remembered beyond the inbox's own life.
 const GRACE_MS: Millis = 86_400_000;
 /// Positions that a user's `left` list holds.
-const LEFT: usize = 1_024;
+const LEFT: usize = 256;
 
 /// One user: inbox, readers, connections, kept subscriptions.
 pub(super) struct User {
