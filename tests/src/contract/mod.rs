@@ -111,6 +111,9 @@ pub async fn run(stores: Arc<dyn Stores>, filter: &str, at_once: usize) -> Vec<S
         .buffer_unordered(at_once);
     let outcomes: Vec<Option<String>> = outcomes.collect().await;
     println!("{} cases", outcomes.len());
+    if outcomes.is_empty() {
+        return vec![format!("no case has {filter:?} in its name")];
+    }
     outcomes.into_iter().flatten().collect()
 }
 
