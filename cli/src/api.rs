@@ -1,0 +1,317 @@
+//! The dispatcher's REST API, as a caller that must not lose or double anything uses it.
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use carillon_common::auth::Secret;
+use clap::Args;
+use rand::RngExt;
+use reqwest::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+use url::{Host, Url};
+
+use crate::{
+    failure::Failure,
+    input::{duration, secret_file, secret_variable},
+};
+
+/// Pauses between attempts grow to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where the API is and who calls.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApiArgs {
+    /// The dispatcher [default is standalone's; a dispatcher of its own listens on 8081]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CARILLON_API",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(crate) api: String,
+    /// File with the API key [or the environment's CARILLON_API_KEY]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The API key; other users of this machine can see it, prefer the file or the variable
+    #[arg(long, value_name = "KEY", conflicts_with = "key_file")]
+    key: Option<String>,
+    /// How long a call is tried again while the service is away, always under one idempotency key
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    retry_for: Duration,
+}
+
+impl ApiArgs {
+    /// A client of that API.
+    pub(crate) fn client(&self) -> Result<Api, Failure> {
+        let key = match (&self.key_file, &self.key) {
+            (Some(file), _) => secret_file(file)?,
+            (None, Some(key)) => Secret::new(key.clone()),
+            (None, None) => secret_variable("CARILLON_API_KEY").ok_or_else(|| {
+                Failure::Usage(
+                    "no API key: pass --key-file FILE or set CARILLON_API_KEY \
+                     (`carillon apikey new` makes one)"
+                        .to_owned(),
+                )
+            })?,
+        };
+        Api::new(&self.api, key, self.retry_for)
+    }
+}
+
+/// A client of one dispatcher, or of what stands before several.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    http: reqwest::Client,
+    base: Url,
+    key: Secret<String>,
+    retry_for: Duration,
+}
+
+/// A notification to be accepted; absent fields are not sent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Message<'a> {
+    /// For whom; none: a broadcast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target_user: Option<&'a str>,
+    pub(crate) notification_type: &'a str,
+    pub(crate) content: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channel: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl: Option<String>,
+}
+
+/// What the answer to an accepted notification says; the rest of it is kept as it came.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Accepted {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) cursor: Option<String>,
+    #[serde(default)]
+    pub(crate) message: String,
+}
+
+/// A refusal (RFC 9457), with members that are not known here left out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Problem {
+    #[serde(default)]
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) detail: String,
+    #[serde(default)]
+    pub(crate) code: String,
+    #[serde(default)]
+    pub(crate) status: u16,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<FieldProblem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<String>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FieldProblem {
+    #[serde(default)]
+    pub(crate) pointer: String,
+    #[serde(default)]
+    pub(crate) detail: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} — {} ({})", self.title, self.detail, self.code)?;
+        if self.errors.len() > 1 {
+            for error in &self.errors {
+                write!(f, "\n  {}: {}", error.pointer, error.detail)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Done(Vec<u8>),
+    Again(Failure, Option<Duration>),
+    Refused(Failure),
+}
+
+impl Api {
+    /// Nothing is sent yet.
+    pub(crate) fn new(
+        base: &str,
+        key: Secret<String>,
+        retry_for: Duration,
+    ) -> Result<Self, Failure> {
+        let wrong = |why: String| Failure::Usage(format!("--api {base}: {why}"));
+        let base = Url::parse(base).map_err(|error| wrong(error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(wrong("must start with http:// or https://".to_owned()));
+        }
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
+            .timeout(Duration::from_secs(20));
+        if is_local(&base) {
+            http = http.no_proxy();
+        }
+        let http = http
+            .build()
+            .map_err(|error| Failure::Failed(cause(&error)))?;
+        Ok(Self {
+            http,
+            base,
+            key,
+            retry_for,
+        })
+    }
+
+    /// Has a notification accepted, trying again under the same key while the service is away.
+    pub(crate) async fn accept(
+        &self,
+        message: &Message<'_>,
+        idempotency_key: &str,
+    ) -> Result<(Accepted, serde_json::Value), Failure> {
+        let route = match message.target_user {
+            Some(_) => "api/notifications/send",
+            None => "api/notifications/broadcast",
+        };
+        let url = self.url(route)?;
+        let body =
+            serde_json::to_vec(message).map_err(|error| Failure::Usage(error.to_string()))?;
+        let answer = self
+            .until_done(|| {
+                self.http
+                    .post(url.clone())
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .header("idempotency-key", idempotency_key)
+                    .body(body.clone())
+            })
+            .await?;
+        let accepted = serde_json::from_slice(&answer).map_err(unexpected)?;
+        let whole = serde_json::from_slice(&answer).map_err(unexpected)?;
+        Ok((accepted, whole))
+    }
+
+    /// How many users are connected.
+    pub(crate) async fn online_count(&self) -> Result<u64, Failure> {
+        #[derive(Deserialize)]
+        struct Online {
+            online_count: u64,
+        }
+        let url = self.url("api/notifications/online-count")?;
+        let answer = self.until_done(|| self.http.get(url.clone())).await?;
+        let online: Online = serde_json::from_slice(&answer).map_err(unexpected)?;
+        Ok(online.online_count)
+    }
+
+    fn url(&self, route: &str) -> Result<Url, Failure> {
+        let base = self.base.as_str().trim_end_matches('/');
+        Url::parse(&format!("{base}/{route}")).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    async fn until_done(
+        &self,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<Vec<u8>, Failure> {
+        let deadline = Instant::now() + self.retry_for;
+        for attempt in 0.. {
+            let (failure, after) = match self.once(request()).await {
+                Attempt::Done(answer) => return Ok(answer),
+                Attempt::Refused(failure) => return Err(failure),
+                Attempt::Again(failure, after) => (failure, after),
+            };
+            let pause = pause(attempt, after);
+            if Instant::now() + pause >= deadline {
+                return Err(failure);
+            }
+            sleep(pause).await;
+        }
+        unreachable!("the attempts are not counted out")
+    }
+
+    async fn once(&self, request: reqwest::RequestBuilder) -> Attempt {
+        let answer = match request.bearer_auth(self.key.expose()).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let text = format!("{} cannot be reached: {}", self.base, cause(&error));
+                return Attempt::Again(Failure::Connection(text), None);
+            }
+        };
+        let status = answer.status();
+        let after = retry_after(answer.headers());
+        let body = match answer.bytes().await {
+            Ok(body) => body.to_vec(),
+            Err(error) => return Attempt::Again(Failure::Connection(cause(&error)), None),
+        };
+        if status.is_success() {
+            return Attempt::Done(body);
+        }
+        let failure = Failure::Refused(Box::new(problem(status, &body)));
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::GATEWAY_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS => Attempt::Again(failure, after),
+            _ => Attempt::Refused(failure),
+        }
+    }
+}
+
+/// Full jitter under a bound that doubles; never before the time that the service named.
+fn pause(attempt: u32, after: Option<Duration>) -> Duration {
+    let bound = (Duration::from_millis(100) * 2_u32.pow(attempt.min(10))).min(LONGEST_PAUSE);
+    after.unwrap_or_default() + bound.mul_f64(rand::rng().random_range(0.0..1.0))
+}
+
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+}
+
+/// The body's own words if it is a problem, else the status.
+fn problem(status: StatusCode, body: &[u8]) -> Problem {
+    let read = serde_json::from_slice::<Problem>(body)
+        .ok()
+        .filter(|it| !it.code.is_empty());
+    read.unwrap_or_else(|| Problem {
+        title: format!("HTTP {status}"),
+        detail: "this does not look like a Carillon dispatcher; is --api right?".to_owned(),
+        code: "unexpected_answer".to_owned(),
+        status: status.as_u16(),
+        errors: Vec::new(),
+        request_id: None,
+    })
+}
+
+fn unexpected(error: serde_json::Error) -> Failure {
+    Failure::Failed(format!("an answer that is not understood: {error}"))
+}
+
+/// Whether a proxy would be in the way.
+pub(crate) fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The innermost cause: what is around it repeats the URL and names layers of the client.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
+    }
+    innermost.to_string()
+}

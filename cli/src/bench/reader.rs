@@ -1,0 +1,153 @@
+//! One reader: a device of a user that stays connected, or comes and goes.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    latency::Latencies,
+    ledger::{Ledger, ReaderId},
+};
+use crate::{
+    failure::Failure,
+    follow::{Event, Follower},
+    socket::Frame,
+};
+
+/// What the readers and senders of a run share.
+pub(super) struct Shared {
+    pub(super) run: String,
+    pub(super) started: Instant,
+    pub(super) ledger: Mutex<Ledger>,
+    pub(super) delivery: Mutex<Latencies>,
+    pub(super) connected: AtomicUsize,
+    pub(super) reconnects: AtomicUsize,
+    pub(super) gaps: AtomicUsize,
+    /// Coming and going has ended: whoever is connected stays.
+    pub(super) settled: CancellationToken,
+}
+
+/// What a sender writes into `data`, for the readers.
+#[derive(Debug, serde::Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// The run.
+    pub(super) bench: String,
+    /// When it was to be sent, in microseconds since the run began: a sender that is late must not
+    /// flatter the service.
+    pub(super) due_us: u64,
+}
+
+impl Shared {
+    pub(super) fn new(run: String) -> Arc<Self> {
+        Arc::new(Self {
+            run,
+            started: Instant::now(),
+            ledger: Mutex::default(),
+            delivery: Mutex::default(),
+            connected: AtomicUsize::new(0),
+            reconnects: AtomicUsize::new(0),
+            gaps: AtomicUsize::new(0),
+            settled: CancellationToken::new(),
+        })
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
+    }
+
+    fn on_notification(&self, reader: ReaderId, frame: &Frame) {
+        let stamp = frame
+            .data
+            .as_ref()
+            .and_then(|data| serde_json::from_str(data.get()).ok());
+        let Some(Stamp { bench, due_us }) = stamp else {
+            return;
+        };
+        if bench != self.run {
+            return;
+        }
+        // A replayed one waited for its reader, not for the service.
+        if !frame.replayed {
+            let due = self.started + Duration::from_micros(due_us);
+            lock(&self.delivery).note(Instant::now().saturating_duration_since(due));
+        }
+        self.ledger()
+            .received(reader, frame.id.as_deref().unwrap_or_default());
+    }
+}
+
+/// A panic elsewhere is told by its own task.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads until `stop`. With `stay`, each connection is cut after a time of that range, until the
+/// run settles.
+pub(super) async fn read(
+    shared: Arc<Shared>,
+    id: ReaderId,
+    mut follower: Follower,
+    stay: Option<RangeInclusive<Duration>>,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let mut ever = false;
+    let mut cut_at = None;
+    loop {
+        let event = tokio::select! {
+            () = stop.cancelled() => break,
+            () = until(cut_at) => {
+                cut_at = None;
+                if !shared.settled.is_cancelled() {
+                    follower.cut();
+                }
+                continue;
+            }
+            event = follower.next() => event?,
+        };
+        match event {
+            Event::Connected { .. } => {
+                let counter = if ever {
+                    &shared.reconnects
+                } else {
+                    &shared.connected
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+                ever = true;
+                cut_at = stay
+                    .clone()
+                    .map(|stay| Instant::now() + rand::random_range(stay));
+            }
+            Event::Notification(frame, _) => {
+                shared.on_notification(id, &frame);
+                follower.handled(&frame).await;
+            }
+            Event::Gap { .. } => {
+                shared.gaps.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::Refused { code, message } => {
+                return Err(Failure::Failed(format!(
+                    "a reader was refused: {message} ({code})"
+                )));
+            }
+            Event::Disconnected { .. } | Event::TokenExpiring { .. } => cut_at = None,
+        }
+    }
+    follower.close().await;
+    Ok(())
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

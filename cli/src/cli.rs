@@ -1,0 +1,171 @@
+//! The commands and what is common to their help.
+
+use std::process::ExitCode;
+
+use clap::{
+    Parser, Subcommand,
+    builder::styling::{AnsiColor, Styles},
+};
+
+use crate::{commands, failure::Failure};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   it worked
+  1   it failed, or what was checked is not as it should be
+  2   the command line is wrong
+  3   the other side cannot be reached
+  64  the configuration is wrong
+(`doctor`: 0 all well, 1 warnings, 2 failures.)
+
+Colours appear on a terminal only, and never when NO_COLOR is set.
+
+Start here:
+  carillon standalone --dev";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Real-time notifications that arrive: the server, and the tools around it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "carillon",
+    version,
+    after_help = EXIT_CODES,
+    styles = STYLES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    infer_subcommands = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Standalone(commands::Standalone),
+    #[command(subcommand)]
+    Token(commands::Token),
+    #[command(subcommand)]
+    Apikey(commands::Apikey),
+    Send(commands::Send),
+    Broadcast(commands::Broadcast),
+    Subscribe(commands::Subscribe),
+    Presence(commands::Presence),
+    Online(commands::Online),
+    #[command(subcommand)]
+    Redis(commands::Redis),
+    Doctor(commands::Doctor),
+    #[command(subcommand)]
+    Bench(Box<commands::Bench>),
+    #[command(subcommand)]
+    Config(commands::Config),
+    Completions(commands::Completions),
+}
+
+impl Command {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Standalone(command) => command.run().await,
+            Self::Token(command) => command.run(),
+            Self::Apikey(command) => command.run(),
+            Self::Send(command) => command.run().await,
+            Self::Broadcast(command) => command.run().await,
+            Self::Subscribe(command) => command.run().await,
+            Self::Presence(command) => command.run().await,
+            Self::Online(command) => command.run().await,
+            Self::Redis(command) => command.run().await,
+            Self::Doctor(command) => command.run().await,
+            Self::Bench(command) => command.run().await,
+            Self::Config(command) => command.run(),
+            Self::Completions(command) => command.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Cli;
+
+    #[test]
+    fn the_parser_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example_and_how_to_type_it() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let mut children = command.get_subcommands().peekable();
+            if children.peek().is_none() {
+                let help = command.get_after_help().map(ToString::to_string);
+                assert!(
+                    help.is_some_and(|help| help.contains(path.trim())),
+                    "{path}: no example"
+                );
+                assert!(command.get_about().is_some(), "{path}: no description");
+            }
+            children.for_each(|child| check(child, &path));
+        }
+        check(&Cli::command(), "");
+    }
+
+    #[test]
+    fn command_lines_that_must_parse() {
+        for line in [
+            "standalone --dev",
+            "standalone --config c.toml --listen 127.0.0.1:0 --redis redis://h --addresses-file a",
+            "token mint --user alice",
+            "token mint --user alice --ttl 2h --channels a,b* --secret - --issuer i --audience a",
+            "token inspect x.y.z",
+            "apikey new --name orders --scopes send,broadcast --json",
+            "send --user alice --type t --content hello",
+            "send --user alice --type t --content - --data {} --ttl 10m --count 5 --rate 2",
+            "broadcast --type t --channel orders --content x --key-file k",
+            "subscribe --token-file t --channel a --channel b --since 1-2 --json --count 3",
+            "presence alice --backend redis://h",
+            "online --api http://h",
+            "redis load",
+            "redis prune --dry-run",
+            "doctor --json",
+            "bench ledger --secret-file s --key-file k --users 10 --sends 100 --devices 2",
+            "bench churn --secret-file s --key-file k --url ws://a --url ws://b --duration 5s",
+            "bench connect --secret-file s --connections 10 --rate 5",
+            "completions bash",
+            "config check c.toml",
+            "config defaults",
+        ] {
+            let words = std::iter::once("carillon").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn command_lines_that_must_not_parse() {
+        for line in [
+            "send --user alice",
+            "send --user alice --type t --ttl soon",
+            "send --user alice --type t --data {",
+            "send --user alice --type t --count 0",
+            "send --user alice --type t --rate 0",
+            "subscribe --since yesterday",
+            "apikey new --name x --scopes fly",
+            "token mint",
+            "token mint --user a --secret - --secret-file f",
+            "standalone --dev --config c.toml",
+            "bench ledger --sends 5 --duration 5s --secret-file s --key-file k",
+        ] {
+            let words = std::iter::once("carillon").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+}

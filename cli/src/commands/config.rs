@@ -1,0 +1,118 @@
+//! `carillon config`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use carillon_common::{
+    auth::{ApiKeys, Verifier},
+    settings::{Settings, SettingsErrors},
+};
+use clap::{Args, Subcommand};
+
+use crate::{
+    failure::Failure,
+    input::settings,
+    terminal::{Style, say},
+};
+
+const DEFAULTS_EXAMPLES: &str = "\
+Examples:
+  carillon config defaults > carillon.toml
+  carillon config defaults | grep -A3 '^\\[inbox\\]'
+
+A file of your own needs only what it changes.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  carillon config check carillon.toml
+  CARILLON__INBOX__TTL=3d carillon config check
+
+Checks what a service would see: the defaults, the file, and the CARILLON__SECTION__KEY variables of
+this environment. Every mistake is reported, and the exit code is 64.";
+
+/// Show or check the configuration
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    Defaults(Defaults),
+    Check(Check),
+}
+
+/// Print every setting with its default and what it does
+#[derive(Debug, Args)]
+#[command(after_help = DEFAULTS_EXAMPLES)]
+pub(crate) struct Defaults {}
+
+/// Check a configuration file, and the environment with it
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(crate) struct Check {
+    /// The file; without one, the environment alone
+    file: Option<PathBuf>,
+}
+
+impl Config {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Defaults(_) => say(Settings::default_toml().trim_end())?,
+            Self::Check(Check { file }) => {
+                let settings = settings(file.as_deref())?;
+                check_keys(&settings)?;
+                say(&Style::stdout().green("the configuration is in order"))?;
+                if settings.auth.issuers.is_empty() {
+                    say("but without [[auth.issuers]] no client can connect")?;
+                }
+                if settings.auth.api_keys.is_empty() {
+                    say("but without [[auth.api_keys]] no service can send")?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a service finds only when it reads the keys.
+fn check_keys(settings: &Settings) -> Result<(), SettingsErrors> {
+    let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway).map(drop);
+    let keys = ApiKeys::new(&settings.auth.api_keys).map(drop);
+    let errors: Vec<_> = [verifier, keys]
+        .into_iter()
+        .filter_map(Result::err)
+        .flatten()
+        .collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(SettingsErrors(errors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn check(text: &str) -> Result<ExitCode, Failure> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        Config::Check(Check {
+            file: Some(file.path().to_owned()),
+        })
+        .run()
+    }
+
+    #[test]
+    fn every_mistake_is_reported_as_one_of_the_configuration() {
+        let failure = check("[inbox]\nttl = 5\nmaximum = 3\n").unwrap_err();
+        let text = failure.to_string();
+        assert!(matches!(failure, Failure::Configuration(_)), "{text}");
+        assert!(
+            text.contains("inbox.ttl") && text.contains("inbox.maximum"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        assert!(check(Settings::default_toml()).is_ok());
+    }
+}

@@ -1,0 +1,152 @@
+//! `carillon doctor`
+
+use std::process::ExitCode;
+
+use carillon_common::{
+    backend::redis::{LIBRARY, RedisOptions, link::Link},
+    settings::Settings,
+};
+use clap::Args;
+use serde_json::json;
+
+use super::presence::StoreArgs;
+use crate::{
+    doctor::{
+        Expected, Finding, Level, check_deployment, check_local, check_node, gather,
+        recorded_partitions,
+    },
+    failure::Failure,
+    store::{is_memory, link, link_failure},
+    terminal::{Style, say},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  carillon doctor --config carillon.toml
+  carillon doctor --backend redis+sentinel://a,b,c/main
+  carillon doctor --config carillon.toml --json | jq '.findings[] | select(.level != \"ok\")'
+
+Run it as the services run: on such a machine, with their configuration and environment. It writes
+nothing but one key of its own, for seconds.
+Exit code 0: all well, 1: warnings, 2: failures; 3: Redis cannot be reached, 64: the configuration
+cannot be read.";
+
+/// Check configuration, machine and Redis, and say what to change
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let settings = self.store.settings()?;
+        let mut findings = check_local(&settings);
+        if is_memory(&settings) {
+            findings.push(Finding::warning(
+                "store",
+                "in memory: everything ends with the process",
+                "name a Redis in backend.url for anything but trying out",
+            ));
+        } else {
+            match link(&settings).await {
+                Ok((link, options)) => {
+                    findings.extend(check_redis(&link, &options, &settings).await?);
+                }
+                // It answers, but not as a service needs it.
+                Err(Failure::Failed(why)) => {
+                    let remedy = "look at this user's ACL, and at the server";
+                    findings.push(Finding::failure("redis", why, remedy));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        let worst = findings
+            .iter()
+            .map(|finding| finding.level)
+            .max()
+            .unwrap_or(Level::Ok);
+        if self.json {
+            say(&json!({"verdict": worst, "findings": findings}).to_string())?;
+        } else {
+            show(&findings)?;
+        }
+        Ok(ExitCode::from(match worst {
+            Level::Ok => 0,
+            Level::Warning => 1,
+            Level::Failure => 2,
+        }))
+    }
+}
+
+async fn check_redis(
+    link: &Link,
+    options: &RedisOptions,
+    settings: &Settings,
+) -> Result<Vec<Finding>, Failure> {
+    let expected = Expected {
+        replicas: options.durability.map_or(0, |it| it.replicas.into()),
+        clock_tolerance: settings.redis.clock_tolerance,
+        library: LIBRARY.name,
+        partitions: settings.backend.partitions,
+    };
+    let recorded = recorded_partitions(link, settings)
+        .await
+        .map_err(link_failure)?;
+    let mut findings = vec![check_deployment(recorded, &expected)];
+    for node in link.primaries() {
+        match gather(link, &node, settings, LIBRARY).await {
+            Ok(facts) => findings.extend(check_node(&facts, &expected)),
+            Err(error) => findings.push(Finding {
+                node: Some(node.to_string()),
+                ..Finding::failure(
+                    "node",
+                    error.to_string(),
+                    "look at this node and at its ACL",
+                )
+            }),
+        }
+    }
+    Ok(findings)
+}
+
+/// Those of no node first, then node by node.
+fn show(findings: &[Finding]) -> Result<(), Failure> {
+    let style = Style::stdout();
+    let mut node = &None;
+    for finding in findings {
+        if finding.node != *node {
+            node = &finding.node;
+            say(&format!(
+                "\n{}",
+                style.bold(node.as_deref().unwrap_or_default())
+            ))?;
+        }
+        let mark = match finding.level {
+            Level::Ok => style.green("✓"),
+            Level::Warning => style.yellow("!"),
+            Level::Failure => style.red("✗"),
+        };
+        say(&format!("{mark} {:<12} {}", finding.what, finding.detail))?;
+        if let Some(remedy) = &finding.remedy {
+            say(&format!("  {:<12} {} {remedy}", "", style.dim("→")))?;
+        }
+    }
+    let count = |level| {
+        findings
+            .iter()
+            .filter(|finding| finding.level == level)
+            .count()
+    };
+    let (warnings, failures) = (count(Level::Warning), count(Level::Failure));
+    say(&match (failures, warnings) {
+        (0, 0) => style.green("\nall well"),
+        (0, _) => style.yellow(&format!("\n{warnings} to look at")),
+        _ => style.red(&format!("\n{failures} to repair, {warnings} to look at")),
+    })?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! The commands, one a file: its arguments, its help, what it does.
+
+mod apikey;
+mod bench;
+mod broadcast;
+mod completions;
+mod config;
+mod doctor;
+mod online;
+mod presence;
+mod redis;
+mod send;
+mod standalone;
+mod subscribe;
+mod token;
+
+pub(crate) use apikey::Apikey;
+pub(crate) use bench::Bench;
+pub(crate) use broadcast::Broadcast;
+pub(crate) use completions::Completions;
+pub(crate) use config::Config;
+pub(crate) use doctor::Doctor;
+pub(crate) use online::Online;
+pub(crate) use presence::Presence;
+pub(crate) use redis::Redis;
+pub(crate) use send::Send;
+#[cfg(test)]
+pub(crate) use standalone::Services;
+pub(crate) use standalone::Standalone;
+pub(crate) use subscribe::Subscribe;
+pub(crate) use token::Token;

@@ -1,0 +1,74 @@
+//! What this machine and the configuration say, without Redis.
+
+use carillon_common::{process::raise_descriptors, settings::Settings};
+
+use super::Finding;
+
+/// Below this a gateway is no gateway.
+const FEW_CONNECTIONS: u32 = 4_000;
+
+/// Open files, and who may connect and send.
+pub(crate) fn check_local(settings: &Settings) -> Vec<Finding> {
+    vec![
+        descriptors(settings, raise_descriptors()),
+        issuers(settings),
+        api_keys(settings),
+    ]
+}
+
+fn descriptors(settings: &Settings, limit: u64) -> Finding {
+    const WHAT: &str = "open files";
+    match settings.gateway.connection_limit(limit) {
+        Err(error) => Finding::failure(WHAT, error.problem, error.remedy),
+        Ok(connections) if connections < FEW_CONNECTIONS => Finding::warning(
+            WHAT,
+            format!("{limit} here are enough for {connections} connections"),
+            "raise the hard limit (LimitNOFILE=, ulimit -Hn) to 65536",
+        ),
+        Ok(connections) => Finding::ok(
+            WHAT,
+            format!("{limit} here, {connections} connections for a gateway"),
+        ),
+    }
+}
+
+fn issuers(settings: &Settings) -> Finding {
+    const WHAT: &str = "issuers";
+    match settings.auth.issuers.len() {
+        0 => Finding::warning(
+            WHAT,
+            "none: no client can connect",
+            "add one to [[auth.issuers]]",
+        ),
+        n => Finding::ok(WHAT, format!("{n} configured")),
+    }
+}
+
+fn api_keys(settings: &Settings) -> Finding {
+    const WHAT: &str = "API keys";
+    match settings.auth.api_keys.len() {
+        0 => Finding::warning(
+            WHAT,
+            "none: no service can send",
+            "make one with `carillon apikey new`",
+        ),
+        n => Finding::ok(WHAT, format!("{n} configured")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_common::settings::Auto;
+
+    use super::{super::Level, *};
+
+    #[test]
+    fn open_files_are_judged_by_the_connections_they_allow() {
+        let mut settings = Settings::default();
+        let level = |settings: &Settings, limit| descriptors(settings, limit).level;
+        assert_eq!(level(&settings, 65_536), Level::Ok);
+        assert_eq!(level(&settings, 1_024), Level::Warning);
+        settings.gateway.max_connections = Auto::Value(50_000);
+        assert_eq!(level(&settings, 20_000), Level::Failure);
+    }
+}

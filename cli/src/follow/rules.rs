@@ -1,0 +1,101 @@
+//! The decisions of a follower: whether to come back, when, and what it has seen before.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
+
+use rand::RngExt;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Ids that are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// A pause by chance under a bound that doubles with each attempt, so that many clients that were
+/// cut off together do not come back together.
+pub(super) fn full_jitter(attempt: u32) -> Duration {
+    let bound = (FIRST_PAUSE * 2_u32.pow(attempt.min(8))).min(LONGEST_PAUSE);
+    bound.mul_f64(rand::rng().random_range(0.0..1.0))
+}
+
+/// Whether and when to come back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    Never,
+    Later,
+    Now,
+}
+
+/// By the close code: 40xx stop, 41xx back off, 42xx now, and what RFC 6455 says of the others.
+pub(super) fn after_end(code: u16) -> Return {
+    match code {
+        4000..=4099 | 1002 | 1003 | 1007 | 1009 => Return::Never,
+        4200..=4299 | 1012 => Return::Now,
+        _ => Return::Later,
+    }
+}
+
+/// The newest ids.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    known: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Seen {
+    pub(super) fn is_new(&mut self, id: &str) -> bool {
+        if !self.known.insert(id.to_owned()) {
+            return false;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_stay_under_their_bound() {
+        for _ in 0..100 {
+            assert!(full_jitter(0) <= FIRST_PAUSE);
+            assert!(full_jitter(u32::MAX) <= LONGEST_PAUSE);
+        }
+    }
+
+    #[test]
+    fn the_close_code_says_whether_to_come_back() {
+        for (code, next) in [
+            (1000, Return::Later),
+            (1006, Return::Later),
+            (1009, Return::Never),
+            (1012, Return::Now),
+            (4001, Return::Never),
+            (4100, Return::Later),
+            (4102, Return::Later),
+            (4200, Return::Now),
+            (4300, Return::Later),
+        ] {
+            assert_eq!(after_end(code), next, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_new_once_while_it_is_remembered() {
+        let mut seen = Seen::default();
+        assert!(seen.is_new("a"));
+        assert!(!seen.is_new("a"));
+        for n in 0..REMEMBERED {
+            assert!(seen.is_new(&n.to_string()));
+        }
+        assert!(seen.is_new("a"));
+        assert_eq!(seen.known.len(), REMEMBERED);
+    }
+}

@@ -1,0 +1,140 @@
+//! What several commands take: settings, secrets from where they do not leak, durations.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use carillon_common::{
+    auth::Secret,
+    settings::{IssuerSettings, Settings, process_env},
+};
+use clap::Args;
+use humantime_serde::re::humantime;
+
+use crate::failure::Failure;
+
+/// `150ms`, `10s`, `2h`, `1d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 150ms, 10s, 2h or 1d"))
+}
+
+/// A duration as people write it.
+pub(crate) fn human(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// A number above zero, below a million.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match f64::from_str(text) {
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        _ => Err("must be a number a second, above 0".to_owned()),
+    }
+}
+
+/// The operator's configuration: defaults, then the file, then the environment.
+pub(crate) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
+    Ok(Settings::load(config, process_env())?)
+}
+
+/// The whole of stdin.
+pub(crate) fn stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::Failed(format!("stdin cannot be read: {error}")))?;
+    Ok(text)
+}
+
+/// A secret in a file; a line break at its end is not part of it.
+pub(crate) fn secret_file(path: &Path) -> Result<Secret<String>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// From a variable of the environment; empty is absent.
+pub(crate) fn secret_variable(name: &str) -> Option<Secret<String>> {
+    std::env::var(name)
+        .ok()
+        .filter(|text| !text.is_empty())
+        .map(Secret::new)
+}
+
+/// Where the secret that signs tokens comes from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SigningArgs {
+    /// File with the HS256 secret [or the environment's CARILLON_SECRET]
+    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// `-` reads the secret from stdin; an argument would show in every list of processes
+    #[arg(long, value_name = "-", value_parser = ["-"])]
+    secret: Option<String>,
+    /// `iss` of the token, where the configuration asks for one
+    #[arg(long)]
+    issuer: Option<String>,
+    /// `aud` of the token, where the configuration asks for one
+    #[arg(long)]
+    audience: Option<String>,
+}
+
+impl SigningArgs {
+    /// The issuer that these arguments describe.
+    pub(crate) fn issuer(&self) -> Result<IssuerSettings, Failure> {
+        let secret = self.secret()?.ok_or_else(|| {
+            Failure::Usage(
+                "no secret to sign with: pass --secret-file FILE, --secret - or CARILLON_SECRET \
+                 (`openssl rand -hex 32` makes one; `carillon standalone --dev` prints ready tokens)"
+                    .to_owned(),
+            )
+        })?;
+        // RFC 7518 §3.2; a gateway refuses to start with a shorter one.
+        if secret.expose().len() < 32 {
+            let text = "the secret is shorter than the 32 bytes that HS256 needs";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let mut issuer = IssuerSettings::hs256("command line", secret.expose());
+        issuer.issuer.clone_from(&self.issuer);
+        issuer.audience.clone_from(&self.audience);
+        Ok(issuer)
+    }
+
+    fn secret(&self) -> Result<Option<Secret<String>>, Failure> {
+        match (&self.secret_file, &self.secret) {
+            (Some(file), _) => secret_file(file).map(Some),
+            (None, Some(_)) => {
+                let text = stdin()?;
+                Ok(Some(Secret::new(
+                    text.trim_end_matches(['\r', '\n']).to_owned(),
+                )))
+            }
+            (None, None) => Ok(secret_variable("CARILLON_SECRET")),
+        }
+    }
+}
+
+/// Unix time in milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("10").is_err());
+    }
+
+    #[test]
+    fn rates_are_positive() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "NaN", "inf", "fast"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}
