@@ -85,7 +85,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         nobody_ever_acked_so_it_is_refused,
         a_connected_device_is_never_passed_over,
         nobody_is_passed_over_for_nothing,
-        an_absent_device_is_passed_over_and_told_once,
+        an_absent_device_is_passed_over_and_told_until_it_acks,
         a_client_passed_over_is_told_though_it_brings_its_position,
         a_client_ahead_of_the_passed_over_place_misses_nothing,
         the_one_behind_is_passed_over_and_the_others_are_not,

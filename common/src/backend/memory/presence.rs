@@ -71,8 +71,6 @@ impl User {
         let mut record = self.take_record(registration);
         record.seen = cx.now;
         let page = self.page(&record, registration.since, cx);
-        // Told once, or no longer of interest.
-        record.passed_over = false;
         self.records.insert(
             Reader::of(&registration.device, &registration.session),
             record,

@@ -31,7 +31,7 @@ pub(super) struct Record {
     pub seen: Millis,
     /// Whether an ack ever moved its cursor.
     pub has_acked: bool,
-    /// Whether a full inbox moved its cursor, and it has not been told.
+    /// Whether a full inbox moved its cursor, and it has not acked since.
     pub passed_over: bool,
 }
 

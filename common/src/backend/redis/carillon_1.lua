@@ -120,6 +120,13 @@ local function index_of(inbox, first, length, cursor)
   return frame and cursor_of(frame) == cursor and i or nil
 end
 
+-- Whether a cursor is of this history: one of another, though its number fits, was never given out.
+local function in_chain(inbox, last, cursor)
+  if cursor == last then return true end
+  local head = redis.call('LINDEX', inbox, 0)
+  return head and index_of(inbox, cursor_of(head), redis.call('LLEN', inbox), cursor) ~= nil
+end
+
 -- A page after a position: {start, gap, end, more, frames}.
 local function page(inbox, last, device, after, limit)
   if not last then
@@ -259,7 +266,7 @@ local function send(K, A)
     redis.call('EXPIRE', K[5], A[12])
     local cursor, hash = string.match(value, '^(%d+%-%d+)|(.*)$')
     if hash ~= A[11] then return { 'mismatch' } end
-    return { 'repeated', cursor, redis.call('HVALS', K[4]), redis.call('HLEN', K[2]) > 1 and 1 or 0 }
+    return { 'repeated', cursor, redis.call('HGETALL', K[4]), redis.call('HLEN', K[2]) > 1 and 1 or 0 }
   end
   local now = now_ms()
   local last = redis.call('HGET', K[2], 'l')
@@ -267,7 +274,10 @@ local function send(K, A)
   local cursor, prev = ZERO, ZERO
   if ttl > 0 then
     if last and redis.call('LLEN', K[1]) >= tonumber(A[5]) then
-      local devices = counting(all_devices(K[2]), K[4], tonumber(A[7]), tonumber(A[8]), now)
+      local all = all_devices(K[2])
+      local devices = counting(all, K[4], tonumber(A[7]), tonumber(A[8]), now)
+      -- When none counts any more, those that once did are the ones to be passed over.
+      if #devices == 0 then devices = all end
       local least = furthest_behind(devices)
       local head = redis.call('LINDEX', K[1], 0)
       local floor = least and math.max(seq(least.acked), seq(cursor_of(head)) - 1) or seq(cursor_of(head)) - 1
@@ -280,7 +290,9 @@ local function send(K, A)
     prev = last or ZERO
     cursor = int(last and seq(last) + 1 or now) .. '-' .. A[3]
   end
-  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + ttl) .. '|n|' .. A[13]
+  -- A fleeting one expires by the socket it does not find; the time only keeps the frame whole.
+  local expires = now + (ttl > 0 and ttl or 60000)
+  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(expires) .. '|n|' .. A[13]
   if ttl > 0 then
     redis.call('RPUSH', K[1], frame)
     redis.call('HSET', K[2], 'l', cursor)
@@ -288,11 +300,11 @@ local function send(K, A)
   end
   redis.call('SET', K[5], cursor .. '|' .. A[11], 'EX', A[12])
 
-  local places = redis.call('HVALS', K[4])
+  local places = redis.call('HGETALL', K[4])
   local hint = (ttl > 0 and 'I1|' or 'F1|') .. prev .. '|' .. #A[1] .. '|' .. A[1] .. frame
   local told = {}
-  for _, place in ipairs(places) do
-    local gateway = string.match(place, '^[^|]+')
+  for i = 2, #places, 2 do
+    local gateway = string.match(places[i], '^[^|]+')
     if not told[gateway] then
       told[gateway] = true
       redis.call('SPUBLISH', A[10] .. gateway, hint)
@@ -393,7 +405,7 @@ local function ack(K, A)
   local now = now_ms()
   device.seen = math.floor(now / 1000)
   if A[3] ~= '' and seq(A[3]) > seq(device.broadcast) then device.broadcast = A[3] end
-  local forward = last and seq(A[2]) > seq(device.acked) and seq(A[2]) <= seq(last)
+  local forward = last and seq(A[2]) > seq(device.acked) and in_chain(K[2], last, A[2])
   if forward then
     for i = 8, #A do note_left(K[3], A[i], A[1], 'expired', now) end
     device.acked = A[2]
@@ -487,9 +499,12 @@ local function claim(K, A)
   local all = redis.call('HGETALL', K[1])
   for i = 1, #all, 2 do
     local session, channel = string.match(all[i], '^r/([^/]*)/(.*)$')
-    if session and session ~= A[1] then
+    if session then
       local cursor, freed = string.match(all[i + 1], '^([^|]+)|(%d+)$')
-      if freed == '0' then
+      if session == A[1] then
+        -- Its own, of the connection that this one took over.
+        mine[channel] = cursor
+      elseif freed == '0' then
         others = 1
       else
         redis.call('HDEL', K[1], all[i])

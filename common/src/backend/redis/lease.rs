@@ -60,7 +60,7 @@ pub(super) async fn read_leases(
         .await?;
     let mut reply = Reply::new(value)?;
     let (live, ended) = (read(reply.texts()?), read(reply.texts()?));
-    core.set_live(live.iter().cloned().collect::<HashSet<_>>());
+    core.set_ended(ended.iter().cloned().collect::<HashSet<_>>());
     Ok((live, ended))
 }
 

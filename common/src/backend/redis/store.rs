@@ -68,8 +68,8 @@ pub(super) struct Core {
     pub(super) clock: Clock,
     wrong: Mutex<BTreeMap<&'static str, String>>,
     online: Mutex<Option<(Instant, u64)>>,
-    /// The generations whose lease holds; `None` until they were read.
-    live: RwLock<Option<HashSet<(String, u64)>>>,
+    /// The generations whose lease had ended a moment ago, and that are not reaped yet.
+    ended: RwLock<HashSet<(String, u64)>>,
 }
 
 impl RedisBackend {
@@ -87,7 +87,7 @@ impl RedisBackend {
             clock: Clock::default(),
             wrong: Mutex::default(),
             online: Mutex::default(),
-            live: RwLock::default(),
+            ended: RwLock::default(),
             link,
             options,
         });
@@ -185,29 +185,30 @@ impl Core {
         };
     }
 
-    pub(super) fn set_live(&self, live: HashSet<(String, u64)>) {
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live);
+    pub(super) fn set_ended(&self, ended: HashSet<(String, u64)>) {
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = ended;
     }
 
-    /// Whether a generation's lease held a moment ago. What is not known yet counts as live.
+    /// Whether a generation's lease held, as far as is known: a gateway that has just come counts.
     fn is_live(&self, gateway: &str, generation: u64) -> bool {
-        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        live.as_ref()
-            .is_none_or(|live| live.contains(&(gateway.to_owned(), generation)))
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        ended.is_empty() || !ended.contains(&(gateway.to_owned(), generation))
     }
 
-    /// How many of these places (`gateway|generation|…`) are on a live gateway.
-    fn count_live(&self, places: &[String]) -> u32 {
-        let live = places.iter().filter(|place| {
-            let mut parts = place.split('|');
-            let gateway = parts.next().unwrap_or_default();
-            let generation = parts
-                .next()
-                .and_then(|part| part.parse().ok())
-                .unwrap_or_default();
-            self.is_live(gateway, generation)
+    /// How many devices of these connections (presence field, then place) are on a live gateway.
+    /// Each anonymous connection is a device of its own.
+    fn count_devices(&self, entries: &[String]) -> u32 {
+        let live = entries.chunks_exact(2).filter_map(|entry| {
+            let mut place = entry[1].split('|');
+            let gateway = place.next()?;
+            let generation = place.next()?.parse().ok()?;
+            let device = match entry[0].split_once('/')? {
+                ("~", session) => session,
+                (device, _) => device,
+            };
+            self.is_live(gateway, generation).then_some(device)
         });
-        u32::try_from(live.count()).unwrap_or(u32::MAX)
+        u32::try_from(live.collect::<HashSet<_>>().len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -275,7 +276,7 @@ impl Backend for RedisBackend {
         let places = reply.texts()?;
         Ok(Sent {
             cursor: (cursor != Cursor::ZERO).then_some(cursor),
-            devices: core.count_live(&places),
+            devices: core.count_devices(&places),
             user_seen: reply.flag()?,
             repeated: outcome == "repeated",
         })
