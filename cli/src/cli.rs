@@ -117,6 +117,60 @@ mod tests {
         check(&Cli::command(), "");
     }
 
+    /// The words of a shell's line up to the first redirection, pipe or comment.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for character in line.chars() {
+            match (quote, character) {
+                (Some(open), _) if open == character => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(character);
+                    word.get_or_insert_default();
+                }
+                (None, '>' | '<' | '|' | '&' | '#' | ')') => break,
+                (None, ' ') => words.extend(word.take()),
+                _ => word.get_or_insert_default().push(character),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    /// Parses every command line of ours that stands in `text`, and counts them.
+    #[track_caller]
+    fn check_examples(text: &str) -> usize {
+        let text = text.replace("\\\n", "");
+        let lines = text.lines().map(str::trim_start);
+        let ours: Vec<_> = lines.filter(|line| line.starts_with("carillon ")).collect();
+        for line in &ours {
+            if let Err(error) = Cli::try_parse_from(words(line)) {
+                panic!("{line}: {error}");
+            }
+        }
+        ours.len()
+    }
+
+    #[test]
+    fn the_examples_of_the_help_parse() {
+        fn check(command: &clap::Command) -> usize {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            check_examples(&help) + command.get_subcommands().map(check).sum::<usize>()
+        }
+        assert!(check(&Cli::command()) > 30);
+    }
+
+    #[test]
+    fn the_command_lines_of_the_readme_parse() {
+        let readme = include_str!("../../README.md");
+        let blocks = readme
+            .split("```")
+            .filter(|block| block.starts_with("sh\n"));
+        assert!(blocks.map(check_examples).sum::<usize>() > 5);
+    }
+
     #[test]
     fn command_lines_that_must_parse() {
         for line in [

@@ -43,7 +43,7 @@ pub(crate) struct Presence {
 #[derive(Debug, Clone, Args)]
 pub(super) struct StoreArgs {
     /// The services' configuration
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "CARILLON_CONFIG")]
     config: Option<PathBuf>,
     /// The store's URL, instead of the configuration's `backend.url`; with a password in it, prefer
     /// the configuration or CARILLON__BACKEND__URL

@@ -2,7 +2,10 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use carillon_common::ids::{ChannelName, Cursor, DeviceId};
+use carillon_common::{
+    ids::{ChannelName, Cursor, DeviceId},
+    process::shutdown_signal,
+};
 use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
@@ -76,15 +79,13 @@ impl Subscribe {
         let since = self.since.map(|cursor| cursor.to_string());
         let mut follower = Follower::new(target, since, &channels);
         let end = self.duration.map(|duration| Instant::now() + duration);
+        let interrupted = shutdown_signal()?;
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0 {
             let event = tokio::select! {
                 event = follower.next() => event?,
                 () = until(end) => break,
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
-                    break;
-                }
+                () = interrupted.cancelled() => break,
             };
             if let Event::Notification(frame, text) = event {
                 say(&if self.json {

@@ -110,7 +110,7 @@ fn permissions(facts: &NodeFacts) -> Finding {
     Finding::failure(
         WHAT,
         format!("this user may not: {}", named.join("; ")),
-        "give it the ACL of docs/redis.md, for the configured redis.prefix",
+        "give it the minimal ACL of the documentation, for the configured redis.prefix",
     )
 }
 
