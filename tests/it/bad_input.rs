@@ -1,0 +1,34 @@
+//! Bad input of every kind: the documented answer, the others unharmed, nothing written.
+
+mod frames;
+mod handshakes;
+mod http;
+mod limits;
+mod peers;
+mod rest;
+
+use std::fmt::Write;
+
+use anyhow::Result;
+
+/// The outcomes of a table of cases: all are tried before the test fails.
+#[derive(Default)]
+struct Verdicts {
+    tried: usize,
+    failed: String,
+}
+
+impl Verdicts {
+    fn note(&mut self, case: &str, outcome: Result<()>) {
+        self.tried += 1;
+        if let Err(error) = outcome {
+            writeln!(self.failed, "{case}: {error:#}").unwrap();
+        }
+    }
+
+    #[track_caller]
+    fn conclude(self, at_least: usize) {
+        assert!(self.failed.is_empty(), "\n{}", self.failed);
+        assert!(self.tried >= at_least, "only {} cases", self.tried);
+    }
+}
