@@ -12,9 +12,8 @@ use tokio::{
 
 /// Admits connections up to a number, and handshakes up to a rate.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     places: Arc<Semaphore>,
-    limit: u32,
     bucket: Mutex<Bucket>,
     rate: f64,
     burst: f64,
@@ -28,7 +27,7 @@ struct Bucket {
 
 /// Why a handshake is refused, and when to try again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// `connections` or `rate`.
     pub reason: &'static str,
     /// For `Retry-After`.
@@ -37,11 +36,10 @@ pub struct Refused {
 
 impl Admission {
     /// At most `limit` connections; `rate` handshakes per second and `burst` more at once.
-    pub fn new(limit: u32, rate: u32, burst: u32) -> Self {
+    pub(crate) fn new(limit: u32, rate: u32, burst: u32) -> Self {
         let burst = f64::from(rate) + f64::from(burst);
         Self {
             places: Arc::new(Semaphore::new(limit as usize)),
-            limit,
             bucket: Mutex::new(Bucket {
                 tokens: burst,
                 refilled: Instant::now(),
@@ -55,7 +53,7 @@ impl Admission {
     ///
     /// # Errors
     /// At the limit, or faster than the rate.
-    pub fn admit(&self, now: Instant) -> Result<OwnedSemaphorePermit, Refused> {
+    pub(crate) fn admit(&self, now: Instant) -> Result<OwnedSemaphorePermit, Refused> {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let refill = now.saturating_duration_since(bucket.refilled).as_secs_f64() * self.rate;
         bucket.tokens = (bucket.tokens + refill).min(self.burst);
@@ -78,11 +76,6 @@ impl Admission {
             .map_err(|_| later("connections"))?;
         bucket.tokens -= 1.0;
         Ok(place)
-    }
-
-    /// The most connections.
-    pub fn limit(&self) -> u32 {
-        self.limit
     }
 }
 

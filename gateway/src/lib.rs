@@ -4,7 +4,7 @@
 //! not get from another gateway.
 
 mod accept;
-pub mod admission;
+mod admission;
 mod bus;
 mod calls;
 mod channels;
@@ -16,7 +16,7 @@ mod mailbox;
 mod metrics;
 mod push;
 mod refusals;
-pub mod session;
+mod session;
 mod upkeep;
 
 pub use gateway::Gateway;

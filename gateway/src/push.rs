@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// A notification as the bus brought it.
 #[derive(Debug)]
-pub struct Push {
+pub(crate) struct Push {
     /// The notification and its place.
     pub frame: Frame,
     /// The position that it continues.
@@ -23,7 +23,7 @@ pub struct Push {
 
 impl Push {
     /// Nothing is encoded until somebody asks.
-    pub fn new(prev: Cursor, frame: Frame) -> Arc<Self> {
+    pub(crate) fn new(prev: Cursor, frame: Frame) -> Arc<Self> {
         Arc::new(Self {
             frame,
             prev,
@@ -33,7 +33,7 @@ impl Push {
     }
 
     /// The text of a socket's frame.
-    pub fn text(&self, dialect: Dialect) -> Utf8Bytes {
+    pub(crate) fn text(&self, dialect: Dialect) -> Utf8Bytes {
         match dialect {
             Dialect::Simple => self
                 .simple
@@ -44,12 +44,12 @@ impl Push {
     }
 
     /// What it takes of an outbox's bound, in bytes.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.frame.body.len() + 160
     }
 
     /// Whether a client may be given it at `now`.
-    pub fn deliverable(&self, now: Millis) -> bool {
+    pub(crate) fn deliverable(&self, now: Millis) -> bool {
         self.frame.deliverable(now)
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn encode(frame: &Frame, dialect: Dialect, replayed: bool) -> Utf8Byt
 
 /// A channel's notification and the channel.
 #[derive(Debug)]
-pub struct ChannelPush {
+pub(crate) struct ChannelPush {
     /// Which channel.
     pub channel: ChannelName,
     /// The notification.
@@ -74,7 +74,7 @@ pub struct ChannelPush {
 
 /// A channel's members cannot be given everything that was published.
 #[derive(Debug, Clone)]
-pub struct ChannelGap {
+pub(crate) struct ChannelGap {
     /// Which channel.
     pub channel: ChannelName,
     /// Why.

@@ -66,7 +66,8 @@ impl World {
         more: &str,
     ) -> Self {
         let (key, config) = config(more);
-        let gateway = configure(Service::gateway(), &config, settings).set("backend.url", for_gateway);
+        let gateway =
+            configure(Service::gateway(), &config, settings).set("backend.url", for_gateway);
         let dispatcher =
             configure(Service::dispatcher(), &config, settings).set("backend.url", for_dispatcher);
         let (gateway, dispatcher) = tokio::join!(gateway.start(), dispatcher.start());
@@ -199,14 +200,16 @@ impl World {
 
     /// Everything in Redis but what leases change by themselves.
     pub(crate) async fn stored(&self) -> Result<Stored> {
-        self.stored_but(&["lease:", "gateways", "generations"]).await
+        self.stored_but(&["lease:", "gateways", "generations"])
+            .await
     }
 
     /// Notifications, subscriptions and idempotency keys; not who is connected and was seen.
     pub(crate) async fn contents(&self) -> Result<Stored> {
         let connections = ["user:", "presence:", "online", "sessions:"];
         let leases = ["lease:", "gateways", "generations"];
-        self.stored_but(&[&connections[..], &leases[..]].concat()).await
+        self.stored_but(&[&connections[..], &leases[..]].concat())
+            .await
     }
 
     async fn stored_but(&self, but: &[&str]) -> Result<Stored> {
@@ -239,7 +242,10 @@ impl Opened {
     pub(crate) async fn by(handshake: &Handshake) -> Result<Self> {
         let mut socket = Socket::connect(handshake).await?;
         let welcome = socket.frame(SOON).await?;
-        ensure!(welcome["type"] == "welcome", "instead of a welcome: {welcome}");
+        ensure!(
+            welcome["type"] == "welcome",
+            "instead of a welcome: {welcome}"
+        );
         let (mut replayed, mut control) = (Vec::new(), Vec::new());
         loop {
             let frame = socket.frame(SOON).await?;
@@ -318,7 +324,10 @@ pub(crate) async fn next_contents(socket: &mut Socket, count: usize) -> Vec<Stri
 /// The next frame of a type; notifications and other frames are passed over.
 pub(crate) async fn next_of(socket: &mut Socket, kind: &str) -> Result<Value> {
     loop {
-        let frame = socket.frame(SOON).await.with_context(|| format!("waiting for {kind}"))?;
+        let frame = socket
+            .frame(SOON)
+            .await
+            .with_context(|| format!("waiting for {kind}"))?;
         if frame["type"] == kind {
             return Ok(frame);
         }

@@ -17,7 +17,7 @@ use crate::push::{ChannelGap, encode};
 
 impl Session {
     /// A text frame.
-    pub fn on_client(&mut self, text: &str, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_client(&mut self, text: &str, now: Now, effects: &mut Vec<Effect>) {
         self.pace.heard(now.mono);
         if !self.pace.allows_frame(now.mono) {
             return effects.push(Effect::Close(CloseCode::RateLimited, None));
@@ -436,7 +436,7 @@ impl Session {
     }
 
     /// A binary frame: the protocol is text.
-    pub fn on_binary(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_binary(&mut self, effects: &mut Vec<Effect>) {
         effects.push(Effect::Close(CloseCode::Unsupported, None));
     }
 }

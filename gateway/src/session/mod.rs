@@ -34,7 +34,7 @@ use pace::Pace;
 use receipts::Receipts;
 
 /// What all sessions of a gateway go by.
-pub struct Rules {
+pub(crate) struct Rules {
     /// The configuration.
     pub settings: Settings,
     /// Checks tokens that are renewed in band.
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Rules {
 
 impl Rules {
     /// From the configuration and the keys made of it.
-    pub fn new(settings: Settings, verifier: Verifier) -> Self {
+    pub(crate) fn new(settings: Settings, verifier: Verifier) -> Self {
         let limits = SocketLimits {
             frame_bytes: settings.socket.frame_bytes,
             channels: settings.socket.channels,
@@ -70,7 +70,7 @@ impl Rules {
 
 /// The two clocks a session lives by.
 #[derive(Debug, Clone, Copy)]
-pub struct Now {
+pub(crate) struct Now {
     /// For deadlines.
     pub mono: Instant,
     /// For expiries: the store's time.
@@ -79,7 +79,7 @@ pub struct Now {
 
 /// Who is connected.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The token's subject.
     pub user: UserId,
     /// The device it says it is.
@@ -94,7 +94,7 @@ pub struct Identity {
 
 /// Something for a session from the gateway, the bus or the store.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The answer to [`Call::Register`].
     Registered(Result<Registered, BackendError>),
     /// The answer to [`Call::Read`].
@@ -128,7 +128,7 @@ pub enum Event {
 
 /// Something for the socket or the store.
 #[derive(Debug)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Write a text frame.
     Write(Utf8Bytes),
     /// Send a ping with this payload.
@@ -143,7 +143,7 @@ pub enum Effect {
 
 /// A question to the store or the hub.
 #[derive(Debug)]
-pub enum Call {
+pub(crate) enum Call {
     /// Register the connection and read its first page.
     Register(Registration),
     /// Read the next page of the inbox.
@@ -166,7 +166,7 @@ pub enum Call {
 
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
+pub(crate) enum Note {
     /// Notifications written: live or replayed.
     Written {
         /// From the inbox or log rather than the bus.
@@ -190,7 +190,7 @@ pub enum Note {
 
 /// One connection's session.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     rules: Arc<Rules>,
     identity: Identity,
     claims: Claims,
@@ -219,7 +219,7 @@ const EXPIRY_WARNING_MS: i64 = 60_000;
 impl Session {
     /// A session that has yet to be registered; `broadcast` is where the gateway stands in that
     /// log.
-    pub fn open(
+    pub(crate) fn open(
         rules: Arc<Rules>,
         identity: Identity,
         claims: Claims,
@@ -251,18 +251,13 @@ impl Session {
         }
     }
 
-    /// Who is connected.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
     /// The fence of its registration, once it has one.
-    pub fn fence(&self) -> Option<u64> {
+    pub(crate) fn fence(&self) -> Option<u64> {
         self.fence
     }
 
     /// Where it stands in its inbox.
-    pub fn position(&self) -> Cursor {
+    pub(crate) fn position(&self) -> Cursor {
         self.inbox.position()
     }
 
@@ -271,7 +266,7 @@ impl Session {
     }
 
     /// A hint of a personal notification.
-    pub fn on_push(&mut self, push: &Arc<Push>, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_push(&mut self, push: &Arc<Push>, now: Now, effects: &mut Vec<Effect>) {
         match self.inbox.on_push(push) {
             Step::Deliver => self.deliver_live(push, now, effects),
             Step::Nothing => {}
@@ -308,7 +303,7 @@ impl Session {
     }
 
     /// A notification outside the chain.
-    pub fn on_fleeting(&mut self, push: &Arc<Push>, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_fleeting(&mut self, push: &Arc<Push>, effects: &mut Vec<Effect>) {
         if self.inbox.is_open() {
             effects.push(Effect::Write(push.text(self.dialect())));
             self.note_written(false, push.frame.stored_at, effects);
@@ -316,7 +311,7 @@ impl Session {
     }
 
     /// A hint of a channel's notification, or of a broadcast.
-    pub fn on_channel_push(
+    pub(crate) fn on_channel_push(
         &mut self,
         push: &Arc<ChannelPush>,
         now: Now,
@@ -343,14 +338,14 @@ impl Session {
     }
 
     /// Hints were dropped because the outbox was full; it has drained.
-    pub fn on_overflow(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_overflow(&mut self, effects: &mut Vec<Effect>) {
         if let Some(after) = self.inbox.suspect() {
             effects.push(Effect::Do(Box::new(Call::Read(after))));
         }
     }
 
     /// Anything but a hint.
-    pub fn on_event(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_event(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
         match event {
             Event::Registered(Ok(registered)) => self.on_registered(registered, now, effects),
             Event::Registered(Err(BackendError::Replaced)) => {
@@ -511,7 +506,7 @@ impl Session {
     }
 
     /// When [`on_deadline`](Self::on_deadline) has something to do next.
-    pub fn next_deadline(&self, now: Now) -> Instant {
+    pub(crate) fn next_deadline(&self, now: Now) -> Instant {
         let mut next = self.pace.next();
         if let Some(flush) = self.receipts.flush_at() {
             next = next.min(flush);
@@ -527,7 +522,7 @@ impl Session {
     }
 
     /// Whatever is due: pings, acks, the token's end, a drain's close.
-    pub fn on_deadline(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_deadline(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if let Some(code) = self.pace.overdue(now.mono) {
             return effects.push(Effect::Close(self.dialect_code(code), None));
         }
@@ -559,7 +554,7 @@ impl Session {
     }
 
     /// After everything that one wake-up brought: a simple client's receipt is its pong.
-    pub fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.dialect() == Dialect::Simple && self.receipts.wants_ping() {
             self.ping(now, effects);
         }
@@ -583,7 +578,7 @@ impl Session {
     }
 
     /// A pong: the client has read everything that was written before its ping.
-    pub fn on_pong(&mut self, payload: &[u8], now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_pong(&mut self, payload: &[u8], now: Now, effects: &mut Vec<Effect>) {
         self.pace.heard(now.mono);
         if self.receipts.on_pong(payload, self.dialect()) {
             self.pace.ponged();
@@ -593,7 +588,7 @@ impl Session {
     }
 
     /// Anything else that shows that the client lives (a ping of its own, a part of a frame).
-    pub fn on_sign_of_life(&mut self, now: Now) {
+    pub(crate) fn on_sign_of_life(&mut self, now: Now) {
         self.pace.heard(now.mono);
     }
 
@@ -612,7 +607,7 @@ impl Session {
 
     /// What is to be told the store when the connection has ended. `clean`: the client closed it
     /// with a close frame of its own. `confirmed`: it answered ours, so it read all we wrote.
-    pub fn close(mut self, clean: bool, confirmed: bool) -> Closing {
+    pub(crate) fn close(mut self, clean: bool, confirmed: bool) -> Closing {
         if confirmed {
             self.receipts.confirm_all(
                 self.dialect(),
@@ -649,7 +644,7 @@ impl Session {
 
 /// The last words about a connection.
 #[derive(Debug)]
-pub struct Closing {
+pub(crate) struct Closing {
     /// How far the device has read.
     pub ack: Option<Ack>,
     /// The registration to be ended, if there was one.

@@ -51,6 +51,16 @@ fn page(start: u64, seqs: std::ops::RangeInclusive<u64>, more: bool) -> Page {
     }
 }
 
+fn empty_page(start: u64) -> Page {
+    Page {
+        start: cursor(start),
+        frames: Vec::new(),
+        end: cursor(start),
+        more: false,
+        gap: None,
+    }
+}
+
 fn registered(page: Page) -> Event {
     let broadcast = Cursor::ZERO;
     Event::Registered(Ok(Registered {
@@ -95,7 +105,7 @@ impl Desk {
     /// Registered with an empty page at position 10.
     fn live(dialect: Dialect) -> Self {
         let mut desk = Self::open(dialect);
-        desk.event(registered(page(10, 1..=0, false)));
+        desk.event(registered(empty_page(10)));
         desk
     }
 
@@ -233,7 +243,7 @@ fn a_history_that_went_back_is_found_and_told() {
     );
     desk.session.on_push(&other, desk.now, &mut desk.effects);
     assert_eq!(desk.said().reads_after(), Some(cursor(11)));
-    let mut rewound = page(9, 1..=0, false);
+    let mut rewound = empty_page(9);
     rewound.gap = Some(Gap::Rewound);
     rewound.frames = vec![other.frame.clone()];
     rewound.end = other.frame.cursor;

@@ -17,47 +17,171 @@ fn refused_requests() -> Vec<(&'static str, String, &'static str)> {
         ("no JSON", "hello", "malformed_frame"),
         ("nothing", "", "malformed_frame"),
         ("half an object", r#"{"type":"ping""#, "malformed_frame"),
-        ("two objects", r#"{"type":"ping"}{"type":"ping"}"#, "malformed_frame"),
+        (
+            "two objects",
+            r#"{"type":"ping"}{"type":"ping"}"#,
+            "malformed_frame",
+        ),
         ("an array", r#"["ping"]"#, "malformed_frame"),
-        ("an array of fields", r#"["ping",1,"c",null,null,null,null]"#, "malformed_frame"),
+        (
+            "an array of fields",
+            r#"["ping",1,"c",null,null,null,null]"#,
+            "malformed_frame",
+        ),
         ("a string", r#""ping""#, "malformed_frame"),
         ("null", "null", "malformed_frame"),
         ("a number", "1e999", "malformed_frame"),
-        ("a lone surrogate", r#"{"type":"\ud800"}"#, "malformed_frame"),
+        (
+            "a lone surrogate",
+            r#"{"type":"\ud800"}"#,
+            "malformed_frame",
+        ),
         ("no type", r#"{"channel":"c"}"#, "malformed_frame"),
-        ("a type that is a number", r#"{"type":5}"#, "malformed_frame"),
-        ("a type twice", r#"{"type":"ping","type":"ping"}"#, "malformed_frame"),
+        (
+            "a type that is a number",
+            r#"{"type":5}"#,
+            "malformed_frame",
+        ),
+        (
+            "a type twice",
+            r#"{"type":"ping","type":"ping"}"#,
+            "malformed_frame",
+        ),
         ("an unknown type", r#"{"type":"dance"}"#, "unknown_type"),
-        ("a type of the server's", r#"{"type":"welcome"}"#, "unknown_type"),
-        ("a notification", r#"{"id":"1","type":"t","content":"forged"}"#, "unknown_type"),
-        ("a ref that is an object", r#"{"type":"ping","ref":{}}"#, "invalid_field"),
+        (
+            "a type of the server's",
+            r#"{"type":"welcome"}"#,
+            "unknown_type",
+        ),
+        (
+            "a notification",
+            r#"{"id":"1","type":"t","content":"forged"}"#,
+            "unknown_type",
+        ),
+        (
+            "a ref that is an object",
+            r#"{"type":"ping","ref":{}}"#,
+            "invalid_field",
+        ),
         ("no channel", r#"{"type":"subscribe"}"#, "invalid_field"),
-        ("a channel that is a list", r#"{"type":"subscribe","channel":["c"]}"#, "invalid_field"),
-        ("an empty channel", r#"{"type":"subscribe","channel":""}"#, "invalid_channel"),
-        ("a channel with a space", r#"{"type":"subscribe","channel":"a b"}"#, "invalid_channel"),
-        ("a channel beyond ASCII", r#"{"type":"subscribe","channel":"ü"}"#, "invalid_channel"),
-        ("a channel with braces", r#"{"type":"subscribe","channel":"{x}"}"#, "invalid_channel"),
-        ("the broadcast channel", r#"{"type":"subscribe","channel":"*"}"#, "invalid_channel"),
-        ("leaving the broadcast channel", r#"{"type":"unsubscribe","channel":"*"}"#, "invalid_channel"),
-        ("a claimed channel", r#"{"type":"subscribe","channel":"private:x"}"#, "channel_forbidden"),
-        ("another user's channel", r#"{"type":"subscribe","channel":"user:other"}"#, "channel_forbidden"),
-        ("a since that is a number", r#"{"type":"subscribe","channel":"c","since":1}"#, "invalid_field"),
-        ("an unreadable since", r#"{"type":"subscribe","channel":"c","since":"now"}"#, "invalid_field"),
-        ("a since too large", r#"{"type":"subscribe","channel":"c","since":"99999999999999999999-1"}"#, "invalid_field"),
-        ("durable as a text", r#"{"type":"subscribe","channel":"c","durable":"yes"}"#, "invalid_field"),
-        ("an ack without cursor", r#"{"type":"ack"}"#, "invalid_field"),
-        ("an ack of a number", r#"{"type":"ack","cursor":1}"#, "invalid_field"),
-        ("an ack of a text", r#"{"type":"ack","cursor":"all"}"#, "invalid_field"),
-        ("an auth without token", r#"{"type":"auth"}"#, "invalid_field"),
-        ("an auth with an empty token", r#"{"type":"auth","token":""}"#, "token_refused"),
-        ("an auth with no token", r#"{"type":"auth","token":"a.b.c"}"#, "token_refused"),
+        (
+            "a channel that is a list",
+            r#"{"type":"subscribe","channel":["c"]}"#,
+            "invalid_field",
+        ),
+        (
+            "an empty channel",
+            r#"{"type":"subscribe","channel":""}"#,
+            "invalid_channel",
+        ),
+        (
+            "a channel with a space",
+            r#"{"type":"subscribe","channel":"a b"}"#,
+            "invalid_channel",
+        ),
+        (
+            "a channel beyond ASCII",
+            r#"{"type":"subscribe","channel":"ü"}"#,
+            "invalid_channel",
+        ),
+        (
+            "a channel with braces",
+            r#"{"type":"subscribe","channel":"{x}"}"#,
+            "invalid_channel",
+        ),
+        (
+            "the broadcast channel",
+            r#"{"type":"subscribe","channel":"*"}"#,
+            "invalid_channel",
+        ),
+        (
+            "leaving the broadcast channel",
+            r#"{"type":"unsubscribe","channel":"*"}"#,
+            "invalid_channel",
+        ),
+        (
+            "a claimed channel",
+            r#"{"type":"subscribe","channel":"private:x"}"#,
+            "channel_forbidden",
+        ),
+        (
+            "another user's channel",
+            r#"{"type":"subscribe","channel":"user:other"}"#,
+            "channel_forbidden",
+        ),
+        (
+            "a since that is a number",
+            r#"{"type":"subscribe","channel":"c","since":1}"#,
+            "invalid_field",
+        ),
+        (
+            "an unreadable since",
+            r#"{"type":"subscribe","channel":"c","since":"now"}"#,
+            "invalid_field",
+        ),
+        (
+            "a since too large",
+            r#"{"type":"subscribe","channel":"c","since":"99999999999999999999-1"}"#,
+            "invalid_field",
+        ),
+        (
+            "durable as a text",
+            r#"{"type":"subscribe","channel":"c","durable":"yes"}"#,
+            "invalid_field",
+        ),
+        (
+            "an ack without cursor",
+            r#"{"type":"ack"}"#,
+            "invalid_field",
+        ),
+        (
+            "an ack of a number",
+            r#"{"type":"ack","cursor":1}"#,
+            "invalid_field",
+        ),
+        (
+            "an ack of a text",
+            r#"{"type":"ack","cursor":"all"}"#,
+            "invalid_field",
+        ),
+        (
+            "an auth without token",
+            r#"{"type":"auth"}"#,
+            "invalid_field",
+        ),
+        (
+            "an auth with an empty token",
+            r#"{"type":"auth","token":""}"#,
+            "token_refused",
+        ),
+        (
+            "an auth with no token",
+            r#"{"type":"auth","token":"a.b.c"}"#,
+            "token_refused",
+        ),
     ];
     let fixed = cases.map(|(name, text, code)| (name, text.to_owned(), code));
     let made = [
-        ("deep nesting", format!(r#"{{"type":"ping","ref":{deep}}}"#), "malformed_frame"),
-        ("a channel too long", json!({ "type": "subscribe", "channel": long }).to_string(), "invalid_channel"),
-        ("a ref too long", json!({ "type": "ping", "ref": long }).to_string(), "invalid_field"),
-        ("an unknown type, long", json!({ "type": long }).to_string(), "unknown_type"),
+        (
+            "deep nesting",
+            format!(r#"{{"type":"ping","ref":{deep}}}"#),
+            "malformed_frame",
+        ),
+        (
+            "a channel too long",
+            json!({ "type": "subscribe", "channel": long }).to_string(),
+            "invalid_channel",
+        ),
+        (
+            "a ref too long",
+            json!({ "type": "ping", "ref": long }).to_string(),
+            "invalid_field",
+        ),
+        (
+            "an unknown type, long",
+            json!({ "type": long }).to_string(),
+            "unknown_type",
+        ),
     ];
     fixed.into_iter().chain(made).collect()
 }
@@ -89,7 +213,11 @@ async fn refused(socket: &mut Socket, text: &str, code: &str) -> Result<()> {
         "instead of {code}: {answer}"
     );
     ensure!(answer["retryable"] == false, "retryable: {answer}");
-    ensure!(answer["message"].as_str().is_some_and(|it| (1..=400).contains(&it.len())));
+    ensure!(
+        answer["message"]
+            .as_str()
+            .is_some_and(|it| (1..=400).contains(&it.len()))
+    );
     ensure!(answer.get("id").is_none(), "an error with an id: {answer}");
     answers(socket).await
 }
@@ -124,26 +252,53 @@ async fn the_simple_protocol_refuses_what_it_does_not_have() {
     let before = world.stored().await.unwrap();
     let mut verdicts = Verdicts::default();
     let cases = [
-        ("ack", r#"{"type":"ack","cursor":"1-1","ref":1}"#, "not_in_simple"),
-        ("auth", r#"{"type":"auth","token":"x","ref":1}"#, "not_in_simple"),
+        (
+            "ack",
+            r#"{"type":"ack","cursor":"1-1","ref":1}"#,
+            "not_in_simple",
+        ),
+        (
+            "auth",
+            r#"{"type":"auth","token":"x","ref":1}"#,
+            "not_in_simple",
+        ),
         ("unknown", r#"{"type":"dance","ref":1}"#, "unknown_type"),
         ("no JSON", "hello", "malformed_frame"),
         ("an array", "[]", "malformed_frame"),
-        ("a bad channel", r#"{"type":"subscribe","channel":"a b"}"#, "invalid_channel"),
-        ("the broadcast channel", r#"{"type":"subscribe","channel":"*"}"#, "invalid_channel"),
-        ("a forbidden channel", r#"{"type":"subscribe","channel":"private:x"}"#, "channel_forbidden"),
+        (
+            "a bad channel",
+            r#"{"type":"subscribe","channel":"a b"}"#,
+            "invalid_channel",
+        ),
+        (
+            "the broadcast channel",
+            r#"{"type":"subscribe","channel":"*"}"#,
+            "invalid_channel",
+        ),
+        (
+            "a forbidden channel",
+            r#"{"type":"subscribe","channel":"private:x"}"#,
+            "channel_forbidden",
+        ),
     ];
     for (name, text, code) in cases {
         let outcome = async {
             socket.send_message(Message::text(text)).await?;
             let answer = socket.frame(SOON).await?;
             ensure!(answer["code"] == code, "instead of {code}: {answer}");
-            ensure!(answer.get("ref").is_none(), "a mark that this protocol lacks: {answer}");
+            ensure!(
+                answer.get("ref").is_none(),
+                "a mark that this protocol lacks: {answer}"
+            );
             answers(&mut socket).await
         };
         verdicts.note(name, outcome.await);
     }
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
     verdicts.note("the connection", world.reaches("victim", &mut socket).await);
     verdicts.conclude(8);
 }
@@ -153,14 +308,29 @@ async fn a_connection_has_so_many_channels() {
     let world = World::start(&[("socket.channels", "2")]).await;
     let mut socket = world.open("alice", "phone").await.socket;
     for channel in ["a", "b"] {
-        socket.send(&json!({ "type": "subscribe", "channel": channel })).await.unwrap();
-        assert_eq!(next_of(&mut socket, "subscribed").await.unwrap()["channel"], channel);
+        socket
+            .send(&json!({ "type": "subscribe", "channel": channel }))
+            .await
+            .unwrap();
+        assert_eq!(
+            next_of(&mut socket, "subscribed").await.unwrap()["channel"],
+            channel
+        );
     }
-    refused(&mut socket, r#"{"type":"subscribe","channel":"c"}"#, "too_many_channels").await.unwrap();
+    refused(
+        &mut socket,
+        r#"{"type":"subscribe","channel":"c"}"#,
+        "too_many_channels",
+    )
+    .await
+    .unwrap();
     // One that it is on already is no further one; and one given up makes room.
     for (frame, answer) in [
         (json!({ "type": "subscribe", "channel": "a" }), "subscribed"),
-        (json!({ "type": "unsubscribe", "channel": "a" }), "unsubscribed"),
+        (
+            json!({ "type": "unsubscribe", "channel": "a" }),
+            "unsubscribed",
+        ),
         (json!({ "type": "subscribe", "channel": "c" }), "subscribed"),
     ] {
         socket.send(&frame).await.unwrap();
@@ -215,13 +385,21 @@ fn fatal_bytes() -> Vec<(&'static str, Vec<u8>, u16)> {
     vec![
         ("binary", frame(FIN | BINARY, true, ping), 1003),
         ("bad UTF-8", frame(FIN | TEXT, true, &[0xff, 0xfe]), 1007),
-        ("UTF-8 cut short", frame(FIN | TEXT, true, &[b'"', 0xc3]), 1007),
+        (
+            "UTF-8 cut short",
+            frame(FIN | TEXT, true, &[b'"', 0xc3]),
+            1007,
+        ),
         ("not masked", frame(FIN | TEXT, false, ping), 1002),
         ("oversize", frame(FIN | TEXT, true, &large), 1009),
         ("oversize in fragments", fragments.concat(), 1009),
         ("a length of 2^64 - 1", endless, 1009),
         ("a reserved opcode", frame(FIN | 0x3, true, ping), 1002),
-        ("a reserved control opcode", frame(FIN | 0xb, true, b""), 1002),
+        (
+            "a reserved control opcode",
+            frame(FIN | 0xb, true, b""),
+            1002,
+        ),
         ("a reserved bit", frame(FIN | 0x40 | TEXT, true, ping), 1002),
         ("a continuation of nothing", frame(FIN, true, ping), 1002),
         (
@@ -259,7 +437,11 @@ async fn what_is_not_the_protocol_ends_the_connection_alone() {
             verdicts.note(&format!("{name}, simple: {simple}"), outcome.await);
         }
     }
-    assert_eq!(world.contents().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.contents().await.unwrap(),
+        before,
+        "something was written"
+    );
     verdicts.note("another", world.reaches("bystander", &mut bystander).await);
     verdicts.conclude(30);
 }
@@ -301,9 +483,14 @@ async fn acks_and_pongs_of_what_was_not_written_here_count_for_nothing() {
     for (name, socket, cursor) in cases {
         let outcome = async {
             let counted = world.metric(unknown).await?;
-            socket.send(&json!({ "type": "ack", "cursor": cursor })).await?;
+            socket
+                .send(&json!({ "type": "ack", "cursor": cursor }))
+                .await?;
             answers(socket).await?;
-            ensure!(world.metric(unknown).await? == counted + 1.0, "it was not counted");
+            ensure!(
+                world.metric(unknown).await? == counted + 1.0,
+                "it was not counted"
+            );
             Ok(())
         };
         verdicts.note(name, outcome.await);
@@ -330,7 +517,11 @@ async fn a_forged_pong_of_a_simple_client_acks_nothing() {
     // It answers no pings by itself: it never reads.
     let mut socket = world.open_simple("alice").await;
     let sent = world.send("alice", "one").await;
-    for forged in [sent.cursor.replace('-', "-1"), "0-0".to_owned(), String::new()] {
+    for forged in [
+        sent.cursor.replace('-', "-1"),
+        "0-0".to_owned(),
+        String::new(),
+    ] {
         let pong = frame(FIN | 0xa, true, forged.as_bytes());
         socket.tcp().write_all(&pong).await.unwrap();
     }

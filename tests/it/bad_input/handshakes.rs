@@ -57,29 +57,93 @@ fn tokens() -> Vec<(&'static str, String, &'static str)> {
     let endless = token::sign(SECRET, &json!({ "sub": "victim" }));
     let nobody = token::sign(SECRET, &json!({ "exp": now + 600 }));
     vec![
-        ("expired", signed(json!({ "exp": now - 60 })), "token_expired"),
-        ("expired long ago", signed(json!({ "exp": 0 })), "token_expired"),
-        ("not valid yet", signed(json!({ "nbf": now + 600 })), "token_not_yet_valid"),
-        ("of another secret", token::sign("another secret", &claims(json!({}))), "token_signature"),
+        (
+            "expired",
+            signed(json!({ "exp": now - 60 })),
+            "token_expired",
+        ),
+        (
+            "expired long ago",
+            signed(json!({ "exp": 0 })),
+            "token_expired",
+        ),
+        (
+            "not valid yet",
+            signed(json!({ "nbf": now + 600 })),
+            "token_not_yet_valid",
+        ),
+        (
+            "of another secret",
+            token::sign("another secret", &claims(json!({}))),
+            "token_signature",
+        ),
         ("another's claims", spliced(1, &root), "token_signature"),
         ("no signature", spliced(2, ""), "token_signature"),
         ("alg none", unsigned(alg("none"), ""), "token_algorithm"),
         ("alg None", unsigned(alg("None"), ""), "token_algorithm"),
-        ("alg none with a signature", spliced(0, &URL_SAFE_NO_PAD.encode(alg("none").to_string())), "token_algorithm"),
-        ("an unknown alg", unsigned(alg("HS1"), "AA"), "token_algorithm"),
-        ("an alg without a key", unsigned(alg("ES256"), "AA"), "token_algorithm"),
-        ("no alg", unsigned(json!({ "typ": "JWT" }), "AA"), "token_malformed"),
-        ("a public key as a secret", token::sign(PUBLIC_KEY, &claims(json!({}))), "token_signature"),
-        ("a public key as a secret, trimmed", token::sign(PUBLIC_KEY.trim(), &claims(json!({}))), "token_signature"),
-        ("RS256 with a secret's signature", spliced(0, &URL_SAFE_NO_PAD.encode(alg("RS256").to_string())), "token_signature"),
-        ("a critical extension", unsigned(json!({ "alg": "HS256", "crit": ["exp"] }), "AA"), "token_malformed"),
+        (
+            "alg none with a signature",
+            spliced(0, &URL_SAFE_NO_PAD.encode(alg("none").to_string())),
+            "token_algorithm",
+        ),
+        (
+            "an unknown alg",
+            unsigned(alg("HS1"), "AA"),
+            "token_algorithm",
+        ),
+        (
+            "an alg without a key",
+            unsigned(alg("ES256"), "AA"),
+            "token_algorithm",
+        ),
+        (
+            "no alg",
+            unsigned(json!({ "typ": "JWT" }), "AA"),
+            "token_malformed",
+        ),
+        (
+            "a public key as a secret",
+            token::sign(PUBLIC_KEY, &claims(json!({}))),
+            "token_signature",
+        ),
+        (
+            "a public key as a secret, trimmed",
+            token::sign(PUBLIC_KEY.trim(), &claims(json!({}))),
+            "token_signature",
+        ),
+        (
+            "RS256 with a secret's signature",
+            spliced(0, &URL_SAFE_NO_PAD.encode(alg("RS256").to_string())),
+            "token_signature",
+        ),
+        (
+            "a critical extension",
+            unsigned(json!({ "alg": "HS256", "crit": ["exp"] }), "AA"),
+            "token_malformed",
+        ),
         ("no sub", nobody, "token_claim"),
         ("an empty sub", signed(json!({ "sub": "" })), "token_claim"),
-        ("a sub too long", signed(json!({ "sub": "x".repeat(256) })), "token_claim"),
-        ("a sub that is a number", signed(json!({ "sub": 7 })), "token_claim"),
+        (
+            "a sub too long",
+            signed(json!({ "sub": "x".repeat(256) })),
+            "token_claim",
+        ),
+        (
+            "a sub that is a number",
+            signed(json!({ "sub": 7 })),
+            "token_claim",
+        ),
         ("no exp", endless, "token_claim"),
-        ("an exp that is a text", signed(json!({ "exp": "tomorrow" })), "token_claim"),
-        ("an audience", signed(json!({ "aud": "another-service" })), "token_claim"),
+        (
+            "an exp that is a text",
+            signed(json!({ "exp": "tomorrow" })),
+            "token_claim",
+        ),
+        (
+            "an audience",
+            signed(json!({ "aud": "another-service" })),
+            "token_claim",
+        ),
         ("no token at all", "hello".into(), "token_malformed"),
         ("empty parts", "..".into(), "token_malformed"),
         ("five parts", "a.b.c.d.e".into(), "token_malformed"),
@@ -91,7 +155,10 @@ fn tokens() -> Vec<(&'static str, String, &'static str)> {
 async fn turned_away(handshake: &Handshake, code: u16, reason: &str) -> Result<()> {
     let mut socket = Socket::connect(handshake).await?;
     let (closed, told) = socket.closed(SOON).await?;
-    ensure!((closed, told.as_str()) == (code, reason), "closed with {closed} {told}");
+    ensure!(
+        (closed, told.as_str()) == (code, reason),
+        "closed with {closed} {told}"
+    );
     Ok(())
 }
 
@@ -114,7 +181,11 @@ async fn tokens_are_refused() {
     }
     let missing = Handshake::to(&world.gateway.ws());
     verdicts.note("none", turned_away(&missing, 4001, "token_missing").await);
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
     verdicts.note("another", world.reaches("bystander", &mut bystander).await);
     verdicts.conclude(80);
 }
@@ -128,10 +199,18 @@ async fn the_same_refused_token_is_held_the_second_time() {
     let world = World::start(&held).await;
     let expired = signed(json!({ "exp": 0 }));
     let handshake = Handshake::to(&world.gateway.ws()).token(TokenIn::Query, &expired);
-    turned_away(&handshake, 4001, "token_expired").await.unwrap();
+    turned_away(&handshake, 4001, "token_expired")
+        .await
+        .unwrap();
     let start = Instant::now();
-    turned_away(&handshake, 4001, "token_expired").await.unwrap();
-    assert!(start.elapsed() >= Duration::from_millis(600), "{:?}", start.elapsed());
+    turned_away(&handshake, 4001, "token_expired")
+        .await
+        .unwrap();
+    assert!(
+        start.elapsed() >= Duration::from_millis(600),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -144,12 +223,32 @@ async fn the_first_frame_must_bring_a_token_in_time() {
     let mut verdicts = Verdicts::default();
     let frames = [
         ("nothing", None, "token_missing"),
-        ("a ping", Some(Message::text(r#"{"type":"ping"}"#)), "token_missing"),
+        (
+            "a ping",
+            Some(Message::text(r#"{"type":"ping"}"#)),
+            "token_missing",
+        ),
         ("no JSON", Some(Message::text("hello")), "token_missing"),
-        ("binary", Some(Message::binary(b"hello".to_vec())), "token_missing"),
-        ("an auth without token", Some(Message::text(r#"{"type":"auth"}"#)), "token_missing"),
-        ("an auth with a bad token", Some(auth(&signed(json!({ "exp": 0 })))), "token_expired"),
-        ("an auth with a forged token", Some(auth(&token::sign("x", &claims(json!({}))))), "token_signature"),
+        (
+            "binary",
+            Some(Message::binary(b"hello".to_vec())),
+            "token_missing",
+        ),
+        (
+            "an auth without token",
+            Some(Message::text(r#"{"type":"auth"}"#)),
+            "token_missing",
+        ),
+        (
+            "an auth with a bad token",
+            Some(auth(&signed(json!({ "exp": 0 })))),
+            "token_expired",
+        ),
+        (
+            "an auth with a forged token",
+            Some(auth(&token::sign("x", &claims(json!({}))))),
+            "token_signature",
+        ),
     ];
     for (name, frame, reason) in frames {
         let outcome = async {
@@ -161,12 +260,19 @@ async fn the_first_frame_must_bring_a_token_in_time() {
             }
             let end = socket.closed(SOON).await?;
             ensure!(end == (4001, reason.to_owned()), "closed with {end:?}");
-            ensure!(!waits || start.elapsed() >= Duration::from_millis(300), "too early");
+            ensure!(
+                !waits || start.elapsed() >= Duration::from_millis(300),
+                "too early"
+            );
             Ok(())
         };
         verdicts.note(name, outcome.await);
     }
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
 
     // And one that does.
     let mut socket = Socket::connect(&handshake).await.unwrap();
@@ -187,16 +293,32 @@ async fn a_token_of_another_user_or_an_expired_one_does_not_renew() {
     let before = world.stored().await.unwrap();
     let cases = [
         (token_of("bob"), "user_mismatch"),
-        (token::sign(SECRET, &json!({ "sub": "alice", "exp": 1 })), "token_refused"),
-        (token::sign("forged", &json!({ "sub": "alice", "exp": token::now() + 60 })), "token_refused"),
+        (
+            token::sign(SECRET, &json!({ "sub": "alice", "exp": 1 })),
+            "token_refused",
+        ),
+        (
+            token::sign(
+                "forged",
+                &json!({ "sub": "alice", "exp": token::now() + 60 }),
+            ),
+            "token_refused",
+        ),
     ];
     for (token, code) in cases {
         socket.send_message(auth(&token)).await.unwrap();
         let answer = socket.frame(SOON).await.unwrap();
-        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)));
+        assert_eq!(
+            (&answer["type"], &answer["code"]),
+            (&json!("error"), &json!(code))
+        );
         assert!(!answer.to_string().contains(&token), "a token in {answer}");
     }
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
     world.reaches("alice", &mut socket).await.unwrap();
 }
 
@@ -211,23 +333,72 @@ async fn names_origins_and_versions_are_refused() {
     let long = "x".repeat(65);
     let mut verdicts = Verdicts::default();
     for (name, handshake, code, reason) in [
-        ("a device with a space", device("my phone"), 4003, "invalid_device"),
-        ("a device with a slash", device("a/b"), 4003, "invalid_device"),
+        (
+            "a device with a space",
+            device("my phone"),
+            4003,
+            "invalid_device",
+        ),
+        (
+            "a device with a slash",
+            device("a/b"),
+            4003,
+            "invalid_device",
+        ),
         ("a device too long", device(&long), 4003, "invalid_device"),
-        ("a session with a slash", session("a/b"), 4003, "invalid_session"),
-        ("a session too long", session(&long), 4003, "invalid_session"),
-        ("a foreign origin", origin("https://evil.example"), 4003, "origin_not_allowed"),
-        ("a like origin", origin("https://app.example.com.evil.example"), 4003, "origin_not_allowed"),
-        ("another scheme", origin("http://app.example.com"), 4003, "origin_not_allowed"),
+        (
+            "a session with a slash",
+            session("a/b"),
+            4003,
+            "invalid_session",
+        ),
+        (
+            "a session too long",
+            session(&long),
+            4003,
+            "invalid_session",
+        ),
+        (
+            "a foreign origin",
+            origin("https://evil.example"),
+            4003,
+            "origin_not_allowed",
+        ),
+        (
+            "a like origin",
+            origin("https://app.example.com.evil.example"),
+            4003,
+            "origin_not_allowed",
+        ),
+        (
+            "another scheme",
+            origin("http://app.example.com"),
+            4003,
+            "origin_not_allowed",
+        ),
         ("a null origin", origin("null"), 4003, "origin_not_allowed"),
-        ("a later version", simple().protocol("carillon.v9"), 4010, "unsupported_version"),
+        (
+            "a later version",
+            simple().protocol("carillon.v9"),
+            4010,
+            "unsupported_version",
+        ),
     ] {
         verdicts.note(name, turned_away(&handshake, code, reason).await);
     }
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
-    let mut allowed = Socket::connect(&origin("https://app.example.com")).await.unwrap();
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
+    let mut allowed = Socket::connect(&origin("https://app.example.com"))
+        .await
+        .unwrap();
     world.until_connections("victim", 1).await;
-    verdicts.note("the right origin", world.reaches("victim", &mut allowed).await);
+    verdicts.note(
+        "the right origin",
+        world.reaches("victim", &mut allowed).await,
+    );
     verdicts.conclude(11);
 }
 
@@ -235,7 +406,10 @@ async fn names_origins_and_versions_are_refused() {
 async fn an_unreadable_since_is_told_and_ignored() {
     let world = World::start(&[]).await;
     world.send("alice", "one").await;
-    for (number, since) in ["yesterday", "1", "-", "1-1-1", "1-99999999999"].iter().enumerate() {
+    for (number, since) in ["yesterday", "1", "-", "1-1-1", "1-99999999999"]
+        .iter()
+        .enumerate()
+    {
         let device = format!("phone{number}");
         let handshake = world.v1("alice", &device).query("since", *since);
         let mut socket = Socket::connect(&handshake).await.unwrap();
@@ -257,7 +431,9 @@ async fn an_unreadable_since_is_told_and_ignored() {
 #[tokio::test]
 async fn a_query_token_can_be_switched_off() {
     let world = World::start(&[("gateway.query_token", "false")]).await;
-    turned_away(&world.simple("alice"), 4001, "token_missing").await.unwrap();
+    turned_away(&world.simple("alice"), 4001, "token_missing")
+        .await
+        .unwrap();
     let handshake = Handshake::to(&world.gateway.ws()).protocol("carillon.v1");
     let handshake = handshake.token(TokenIn::Subprotocol, &token_of("alice"));
     Opened::by(&handshake).await.unwrap();
@@ -268,15 +444,24 @@ async fn tokens_and_keys_are_in_no_log() {
     let world = World::start(&[("log.level", "trace")]).await;
     let refused = signed(json!({ "exp": 0 }));
     let handshake = Handshake::to(&world.gateway.ws()).token(TokenIn::Query, &refused);
-    turned_away(&handshake, 4001, "token_expired").await.unwrap();
+    turned_away(&handshake, 4001, "token_expired")
+        .await
+        .unwrap();
     let mut socket = world.open("alice", "phone").await.socket;
     socket.send_message(auth(&refused)).await.unwrap();
     socket.frame(SOON).await.unwrap();
     world.send("alice", "one").await;
-    let logs = [world.gateway.log().unwrap(), world.dispatcher.log().unwrap()];
+    let logs = [
+        world.gateway.log().unwrap(),
+        world.dispatcher.log().unwrap(),
+    ];
     // The signature, which is what makes a token one.
     let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
-    for secret in [signature(&refused), signature(&token_of("alice")), SECRET.to_owned()] {
+    for secret in [
+        signature(&refused),
+        signature(&token_of("alice")),
+        SECRET.to_owned(),
+    ] {
         for log in &logs {
             assert!(log.len() > 100, "no log: {log}");
             assert!(!log.contains(&secret), "{secret} is in the log");

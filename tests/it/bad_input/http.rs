@@ -52,8 +52,16 @@ fn requests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("no upgrade", plain.into_bytes(), "426"),
         ("a post", post.into_bytes(), "426"),
         ("another path", upgrade("/ws/other", same), "404"),
-        ("the root", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "404"),
-        ("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), "400"),
+        (
+            "the root",
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            "404",
+        ),
+        (
+            "no HTTP",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(),
+            "400",
+        ),
         ("a huge head", upgrade(&path, large), "426"),
         ("too many headers", upgrade(&path, many), "431"),
         ("an old version", upgrade(&path, old), "400"),
@@ -76,7 +84,11 @@ async fn requests_that_are_no_handshake_are_answered_as_http() {
         };
         verdicts.note(name, outcome.await);
     }
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
     verdicts.note("another", world.reaches("bystander", &mut bystander).await);
     verdicts.conclude(10);
 }
@@ -88,7 +100,10 @@ async fn the_answer_to_a_plain_request_says_what_to_do() {
     let response = reqwest::get(url).await.unwrap();
     assert_eq!(response.status(), 426);
     assert_eq!(response.headers()["upgrade"], "websocket");
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
     let problem: serde_json::Value = response.json().await.unwrap();
     assert_eq!(problem["code"], "upgrade_required");
 }
@@ -97,7 +112,10 @@ async fn the_answer_to_a_plain_request_says_what_to_do() {
 async fn a_head_that_never_ends_is_given_up() {
     let world = World::start(&[("gateway.handshake_timeout", "300ms")]).await;
     let mut stream = TcpStream::connect(world.gateway.public()).await.unwrap();
-    stream.write_all(b"GET /ws/notifications HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /ws/notifications HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
     let ended = timeout(SOON, stream.read(&mut [0; 64])).await.unwrap();
     assert!(matches!(ended, Ok(0) | Err(_)), "answered {ended:?}");
     let rejected = r#"carillon_gateway_handshakes_rejected_total{reason="head"}"#;

@@ -26,9 +26,15 @@ async fn connections_beyond_the_limit_are_put_off() {
     let mut first = world.open("alice", "phone").await.socket;
     let second = world.open("bob", "phone").await.socket;
     let before = world.stored().await.unwrap();
-    let answer = ask(world.gateway.public(), &upgrade("carol")).await.unwrap();
+    let answer = ask(world.gateway.public(), &upgrade("carol"))
+        .await
+        .unwrap();
     assert!(is_overloaded(&answer), "{answer}");
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
     world.reaches("alice", &mut first).await.unwrap();
 
     // A place that was given up is free.
@@ -50,10 +56,16 @@ async fn handshakes_beyond_the_rate_are_put_off() {
         let request = upgrade(&format!("user{number}"));
         answers.push(ask(world.gateway.public(), &request).await.unwrap());
     }
-    let admitted = answers.iter().filter(|it| it.starts_with("http/1.1 101")).count();
+    let admitted = answers
+        .iter()
+        .filter(|it| it.starts_with("http/1.1 101"))
+        .count();
     let refused = answers.iter().filter(|it| is_overloaded(it)).count();
     assert_eq!(admitted + refused, 8, "{answers:?}");
-    assert!(admitted >= 1 && refused >= 1, "{admitted} admitted, {refused} refused");
+    assert!(
+        admitted >= 1 && refused >= 1,
+        "{admitted} admitted, {refused} refused"
+    );
     world.reaches("alice", &mut first).await.unwrap();
     let counted = r#"carillon_gateway_handshakes_rejected_total{reason="rate"}"#;
     assert_eq!(world.metric(counted).await.unwrap(), refused as f64);
@@ -70,7 +82,11 @@ async fn a_user_has_so_many_connections() {
         let end = third.closed(SOON).await.unwrap();
         assert_eq!(end, (4103, "too_many_connections".to_owned()));
     }
-    assert_eq!(world.stored().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.stored().await.unwrap(),
+        before,
+        "something was written"
+    );
     world.open("bob", "phone").await;
     world.reaches("alice", &mut first).await.unwrap();
 
@@ -99,6 +115,10 @@ async fn a_flood_of_frames_ends_the_connection() {
         let end = socket.closed(SOON).await.unwrap();
         assert_eq!(end, (4101, "rate_limited".to_owned()));
     }
-    assert_eq!(world.contents().await.unwrap(), before, "something was written");
+    assert_eq!(
+        world.contents().await.unwrap(),
+        before,
+        "something was written"
+    );
     world.reaches("bystander", &mut bystander).await.unwrap();
 }

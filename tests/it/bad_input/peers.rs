@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use carillon_tests::chaos_proxy::ChaosProxy;
 use carillon_tests::client::{Handshake, Incoming, Socket, TokenIn};
 use carillon_tests::poll::eventually;
-use anyhow::ensure;
 use serde_json::json;
 
 use crate::world::{Opened, SOON, World, content, token_of};
@@ -26,7 +26,11 @@ async fn a_slow_reader_is_closed_and_loses_nothing() {
     let closed = r#"carillon_gateway_connections_closed_total{code="4102",initiator="server"}"#;
     let mut sent = Vec::new();
     while world.metric(closed).await.unwrap() == 0.0 {
-        assert!(sent.len() < 600, "not closed after {} large notifications", sent.len());
+        assert!(
+            sent.len() < 600,
+            "not closed after {} large notifications",
+            sent.len()
+        );
         let number = sent.len();
         let mark = format!("{number}{}", " ".repeat(LARGE));
         sent.push(world.send("alice", &mark).await.id);
@@ -47,7 +51,11 @@ async fn a_slow_reader_is_closed_and_loses_nothing() {
 
     // All of it comes again, for nothing was acked.
     let again = world.open("alice", "phone").await;
-    let ids: Vec<_> = again.replayed.iter().map(|frame| frame["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = again
+        .replayed
+        .iter()
+        .map(|frame| frame["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids, sent);
     assert!(again.control_of("gap").is_empty());
 }
@@ -76,7 +84,10 @@ async fn a_half_open_socket_is_found_by_its_missing_pong() {
         Ok(())
     });
     counted.await.unwrap();
-    assert_eq!(world.send("alice", "one").await.outcome.as_deref(), Some("queued"));
+    assert_eq!(
+        world.send("alice", "one").await.outcome.as_deref(),
+        Some("queued")
+    );
     let again = world.open("alice", "phone").await;
     assert_eq!(again.contents(), ["one"]);
 }
@@ -85,8 +96,8 @@ async fn a_half_open_socket_is_found_by_its_missing_pong() {
 async fn a_client_that_vanished_unacked_gets_it_again() {
     let world = World::start(&[]).await;
     let proxy = ChaosProxy::start(world.gateway.public()).await.unwrap();
-    let handshake = Handshake::to(&format!("ws://{}", proxy.addr()))
-        .token(TokenIn::Query, &token_of("alice"));
+    let handshake =
+        Handshake::to(&format!("ws://{}", proxy.addr())).token(TokenIn::Query, &token_of("alice"));
     let mut socket = Socket::connect(&handshake).await.unwrap();
     world.until_connections("alice", 1).await;
     proxy.freeze();
@@ -97,7 +108,10 @@ async fn a_client_that_vanished_unacked_gets_it_again() {
     world.until_connections("alice", 0).await;
     let mut again = world.open_simple("alice").await;
     let frame = again.frame(SOON).await.unwrap();
-    assert_eq!((frame["id"].as_str(), content(&frame)), (Some(&*sent.id), "one"));
+    assert_eq!(
+        (frame["id"].as_str(), content(&frame)),
+        (Some(&*sent.id), "one")
+    );
     assert!(frame["stored_at"].is_string(), "{frame}");
 }
 
