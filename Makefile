@@ -31,7 +31,7 @@ check: setup-check ## formatting, lints, documentation, dependencies' licences a
 	$(CARGO) deny --locked --workspace check bans licenses sources
 
 bench: build ## measure cost per connection, delivery, connect and send against a floor
-	$(CARGO) run --release -p carillon-tests --bin bench
+	$(CARGO) run --release -p carillon-tests --bin bench -- $(ARGS)
 
 doc: ## build the documentation of the crates: target/doc/carillon/index.html
 	$(CARGO) doc --release --workspace --no-deps
