@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use carillon_common::backend::{AuditQuestion, Backend};
+use carillon_common::backend::{AuditAnswer, AuditQuestion, Backend};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
@@ -11,6 +11,8 @@ use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
 const RESUMED_PER_SECOND: usize = 2_000;
 /// Connections asked about in one pipeline.
 const AUDITED: usize = 256;
+/// How long a connection that stands behind may take to catch up before it is told to.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Starts it all; it ends when the gateway is over.
 pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Backend>) {
@@ -73,11 +75,31 @@ async fn audit(gateway: Arc<Gateway>) {
 }
 
 async fn audit_some(gateway: &Gateway, handles: &[Arc<Handle>]) {
-    let registered: Vec<&Arc<Handle>> = handles
+    let registered = handles
         .iter()
         .filter(|handle| handle.fence().is_some())
+        .cloned()
         .collect();
-    let questions: Vec<AuditQuestion> = registered
+    let doubtful = compare(gateway, registered).await;
+    if doubtful.is_empty() {
+        return;
+    }
+    // What was on its way a moment ago has arrived by now, unless it was lost.
+    tokio::time::sleep(AUDIT_PATIENCE).await;
+    let handles = doubtful.into_iter().map(|(handle, _)| handle).collect();
+    for (handle, answer) in compare(gateway, handles).await {
+        if answer.registered {
+            handle.mailbox.post(Event::Audit(answer.last));
+        } else {
+            gateway.metrics().all.audit_repairs.inc();
+            handle.mailbox.post(Event::Dirty);
+        }
+    }
+}
+
+/// Those of the connections that do not stand as the store has it.
+async fn compare(gateway: &Gateway, handles: Vec<Arc<Handle>>) -> Vec<(Arc<Handle>, AuditAnswer)> {
+    let questions: Vec<AuditQuestion> = handles
         .iter()
         .map(|handle| AuditQuestion {
             user: handle.user.clone(),
@@ -86,16 +108,12 @@ async fn audit_some(gateway: &Gateway, handles: &[Arc<Handle>]) {
         })
         .collect();
     let Ok(answers) = gateway.membership().audit(&questions).await else {
-        return;
+        return Vec::new();
     };
-    for (handle, answer) in registered.into_iter().zip(answers) {
-        if !answer.registered {
-            gateway.metrics().all.audit_repairs.inc();
-            handle.mailbox.post(Event::Dirty);
-        } else if answer.last != handle.position() {
-            handle.mailbox.post(Event::Audit(answer.last));
-        }
-    }
+    let differs = |(handle, answer): &(Arc<Handle>, AuditAnswer)| {
+        !answer.registered || answer.last != handle.position()
+    };
+    handles.into_iter().zip(answers).filter(differs).collect()
 }
 
 async fn sweep(gateway: Arc<Gateway>) {

@@ -320,6 +320,8 @@ pub struct Registered {
     pub broadcast: Cursor,
     /// The device's durable subscriptions.
     pub subscriptions: Vec<Subscription>,
+    /// Whether simple connections of the user keep subscriptions that may be claimed.
+    pub claimable: bool,
 }
 
 /// A piece of an inbox or a log.
@@ -441,6 +443,10 @@ pub struct AuditAnswer {
     /// Whether the connection is registered under this gateway's current generation.
     pub registered: bool,
 }
+
+/// A page ends before the frame that would make its bodies exceed this, in bytes; it holds at least
+/// one frame. Many readers may hold a page at once.
+pub const PAGE_BYTES: usize = 256 * 1024;
 
 /// Limits that a store keeps; see the settings of the same names.
 #[derive(Debug, Clone)]

@@ -388,7 +388,7 @@ impl Session {
             for subscription in registered.subscriptions {
                 self.rejoin(subscription, effects);
             }
-            if self.dialect() == Dialect::Simple {
+            if self.dialect() == Dialect::Simple && registered.claimable {
                 effects.push(Effect::Do(Box::new(Call::Claim(Duration::ZERO))));
             }
         }

@@ -68,6 +68,7 @@ fn registered(page: Page) -> Event {
         page,
         broadcast,
         subscriptions: Vec::new(),
+        claimable: false,
     }))
 }
 

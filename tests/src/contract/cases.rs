@@ -48,6 +48,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
     }
     resume {
         pages_are_bounded_and_continue_each_other,
+        pages_are_bounded_in_bytes_too,
         a_page_that_ends_with_the_inbox_has_no_more,
         without_history_the_page_is_empty,
         a_client_goes_on_after_its_own_position,

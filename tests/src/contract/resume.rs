@@ -10,7 +10,7 @@ use carillon_common::{
 
 use super::{
     Stores,
-    world::{Gateway, SECOND, World, cursors, elsewhere, limits},
+    world::{Gateway, HOUR, SECOND, World, cursors, elsewhere, limits, order},
 };
 
 /// Twelve sent, all acked by `phone`, of which the newest four are kept.
@@ -52,6 +52,31 @@ pub(super) async fn pages_are_bounded_and_continue_each_other(on: Arc<dyn Stores
     }
     is_page(&page, &[], None);
     assert_eq!((page.more, page.start, page.end), (false, sent[9], sent[9]));
+    Ok(())
+}
+
+pub(super) async fn pages_are_bounded_in_bytes_too(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    // Three of these fit, with what keeping them costs; and one that alone is too large.
+    let sizes = [80_000, 80_000, 80_000, 80_000, 300_000, 10];
+    let mut sent = Vec::new();
+    for size in sizes {
+        let mut order = order("alice", HOUR)?;
+        order.body = format!("{{\"x\":\"{}\"}}", "x".repeat(size)).into();
+        sent.extend(world.order(&order).await?.cursor);
+    }
+    let mut page = gateway.connect("alice", "phone").await?.page().clone();
+    for (frames, more) in [
+        (&sent[..3], true),
+        (&sent[3..4], true),
+        (&sent[4..5], true),
+        (&sent[5..], false),
+    ] {
+        is_page(&page, frames, None);
+        assert_eq!((page.more, Some(&page.end)), (more, frames.last()));
+        page = gateway.page("alice", "phone", page.end).await?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    backend::{Gap, Page},
+    backend::{Gap, PAGE_BYTES, Page},
     ids::{Cursor, Millis},
     notification::Frame,
 };
@@ -132,14 +132,22 @@ impl Chain {
         }
     }
 
-    /// Up to `limit` frames from an index on.
+    /// Up to `limit` frames, and [`PAGE_BYTES`], from an index on.
     pub(super) fn page(&self, start: Cursor, index: usize, limit: u32, gap: Option<Gap>) -> Page {
-        let frames: Vec<Frame> = self
+        let mut bytes = 0;
+        let fits = |(at, frame): &(usize, &Frame)| {
+            bytes += frame.body.len();
+            *at == 0 || bytes <= PAGE_BYTES
+        };
+        let asked = self
             .frames
             .iter()
             .skip(index)
             .take(limit as usize)
-            .cloned()
+            .enumerate();
+        let frames: Vec<Frame> = asked
+            .take_while(fits)
+            .map(|(_, frame)| frame.clone())
             .collect();
         let more = index + frames.len() < self.frames.len();
         Page {

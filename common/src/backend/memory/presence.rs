@@ -81,6 +81,7 @@ impl User {
             page,
             broadcast: record.broadcast,
             subscriptions: self.kept.durable(&registration.device),
+            claimable: self.kept.is_claimable(),
         })
     }
 

@@ -98,6 +98,11 @@ impl Kept {
     }
 
     /// Gives `session` what waits.
+    /// Whether sessions, ended or not, keep any.
+    pub(super) fn is_claimable(&self) -> bool {
+        !self.by_session.is_empty()
+    }
+
     pub(super) fn claim(&mut self, session: &SessionId) -> Claimed {
         let waiting: Vec<SessionId> = self
             .by_session

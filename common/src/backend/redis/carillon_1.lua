@@ -127,8 +127,18 @@ local function in_chain(inbox, last, cursor)
   return head and index_of(inbox, cursor_of(head), redis.call('LLEN', inbox), cursor) ~= nil
 end
 
+-- How many of these frames make a page of so many bytes: at least one.
+local function within(frames, bytes)
+  local sum = 0
+  for i, frame in ipairs(frames) do
+    sum = sum + #frame
+    if sum > bytes and i > 1 then return i - 1 end
+  end
+  return #frames
+end
+
 -- A page after a position: {start, gap, end, more, frames}.
-local function page(inbox, last, device, after, limit)
+local function page(inbox, last, device, after, limit, bytes)
   if not last then
     return { ZERO, (after ~= '' and after ~= ZERO) and 'expired' or '', ZERO, 0, {} }
   end
@@ -168,9 +178,11 @@ local function page(inbox, last, device, after, limit)
   local start = ZERO
   if at >= 0 then start = cursor_of(redis.call('LINDEX', inbox, int(at))) end
   local frames = redis.call('LRANGE', inbox, int(at + 1), int(at + limit))
-  local more = at + limit < length - 1
+  local count = within(frames, bytes)
+  for i = #frames, count + 1, -1 do frames[i] = nil end
+  local more = at + count < length - 1
   local stop = last
-  if more then stop = cursor_of(frames[#frames]) end
+  if more then stop = cursor_of(frames[count]) end
   return { start, gap, stop, more and 1 or 0, frames }
 end
 
@@ -345,6 +357,7 @@ end
 
 -- KEYS presence online user inbox left sessions subs
 -- ARGV user field device session gateway generation fence since broadcast limit life_s gateway_channel
+--      bytes
 local function connect(K, A)
   local now = now_ms()
   local old = redis.call('HGET', K[1], A[2])
@@ -374,18 +387,21 @@ local function connect(K, A)
   save_device(K[3], A[3], device)
   renew(A[11], K[3], K[4], K[5], K[7])
 
-  local durable, prefix = {}, 'd/' .. (string.sub(A[3], 1, 1) == '~' and '~' or A[3]) .. '/'
+  local durable, claimable, prefix = {}, 0, 'd/' .. (string.sub(A[3], 1, 1) == '~' and '~' or A[3]) .. '/'
   local subs = redis.call('HGETALL', K[7])
   for i = 1, #subs, 2 do
     if string.sub(subs[i], 1, #prefix) == prefix then
       durable[#durable + 1] = string.sub(subs[i], #prefix + 1)
       durable[#durable + 1] = subs[i + 1]
+    elseif string.sub(subs[i], 1, 2) == 'r/' then
+      claimable = 1
     end
   end
-  return { 'ok', fence, device.broadcast, page(K[4], last, device, A[8], tonumber(A[10])), durable }
+  local first = page(K[4], last, device, A[8], tonumber(A[10]), tonumber(A[13]))
+  return { 'ok', fence, device.broadcast, first, durable, claimable }
 end
 
--- KEYS user inbox | ARGV device (~ for an anonymous one) after limit
+-- KEYS user inbox | ARGV device (~ for an anonymous one) after limit bytes
 local function read(K, A)
   local device
   if A[1] == '~' then
@@ -393,7 +409,7 @@ local function read(K, A)
   else
     device = load_device(K[1], A[1])
   end
-  return page(K[2], redis.call('HGET', K[1], 'l'), device, A[2], tonumber(A[3]))
+  return page(K[2], redis.call('HGET', K[1], 'l'), device, A[2], tonumber(A[3]), tonumber(A[4]))
 end
 
 -- KEYS user inbox left presence
@@ -549,7 +565,7 @@ local function publish(K, A)
   return { 'ok', cursor }
 end
 
--- KEYS log | ARGV after limit
+-- KEYS log | ARGV after limit bytes
 local function history(K, A)
   local after, limit = A[1], tonumber(A[2])
   local newest = redis.call('XREVRANGE', K[1], '+', '-', 'COUNT', 1)[1]
@@ -569,8 +585,10 @@ local function history(K, A)
   local entries = redis.call('XRANGE', K[1], from, '+', 'COUNT', limit + 1)
   local frames = {}
   for i = 1, math.min(#entries, limit) do frames[i] = entries[i][2][4] end
-  local more = #entries > limit
-  return { start, gap, more and entries[limit][1] or last, more and 1 or 0, frames }
+  local count = within(frames, tonumber(A[3]))
+  for i = #frames, count + 1, -1 do frames[i] = nil end
+  local more = #entries > count
+  return { start, gap, more and entries[count][1] or last, more and 1 or 0, frames }
 end
 
 -- Leases -----------------------------------------------------------------------------------------

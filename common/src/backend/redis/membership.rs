@@ -28,7 +28,8 @@ use super::{
 use crate::{
     backend::{
         Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Control,
-        Departure, Device, Holder, Membership, Page, Registered, Registration, Subscription,
+        Departure, Device, Holder, Membership, PAGE_BYTES, Page, Registered, Registration,
+        Subscription,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
 };
@@ -357,6 +358,7 @@ impl Membership for RedisMembership {
             number(core.options.limits.page),
             number(core.life_s()),
             core.keys.gateway_channel_prefix(keys.partition).into(),
+            number(PAGE_BYTES),
         ];
         let names = [
             &keys.presence,
@@ -384,6 +386,7 @@ impl Membership for RedisMembership {
             broadcast: reply.parse()?,
             page: reply.page()?,
             subscriptions: subscriptions(&reply.texts()?)?,
+            claimable: reply.flag()?,
         })
     }
 
@@ -438,6 +441,7 @@ impl Membership for RedisMembership {
             record.into(),
             number(after),
             number(core.options.limits.page),
+            number(PAGE_BYTES),
         ];
         let value = core
             .call(keys.partition, "c1_read", &[&keys.user, &keys.inbox], &args)
@@ -499,7 +503,11 @@ impl Membership for RedisMembership {
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
         let core = &self.core;
         let partition = core.keys.partition(channel.as_str());
-        let args = [number(after), number(core.options.limits.page)];
+        let args = [
+            number(after),
+            number(core.options.limits.page),
+            number(PAGE_BYTES),
+        ];
         let value = core
             .call(partition, "c1_history", &[&core.keys.log(channel)], &args)
             .await?;
