@@ -1,5 +1,7 @@
 //! Frames that clients send.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -79,11 +81,16 @@ impl ClientFrame {
     /// # Errors
     /// Says which field is wrong and what it should be.
     pub fn parse(text: &str) -> Result<Self, FrameError> {
-        let raw: Raw = serde_json::from_str(text).map_err(|error| FrameError {
+        let malformed = |why: &dyn Display| FrameError {
             reference: None,
             code: ErrorCode::MalformedFrame,
-            message: format!("a frame must be one JSON object with a \"type\": {error}"),
-        })?;
+            message: format!("a frame must be one JSON object with a \"type\": {why}"),
+        };
+        if text.trim_ascii_start().starts_with('[') {
+            // Structs would be read from arrays, too.
+            return Err(malformed(&"this is an array"));
+        }
+        let raw: Raw = serde_json::from_str(text).map_err(|error| malformed(&error))?;
         let reference = raw.reference.clone().filter(is_reference);
         let fail = |code, message| FrameError {
             reference: reference.clone(),
@@ -214,6 +221,11 @@ mod tests {
     fn bad_frames_are_told_what_is_wrong() {
         refused("", ErrorCode::MalformedFrame, "JSON");
         refused("[]", ErrorCode::MalformedFrame, "JSON");
+        refused(
+            r#" ["ping",null,null,null,null,null,null]"#,
+            ErrorCode::MalformedFrame,
+            "array",
+        );
         refused("{\"type\":5}", ErrorCode::MalformedFrame, "string");
         refused("{}", ErrorCode::MalformedFrame, "type");
         refused(r#"{"type":"dance"}"#, ErrorCode::UnknownType, "dance");
