@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 
-use tracing::Subscriber;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -51,10 +52,16 @@ where
         LogFormat::Human => Box::new(lines),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true)),
     };
+    let lines = lines.with_filter(filter_fn(tells_no_secrets));
     (
         tracing_subscriber::registry().with(filter).with(lines),
         LogLevel(handle),
     )
+}
+
+/// The WebSocket library's details are whole frames, with the tokens and notifications in them.
+fn tells_no_secrets(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || !metadata.target().starts_with("tungstenite")
 }
 
 #[cfg(test)]
@@ -113,6 +120,16 @@ mod tests {
         };
         assert!(log(false).contains("hello n=1") && !log(false).contains('\u{1b}'));
         assert!(log(true).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn frames_are_in_no_log() {
+        let text = logged(LogFormat::Human, "trace", false, |_| {
+            tracing::trace!(target: "tungstenite::protocol", "Received message hush");
+            tracing::warn!(target: "tungstenite::protocol", "loud");
+            tracing::trace!("ours");
+        });
+        assert!(!text.contains("hush") && text.contains("loud") && text.contains("ours"));
     }
 
     #[test]
