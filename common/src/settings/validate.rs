@@ -246,13 +246,13 @@ impl Rules<'_> {
         );
         let name = gateway.name.as_deref().unwrap_or("gateway");
         self.require(
-            name.len() <= 128
+            name.len() <= 64
                 && name
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
             "gateway.name",
             format!("{name:?} is not a name"),
-            "use at most 128 letters, digits, `.`, `-` and `_`",
+            "use at most 64 letters, digits, `.`, `-` and `_`",
         );
         for origin in &gateway.origins {
             let whole = Url::parse(origin).is_ok_and(|url| {
