@@ -9,7 +9,7 @@ use carillon_common::{
     backend::{Backend, Membership},
     http::Health,
     ids::{GatewayId, SessionId, UserId},
-    protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Request, SUBPROTOCOL, ServerFrame},
+    protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Request, ServerFrame},
     settings::Settings,
     telemetry::GatewayMetrics,
 };
@@ -36,7 +36,7 @@ use crate::{
     calls::Calls,
     channels::Channels,
     connection::{self, Socket, Surroundings},
-    hello::{Hello, Since, TurnedAway},
+    hello::{self, Hello, Since, TurnedAway},
     hub::{Handle, Hub},
     metrics::Metrics,
     refusals::Refusals,
@@ -265,11 +265,9 @@ impl Gateway {
             }
         };
         let hello = Hello::read(&uri, &headers, &self.settings.gateway);
-        let dialect = hello
-            .as_ref()
-            .map_or(Dialect::Simple, |hello| hello.dialect);
+        let protocol = hello::answered(&headers);
         let within = self.settings.gateway.handshake_timeout;
-        let socket = match timeout(within, Box::pin(self.handshake(stream, dialect))).await {
+        let socket = match timeout(within, Box::pin(self.handshake(stream, protocol))).await {
             Ok(Some(socket)) => socket,
             _ => return self.rejected("handshake"),
         };
@@ -313,7 +311,7 @@ impl Gateway {
             .inc();
     }
 
-    async fn handshake(&self, stream: TcpStream, dialect: Dialect) -> Option<Socket> {
+    async fn handshake(&self, stream: TcpStream, protocol: Option<HeaderValue>) -> Option<Socket> {
         let frame_bytes = self.settings.socket.frame_bytes;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -325,8 +323,7 @@ impl Gateway {
             reason = "the callback's type is tungstenite's"
         )]
         let answer = |_: &Handshake, mut response: Response| {
-            if dialect == Dialect::V1 {
-                let name = HeaderValue::from_static(SUBPROTOCOL);
+            if let Some(name) = protocol {
                 response
                     .headers_mut()
                     .insert(header::SEC_WEBSOCKET_PROTOCOL, name);

@@ -10,7 +10,7 @@ use carillon_common::{
     protocol::{BEARER_ITEM, CloseCode, Dialect, SUBPROTOCOL},
     settings::GatewaySettings,
 };
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 /// The upgrade request, as far as it matters.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,12 +66,7 @@ impl Hello {
         {
             return Err(away(CloseCode::Forbidden, "origin_not_allowed"));
         }
-        let offered: Vec<&str> = headers
-            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(',').map(str::trim))
-            .collect();
+        let offered: Vec<&str> = offered(headers).collect();
         let dialect = if offered.contains(&SUBPROTOCOL) {
             Dialect::V1
         } else if offered.iter().any(|item| item.starts_with("carillon.")) {
@@ -120,6 +115,25 @@ impl Hello {
         }
         Ok(hello)
     }
+}
+
+/// The subprotocols of a request, in their order.
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+}
+
+/// The subprotocol to answer with. A version that is not served is accepted as well: browsers drop
+/// a connection without an answer to what they offered, and would not see the close code.
+pub(crate) fn answered(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut ours = offered(headers).filter(|item| item.starts_with("carillon."));
+    let first = ours.next()?;
+    let answer = std::iter::once(first)
+        .chain(ours)
+        .find(|item| *item == SUBPROTOCOL);
+    HeaderValue::from_str(answer.unwrap_or(first)).ok()
 }
 
 /// The pairs of a query, percent-decoded (WHATWG URL, application/x-www-form-urlencoded).
