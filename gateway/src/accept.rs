@@ -18,9 +18,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{admission::Refused, gateway::Gateway};
 
-/// Larger request heads are refused.
+/// A handshake's head; larger ones are answered as HTTP.
 const HEAD_BYTES: usize = 16 * 1024;
-const HEADERS: usize = 64;
+/// A request's head; a larger one is answered 431.
+const HTTP_HEAD_BYTES: usize = 64 * 1024;
+/// As many as the HTTP server takes.
+const HEADERS: usize = 100;
 
 /// Where a request belongs.
 enum Head {
@@ -106,16 +109,30 @@ async fn look(stream: &TcpStream, path: &str) -> io::Result<Head> {
     }
 }
 
+/// Whether the request is a handshake that can be answered with 101 (RFC 6455 section 4.2.1).
+fn is_handshake(request: &httparse::Request<'_, '_>) -> bool {
+    let has = |name: &str, wanted: &str| {
+        let named = request
+            .headers
+            .iter()
+            .filter(|header| header.name.eq_ignore_ascii_case(name));
+        let mut items = named.flat_map(|header| header.value.split(|byte| *byte == b','));
+        items.any(|item| {
+            wanted.is_empty() || item.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
+        })
+    };
+    request.method == Some(Method::GET.as_str())
+        && request.version == Some(1)
+        && has("upgrade", "websocket")
+        && has("connection", "upgrade")
+        && has("sec-websocket-version", "13")
+        && has("sec-websocket-key", "")
+}
+
 fn sort(request: &httparse::Request<'_, '_>, path: &str) -> Head {
-    let upgrade = request.headers.iter().any(|header| {
-        header.name.eq_ignore_ascii_case("upgrade")
-            && header.value.eq_ignore_ascii_case(b"websocket")
-    });
     let uri = request.path.and_then(|path| path.parse::<Uri>().ok());
     match uri {
-        Some(uri)
-            if upgrade && request.method == Some(Method::GET.as_str()) && uri.path() == path =>
-        {
+        Some(uri) if uri.path() == path && is_handshake(request) => {
             let mut headers = HeaderMap::new();
             for header in request.headers.iter() {
                 if let (Ok(name), Ok(value)) = (
@@ -136,6 +153,7 @@ async fn serve_http(stream: TcpStream, http: Router, stop: CancellationToken) {
     let mut connection = std::pin::pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(hyper_util::rt::TokioTimer::new())
+            .max_buf_size(HTTP_HEAD_BYTES)
             .header_read_timeout(Duration::from_secs(30))
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -180,14 +198,18 @@ pub(crate) async fn refuse(mut stream: TcpStream, refused: &Refused) {
     drop(timeout(Duration::from_secs(2), goodbye).await);
 }
 
-/// The answer to a request of our path that is not an upgrade (RFC 9110 section 15.5.22).
+/// The answer to a request of our path that is not an upgrade (RFC 9110 section 15.5.22), or not to
+/// the version that is spoken here (RFC 6455 section 4.2.2).
 pub(crate) fn upgrade_required() -> axum::response::Response {
     use axum::response::IntoResponse;
     let problem = carillon_common::http::Problem::new(426, "upgrade_required", "Upgrade Required")
         .detail("this address speaks WebSocket: connect with a WebSocket client");
     let mut response = problem.into_response();
-    response
-        .headers_mut()
-        .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(
+        header::SEC_WEBSOCKET_VERSION,
+        HeaderValue::from_static("13"),
+    );
     response
 }
