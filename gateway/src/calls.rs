@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
-    backend::{BackendError, Membership},
+    backend::{BackendError, Departure, Holder, Membership},
     ids::ChannelName,
 };
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     channels::Channels,
     hub::Handle,
+    mailbox::{Mail, Taken},
     metrics::Metrics,
     session::{Call, Closing, Event},
 };
@@ -54,10 +55,42 @@ impl Calls {
         let calls = self.clone();
         let handle = handle.clone();
         self.tasks.spawn(async move {
-            if let Some(event) = calls.answer(call, &handle).await {
-                handle.mailbox.post(event);
+            if let Some(event) = calls.answer(call, &handle).await
+                && let Some(untaken) = handle.mailbox.offer(event)
+            {
+                calls.end_registration(&untaken, &handle);
             }
         });
+    }
+
+    /// Events that the connection did not live to take.
+    pub(crate) fn give_back(&self, untaken: Taken, handle: &Arc<Handle>) {
+        for mail in untaken.mails {
+            if let Mail::Event(event) = mail {
+                self.end_registration(&event, handle);
+            }
+        }
+    }
+
+    /// Ends a registration that was answered after its connection had ended: the session does not
+    /// know of it, and its user would be shown as connected for ever.
+    fn end_registration(&self, untaken: &Event, handle: &Arc<Handle>) {
+        let Event::Registered(Ok(registered)) = untaken else {
+            return;
+        };
+        let closing = Closing {
+            ack: None,
+            departure: Some(Departure {
+                user: handle.user.clone(),
+                device: handle.device.clone(),
+                session: handle.session.clone(),
+                fence: registered.fence,
+                broadcast: None,
+                restorable: Vec::new(),
+            }),
+            durable: (Holder::Device(handle.device.clone()), Vec::new()),
+        };
+        self.close(closing, handle.clone(), Vec::new());
     }
 
     async fn answer(&self, call: Call, handle: &Arc<Handle>) -> Option<Event> {

@@ -97,7 +97,8 @@ pub(crate) async fn run(
         &mut joined,
     )
     .await;
-    handle.mailbox.close();
+    let untaken = handle.mailbox.close();
+    around.calls.give_back(untaken, &handle);
     around
         .calls
         .close(session.close(end.clean, end.confirmed), handle, joined);

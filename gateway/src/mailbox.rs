@@ -80,14 +80,21 @@ impl Mailbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an event in.
+    /// Puts an event in, unless the connection has ended.
     pub(crate) fn post(&self, event: Event) {
+        drop(self.offer(event));
+    }
+
+    /// The same; gives the event back when the connection has ended.
+    pub(crate) fn offer(&self, event: Event) -> Option<Event> {
         let mut queue = self.lock();
-        if !queue.closed {
-            queue.taken.mails.push_back(Mail::Event(Box::new(event)));
-            drop(queue);
-            self.waker.wake();
+        if queue.closed {
+            return Some(event);
         }
+        queue.taken.mails.push_back(Mail::Event(Box::new(event)));
+        drop(queue);
+        self.waker.wake();
+        None
     }
 
     /// Puts a personal hint in, if it fits into `bound` bytes.
@@ -156,12 +163,12 @@ impl Mailbox {
         Poll::Ready(std::mem::take(&mut queue.taken))
     }
 
-    /// Nothing is taken in any more.
-    pub(crate) fn close(&self) {
+    /// Nothing is taken in any more; answers with what nobody took.
+    pub(crate) fn close(&self) -> Taken {
         let mut queue = self.lock();
         queue.closed = true;
-        queue.taken = Taken::default();
         queue.bytes = 0;
+        std::mem::take(&mut queue.taken)
     }
 
     /// Whether the connection has ended.
