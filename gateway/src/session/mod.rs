@@ -511,14 +511,24 @@ impl Session {
         if let Some(flush) = self.receipts.flush_at() {
             next = next.min(flush);
         }
-        let until = self.claims.exp_ms
-            - now.wall
-            - if self.warned_of_expiry || self.dialect() == Dialect::Simple {
-                0
-            } else {
-                EXPIRY_WARNING_MS
-            };
-        next.min(now.mono + Duration::from_millis(u64::try_from(until).unwrap_or(0)))
+        let end = if self.is_to_be_warned() {
+            self.claims.exp_ms - EXPIRY_WARNING_MS
+        } else {
+            self.token_end()
+        };
+        let until = Duration::from_millis(u64::try_from(end - now.wall).unwrap_or(0));
+        next.min(now.mono + until)
+    }
+
+    /// The token is good as long as it would be accepted (`auth.leeway`).
+    fn token_end(&self) -> Millis {
+        let leeway = self.rules.settings.auth.leeway.as_millis();
+        self.claims.exp_ms + Millis::try_from(leeway).unwrap_or(0)
+    }
+
+    /// Whether `token_expiring` is still to come; never before `welcome`.
+    fn is_to_be_warned(&self) -> bool {
+        !self.warned_of_expiry && self.dialect() == Dialect::V1 && self.fence.is_some()
     }
 
     /// Whatever is due: pings, acks, the token's end, a drain's close.
@@ -526,17 +536,15 @@ impl Session {
         if let Some(code) = self.pace.overdue(now.mono) {
             return effects.push(Effect::Close(self.dialect_code(code), None));
         }
-        if self.claims.exp_ms <= now.wall {
+        if self.token_end() <= now.wall {
             return effects.push(Effect::Close(CloseCode::TokenExpired, None));
         }
-        if !self.warned_of_expiry && self.claims.exp_ms - now.wall <= EXPIRY_WARNING_MS {
+        if self.is_to_be_warned() && self.claims.exp_ms - now.wall <= EXPIRY_WARNING_MS {
             self.warned_of_expiry = true;
-            if self.dialect() == Dialect::V1 {
-                let expires_at = carillon_common::notification::rfc3339(self.claims.exp_ms);
-                effects.push(Effect::Write(
-                    ServerFrame::TokenExpiring { expires_at }.encode().into(),
-                ));
-            }
+            let expires_at = carillon_common::notification::rfc3339(self.claims.exp_ms);
+            effects.push(Effect::Write(
+                ServerFrame::TokenExpiring { expires_at }.encode().into(),
+            ));
         }
         if self.pace.ping_due(now.mono) {
             self.ping(now, effects);

@@ -453,7 +453,7 @@ fn floods_silence_and_old_tokens_end_it() {
     let mut desk = Desk::live(Dialect::V1);
     desk.now.wall += 545_000;
     assert_eq!(desk.wait(Duration::ZERO).types(), ["token_expiring"]);
-    desk.now.wall += 60_000;
+    desk.now.wall += 90_000;
     assert_eq!(
         desk.wait(Duration::ZERO).closed,
         Some(CloseCode::TokenExpired)
