@@ -192,7 +192,7 @@ fn on_frame(
         Some(Ok(Message::Text(text))) => session.on_client(&text, now, effects),
         Some(Ok(Message::Binary(_))) => session.on_binary(effects),
         Some(Ok(Message::Pong(payload))) => session.on_pong(&payload, now, effects),
-        Some(Ok(Message::Ping(_) | Message::Frame(_))) => session.on_sign_of_life(now),
+        Some(Ok(Message::Ping(_) | Message::Frame(_))) => session.on_sign_of_life(now, effects),
         Some(Ok(Message::Close(frame))) => {
             let code = frame.map_or(1005, |frame| frame.code.into());
             return Some(End {

@@ -587,17 +587,22 @@ impl Session {
 
     /// A pong: the client has read everything that was written before its ping.
     pub(crate) fn on_pong(&mut self, payload: &[u8], now: Now, effects: &mut Vec<Effect>) {
-        self.pace.heard(now.mono);
         if self.receipts.on_pong(payload, self.dialect()) {
+            self.pace.heard(now.mono);
             self.pace.ponged();
             self.channels.ponged();
             self.after_writing(now, effects);
+        } else {
+            self.on_sign_of_life(now, effects);
         }
     }
 
-    /// Anything else that shows that the client lives (a ping of its own, a part of a frame).
-    pub(crate) fn on_sign_of_life(&mut self, now: Now) {
+    /// Anything else that shows that the client lives: a ping of its own, a pong nobody asked for.
+    pub(crate) fn on_sign_of_life(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.pace.heard(now.mono);
+        if !self.pace.allows_frame(now.mono) {
+            effects.push(Effect::Close(CloseCode::RateLimited, None));
+        }
     }
 
     fn flush_acks(&mut self, effects: &mut Vec<Effect>) {
