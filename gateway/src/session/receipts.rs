@@ -79,7 +79,10 @@ impl Receipts {
     pub(super) fn restart(&mut self, inbox: Cursor) {
         self.written.clear();
         self.expired.clear();
-        self.in_flight = None;
+        // Its pong still shows that the client lives, and confirms nothing of before.
+        if let Some(ping) = &mut self.in_flight {
+            ping.inbox = inbox;
+        }
         self.confirmed = inbox;
         self.told = inbox;
     }

@@ -461,6 +461,20 @@ fn floods_silence_and_old_tokens_end_it() {
 }
 
 #[test]
+fn a_pong_that_was_due_before_a_gap_still_shows_life() {
+    let mut desk = Desk::live(Dialect::Simple);
+    let ping = desk.push(10, 11).pings.remove(0);
+    let mut rewound = empty_page(9);
+    rewound.gap = Some(Gap::Rewound);
+    desk.event(Event::Page(rewound));
+    desk.session
+        .on_pong(ping.as_bytes(), desk.now, &mut desk.effects);
+    assert_eq!(desk.said().acked(), None);
+    let due = Settings::default().socket.pong_timeout;
+    assert_eq!(desk.wait(due).closed, None);
+}
+
+#[test]
 fn a_drain_announces_and_closes_each_in_its_own_words() {
     let window = Duration::from_secs(120);
     let drain = || Event::Drain {
