@@ -1,1 +1,207 @@
-//! todo
+//! The documented users of Redis are enough, and nothing more is asked of it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use anyhow::ensure;
+use carillon_tests::client::{Socket, broadcast};
+use carillon_tests::poll::eventually;
+use carillon_tests::redis::{Options, Standalone};
+use redis::{FromRedisValue, Value, cmd};
+use serde_json::json;
+
+use crate::world::{SOON, World, content, next_content, next_of};
+
+const DOCUMENT: &str = include_str!("../../docs/redis-acl.md");
+const LIBRARY: &str = include_str!("../../common/src/backend/redis/carillon_1.lua");
+
+const SETTINGS: [(&str, &str); 6] = [
+    ("lease.ttl", "3s"),
+    ("lease.renew", "500ms"),
+    ("audit.interval", "500ms"),
+    ("channels.linger", "500ms"),
+    ("inbox.max", "4"),
+    ("inbox.keep", "1"),
+];
+
+/// Makes the documented users, their rules changed by `change`; answers with their URLs.
+async fn make_users(redis: &Standalone, change: impl Fn(&str) -> String) -> [String; 2] {
+    let mut urls = Vec::new();
+    for line in DOCUMENT
+        .lines()
+        .filter(|line| line.starts_with("ACL SETUSER "))
+    {
+        let line = change(line);
+        let mut words = line.split(' ');
+        let mut set = cmd(words.next().unwrap());
+        set.arg(words.clone().collect::<Vec<_>>());
+        redis.query::<()>(&set).await.unwrap();
+        let name = words.nth(1).unwrap();
+        let password = words.find_map(|word| word.strip_prefix('>')).unwrap();
+        urls.push(redis.url_as(name, password));
+    }
+    urls.try_into().unwrap()
+}
+
+/// What Redis refused: the commands, keys and channels.
+async fn refused(redis: &Standalone) -> BTreeSet<String> {
+    let log: Vec<HashMap<String, Value>> =
+        redis.query(cmd("ACL").arg("LOG").arg(100)).await.unwrap();
+    let object =
+        |entry: &HashMap<String, Value>| String::from_redis_value(entry["object"].clone()).unwrap();
+    log.iter().map(object).collect()
+}
+
+async fn start(change: impl Fn(&str) -> String, loaded: bool) -> World {
+    let redis = Standalone::start(&Options::default()).await.unwrap();
+    if loaded {
+        let loading = cmd("FUNCTION").arg("LOAD").arg(LIBRARY).to_owned();
+        redis.query::<String>(&loading).await.unwrap();
+    }
+    let urls = make_users(&redis, change).await;
+    World::over(redis, urls, &SETTINGS, "").await
+}
+
+/// Everything that the services do, once.
+async fn everything(world: &World) {
+    for number in 0..3 {
+        world.send("alice", &number.to_string()).await;
+    }
+    let mut phone = world.open("alice", "phone").await;
+    assert_eq!(phone.contents(), ["0", "1", "2"]);
+    let last = phone.replayed[2].clone();
+    phone.ack(world, &last).await;
+    let request = json!({ "type": "subscribe", "channel": "orders", "durable": true });
+    phone.socket.send(&request).await.unwrap();
+    next_of(&mut phone.socket, "subscribed").await.unwrap();
+    let mut page = world.open_simple("bob").await;
+    page.send(&json!({ "type": "subscribe", "channel": "orders" }))
+        .await
+        .unwrap();
+    next_of(&mut page, "subscribed").await.unwrap();
+
+    for (channel, content) in [(Some("orders"), "in a channel"), (None, "to everyone")] {
+        world
+            .api
+            .broadcast(&broadcast(channel, "t", content), Some("key"))
+            .await
+            .unwrap();
+        for socket in [&mut phone.socket, &mut page] {
+            assert_eq!(next_content(socket).await.unwrap(), content);
+        }
+    }
+    world.send("bob", "live").await;
+    assert_eq!(next_content(&mut page).await.unwrap(), "live");
+    let counted = eventually("two are online", SOON, async || {
+        let count = world.api.online_count().await?;
+        ensure!(count == 2, "{count} are");
+        Ok(())
+    });
+    counted.await.unwrap();
+
+    for socket in [phone.socket, page] {
+        socket.close().await;
+    }
+    world.until_connections("alice", 0).await;
+    // Full: expired ones go, then the phone is passed over.
+    world
+        .try_send("alice", "short", json!({ "ttl": "50ms" }))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    for number in 3..9 {
+        world.send("alice", &number.to_string()).await;
+    }
+    let mut again = world.open("alice", "phone").await;
+    assert_eq!(again.contents(), ["5", "6", "7", "8"]);
+    let last = again.replayed[3].clone();
+    again.ack(world, &last).await;
+    let leave = json!({ "type": "unsubscribe", "channel": "orders" });
+    again.socket.send(&leave).await.unwrap();
+    next_of(&mut again.socket, "unsubscribed").await.unwrap();
+    let session = again.welcome["session"].as_str().unwrap();
+    let handshake = world.v1("alice", "phone").query("session", session);
+    let mut replacing = Socket::connect(&handshake).await.unwrap();
+    assert_eq!(again.socket.closed(SOON).await.unwrap().0, 4009);
+    world.send("alice", "9").await;
+    while next_content(&mut replacing).await.unwrap() != "9" {}
+}
+
+/// A gateway that was killed is reaped by the other one.
+async fn reaping(world: &World, url: &str) {
+    let another = world.another_gateway_at(url, &SETTINGS).await;
+    let handshake = carillon_tests::client::Handshake::to(&another.ws()).token(
+        carillon_tests::client::TokenIn::Query,
+        &crate::world::token_of("carol"),
+    );
+    let mut socket = Socket::connect(&handshake).await.unwrap();
+    world.until_connections("carol", 1).await;
+    world.send("carol", "one").await;
+    assert_eq!(content(&socket.frame(SOON).await.unwrap()), "one");
+    another.kill().await.unwrap();
+    world.until_connections("carol", 0).await;
+}
+
+#[tokio::test]
+async fn the_documented_users_have_what_they_need_and_no_more() {
+    let world = start(str::to_owned, true).await;
+    everything(&world).await;
+    let [gateway, _] = make_users(&world.redis, str::to_owned).await;
+    reaping(&world, &gateway).await;
+    let left = eventually(
+        "the gateway leaves a channel without members",
+        SOON,
+        async || {
+            let mut followed = cmd("PUBSUB");
+            followed.arg("SHARDCHANNELS").arg("*ch:orders");
+            ensure!(
+                world
+                    .redis
+                    .query::<Vec<String>>(&followed)
+                    .await?
+                    .is_empty()
+            );
+            Ok(())
+        },
+    );
+    left.await.unwrap();
+    // Which they try at their start, and find that it is there.
+    assert_eq!(
+        refused(&world.redis).await,
+        BTreeSet::from(["function|load".to_owned()])
+    );
+
+    let stats: String = world
+        .redis
+        .query(cmd("INFO").arg("commandstats"))
+        .await
+        .unwrap();
+    let used: BTreeSet<&str> = stats
+        .lines()
+        .filter_map(|line| line.strip_prefix("cmdstat_")?.split(':').next())
+        .collect();
+    let given = DOCUMENT
+        .lines()
+        .filter(|line| line.starts_with("ACL SETUSER "))
+        .flat_map(|line| line.split(' '))
+        .filter_map(|word| word.strip_prefix('+'));
+    let unused: BTreeSet<&str> = given.filter(|command| !used.contains(command)).collect();
+    assert_eq!(unused, BTreeSet::from(["wait"]), "used with replicas alone");
+}
+
+#[tokio::test]
+async fn the_documented_users_that_load_functions_by_themselves() {
+    let world = start(|line| format!("{line} +function|load"), false).await;
+    everything(&world).await;
+    assert_eq!(refused(&world.redis).await, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn the_documented_users_with_scripts() {
+    let scripts = |line: &str| line.replace("+fcall", "+eval +evalsha");
+    let world = start(scripts, false).await;
+    everything(&world).await;
+    // Which is how the services find out.
+    let expected = ["fcall", "function|load"].map(str::to_owned);
+    assert!(refused(&world.redis).await.is_subset(&expected.into()));
+}

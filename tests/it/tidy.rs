@@ -1,1 +1,334 @@
-//! todo
+//! What must hold of the sources, beyond what compilers and linters see.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use carillon_common::protocol::RESERVED_TYPES;
+
+/// Lines of code that a file may have, its tests apart.
+const LINES: usize = 400;
+/// Longer files, and how long they are: none may grow, and a new one is cut in two.
+const LONG: [(&str, usize); 6] = [
+    ("common/src/backend/redis/carillon_1.lua", 700),
+    ("common/src/backend/redis/membership.rs", 650),
+    ("common/src/backend/redis/store.rs", 460),
+    ("gateway/src/gateway.rs", 560),
+    ("gateway/src/session/frames.rs", 440),
+    ("gateway/src/session/mod.rs", 680),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The files below a folder with one of these endings, by their path from the root.
+fn files(folder: &str, endings: &[&str]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            let ending = path
+                .extension()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if endings.contains(&&*ending) {
+                let name = path
+                    .strip_prefix(root())
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
+                found.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    assert!(!found.is_empty(), "nothing in {folder}");
+    found
+}
+
+/// A file's code: without comments, and without its tests, which stand last.
+fn code(text: &str) -> Vec<&str> {
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text[..end]
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect()
+}
+
+/// Product code: every crate's but the tests'.
+fn product() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for folder in ["common/src", "gateway/src", "dispatcher/src", "cli/src"] {
+        all.extend(files(folder, &["rs", "lua"]));
+    }
+    all.retain(|path, _| !path.ends_with("/tests.rs") && !path.contains("/tests/"));
+    all
+}
+
+/// Fails for every line of code in these files that has one of the words.
+#[track_caller]
+fn forbid(files: &BTreeMap<String, String>, words: &[&str], why: &str) {
+    let mut found = String::new();
+    for (path, text) in files {
+        for line in code(text) {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push_str(&format!("\n{path}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{why}:{found}");
+}
+
+#[test]
+fn gateway_and_dispatcher_do_not_know_each_other() {
+    forbid(
+        &files("gateway/src", &["rs"]),
+        &["carillon_dispatcher"],
+        "the gateway",
+    );
+    forbid(
+        &files("dispatcher/src", &["rs"]),
+        &["carillon_gateway"],
+        "the dispatcher",
+    );
+    let common = files("common/src", &["rs"]);
+    forbid(
+        &common,
+        &["carillon_gateway::", "carillon_dispatcher::"],
+        "common",
+    );
+    let depends = |manifest: &str, on: &str| read(manifest).lines().any(|it| it.starts_with(on));
+    assert!(!depends("gateway/Cargo.toml", "carillon-dispatcher"));
+    assert!(!depends("dispatcher/Cargo.toml", "carillon-gateway"));
+    assert!(
+        depends("gateway/Cargo.toml", "carillon-common"),
+        "this test reads nothing"
+    );
+}
+
+#[test]
+fn sessions_do_no_io() {
+    let io = [
+        "tokio::net",
+        "tokio::spawn",
+        "tokio::fs",
+        "std::fs",
+        "std::net",
+        "redis",
+        "axum",
+        "hyper",
+        ".await",
+        "async fn",
+        "sleep",
+        "Instant::now",
+        "SystemTime",
+    ];
+    let mut session = product();
+    session.retain(|path, _| path.starts_with("gateway/src/session/"));
+    assert!(session.len() > 3, "this test reads nothing");
+    forbid(&session, &io, "a session is a pure state machine");
+}
+
+#[test]
+fn one_file_spells_the_keys_of_redis() {
+    let kinds = [
+        "inbox",
+        "user",
+        "left",
+        "presence",
+        "online",
+        "subs",
+        "dedup",
+        "sessions",
+        "lease",
+        "gateways",
+        "log",
+        "ctl",
+        "gw",
+        "ch",
+        "partitions",
+        "generations",
+        "reap",
+    ];
+    let spelled: Vec<String> = kinds
+        .iter()
+        .flat_map(|kind| [format!("}}:{kind}"), format!("\"{kind}:{{")])
+        .collect();
+    let spelled: Vec<&str> = spelled.iter().map(String::as_str).collect();
+    let mut all = product();
+    let keys = all.remove("common/src/backend/redis/keys.rs").unwrap();
+    forbid(&all, &spelled, "only keys.rs spells keys");
+    assert!(
+        spelled.iter().any(|word| keys.contains(word)),
+        "this test finds nothing"
+    );
+}
+
+#[test]
+fn every_queue_is_bounded() {
+    let unbounded = [
+        "unbounded_channel",
+        "unbounded()",
+        "UnboundedSender",
+        "mpsc::channel()",
+    ];
+    forbid(&product(), &unbounded, "every queue has a bound");
+    forbid(
+        &files("tests/src", &["rs"]),
+        &unbounded[..3],
+        "of the harness too",
+    );
+}
+
+#[test]
+fn no_state_is_global() {
+    let global = [
+        "static mut",
+        "lazy_static",
+        "LazyLock",
+        "thread_local!",
+        "env::set_var",
+    ];
+    forbid(&product(), &global, "state belongs to what is started");
+    let unbuilt = ["todo!(", "unimplemented!(", "dbg!("];
+    forbid(&product(), &unbuilt, "unfinished");
+}
+
+#[test]
+fn files_are_short() {
+    let long: Vec<_> = product()
+        .iter()
+        .map(|(path, text)| (path.clone(), code(text).len()))
+        .filter(|(path, lines)| {
+            let allowed = LONG.iter().find(|(long, _)| long == path);
+            *lines > allowed.map_or(LINES, |(_, lines)| *lines)
+        })
+        .collect();
+    assert!(long.is_empty(), "one subject a file: {long:?}");
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let text = read("carillon.toml");
+    let mut bare = Vec::new();
+    let mut commented = false;
+    for line in text.lines() {
+        let line = line.trim();
+        let is_setting = line.contains(" = ") && !line.starts_with('#');
+        // A comment stands over one setting, a group of them, or their table.
+        commented = line.starts_with('#') || (commented && !line.is_empty());
+        if is_setting && !commented {
+            bare.push(line);
+        }
+    }
+    // The first of a table stands below its header, whose comment is theirs.
+    bare.retain(|line| {
+        !["prefix = ", "kind = "]
+            .iter()
+            .any(|it| line.starts_with(it))
+    });
+    assert!(bare.is_empty(), "without a comment: {bare:?}");
+}
+
+/// The texts that the variants of an enum have: `Self::X => "x"`, `Self::X => 4001`.
+fn values(path: &str) -> Vec<String> {
+    let text = read(path);
+    let arms = code(&text)
+        .into_iter()
+        .filter(|line| line.trim().starts_with("Self::"));
+    arms.filter_map(|line| line.trim().trim_end_matches(',').split_once(" => "))
+        .map(|(_, value)| value.trim_matches('"').to_owned())
+        .filter(|value| !value.is_empty())
+        .collect()
+}
+
+#[test]
+fn the_protocol_is_documented() {
+    let document = read("docs/protocol.md");
+    let codes = values("common/src/protocol/error.rs");
+    let closes = values("common/src/protocol/close.rs");
+    assert!(
+        codes.len() >= 11 && closes.len() >= 40,
+        "{codes:?} {closes:?}"
+    );
+    let missing: Vec<_> = codes
+        .iter()
+        .chain(&closes)
+        .filter(|value| {
+            !document.contains(&format!("`{value}`")) && !document.contains(&format!("| {value} |"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "not in docs/protocol.md: {missing:?}");
+    let reserved: Vec<_> = RESERVED_TYPES
+        .iter()
+        .filter(|kind| !document.contains(&format!("`{kind}`")))
+        .collect();
+    assert!(reserved.is_empty(), "not in docs/protocol.md: {reserved:?}");
+}
+
+#[test]
+fn every_reason_to_refuse_a_token_is_documented() {
+    let document = read("docs/protocol.md");
+    let reasons = values("common/src/auth/token.rs");
+    let reasons: Vec<_> = reasons
+        .iter()
+        .filter(|it| it.starts_with("token_"))
+        .collect();
+    assert!(reasons.len() <= 12, "{reasons:?}");
+    let missing: Vec<_> = reasons
+        .iter()
+        .filter(|it| !document.contains(&format!("`{it}`")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/protocol.md: {missing:?}");
+}
+
+#[test]
+fn the_problems_of_rest_are_documented() {
+    let document = read("docs/api.md");
+    let text = read("dispatcher/src/error.rs");
+    let code_of = |line: &str| {
+        let text = line.split('"').nth(1)?;
+        let is_code = text.len() > 4 && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        is_code.then(|| text.to_owned())
+    };
+    let codes: Vec<String> = code(&text).into_iter().filter_map(code_of).collect();
+    assert!(codes.len() >= 20, "{codes:?}");
+    let missing: Vec<_> = codes
+        .iter()
+        .filter(|it| !document.contains(&format!("`{it}`")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/api.md: {missing:?}");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut broken = Vec::new();
+    for path in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"]
+        .into_iter()
+        .filter(|path| root().join(path).exists())
+        .map(str::to_owned)
+        .chain(files("docs", &["md"]).into_keys())
+    {
+        let text = read(&path);
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let file = target.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") && !folder.join(file).exists() {
+                broken.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:?}");
+}

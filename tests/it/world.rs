@@ -84,8 +84,13 @@ impl World {
 
     /// Another gateway of the same deployment.
     pub(crate) async fn another_gateway(&self, settings: &[(&str, &str)]) -> Process {
+        self.another_gateway_at(&self.redis.url(), settings).await
+    }
+
+    /// The same by another URL of the store.
+    pub(crate) async fn another_gateway_at(&self, url: &str, settings: &[(&str, &str)]) -> Process {
         configure(Service::gateway(), &self.config, settings)
-            .set("backend.url", self.redis.url())
+            .set("backend.url", url)
             .start()
             .await
             .unwrap()
@@ -118,13 +123,18 @@ impl World {
 
     /// Waits until the user has so many connections.
     pub(crate) async fn until_connections(&self, user: &str, expected: u64) {
+        self.connections(user, expected).await.unwrap();
+    }
+
+    /// The same, as a result.
+    pub(crate) async fn connections(&self, user: &str, expected: u64) -> Result<()> {
         let what = format!("{user} has {expected} connections");
         let wait = eventually(&what, SOON, async || {
             let connections = self.connections_of(user).await?;
             ensure!(connections == expected, "it has {connections}");
             Ok(())
         });
-        wait.await.unwrap();
+        wait.await
     }
 
     async fn connections_of(&self, user: &str) -> Result<u64> {

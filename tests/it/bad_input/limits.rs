@@ -1,7 +1,7 @@
 //! More than is allowed: connections, handshakes, frames.
 
 use carillon_tests::client::Socket;
-use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::http::ask;
 use crate::world::{SOON, World, token_of};
@@ -104,11 +104,16 @@ async fn a_flood_of_frames_ends_the_connection() {
     .await;
     let mut bystander = world.open("bystander", "phone").await.socket;
     let before = world.contents().await.unwrap();
-    for frame in [json!({ "type": "ping" }), json!({ "type": "dance" })] {
+    for message in [
+        Message::text(r#"{"type":"ping"}"#),
+        Message::text("hello"),
+        Message::Ping("x".into()),
+        Message::Pong("x".into()),
+    ] {
         let mut socket = world.open("alice", "phone").await.socket;
         for _ in 0..60 {
             // The server may have closed already.
-            if socket.send(&frame).await.is_err() {
+            if socket.send_message(message.clone()).await.is_err() {
                 break;
             }
         }
