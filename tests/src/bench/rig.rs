@@ -99,7 +99,7 @@ impl Rig {
     pub async fn commands(&self) -> Result<Vec<(String, u64)>> {
         let stats: String = self
             .redis
-            .query(&::redis::cmd("INFO").arg("commandstats"))
+            .query(::redis::cmd("INFO").arg("commandstats"))
             .await?;
         let line = |line: &str| {
             let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
