@@ -4,7 +4,7 @@
 //! tokio-tungstenite on the bare TCP stream (a connection that came through an HTTP server keeps
 //! that server's buffers for its whole life), everything else to axum.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{admission::Refused, gateway::Gateway};
+use crate::{admission::Refused, connection::Opened, gateway::Gateway};
 
 /// A handshake's head; larger ones are answered as HTTP.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -46,10 +46,9 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let gateway = gateway.clone();
-                let http = http.clone();
-                let stop = stop.clone();
-                tasks.spawn(async move { serve(gateway, stream, peer, http, stop).await });
+                // Boxed: what comes before a connection is not to size its task.
+                let begun = begin(gateway.clone(), stream, peer, http.clone(), stop.clone());
+                tasks.spawn(live(gateway.clone(), Box::pin(begun)));
             }
             Err(error) => {
                 // Mostly out of descriptors: give the others time to end.
@@ -60,31 +59,39 @@ pub(crate) async fn accept(
     }
 }
 
-async fn serve(
+/// Runs a connection, if one begins.
+async fn live<F>(gateway: Arc<Gateway>, begun: Pin<Box<F>>)
+where
+    F: Future<Output = Option<Box<Opened>>>,
+{
+    let opened = begun.await;
+    if let Some(opened) = opened {
+        gateway.hold(opened).await;
+    }
+}
+
+/// Everything up to the connection; an HTTP request is answered.
+async fn begin(
     gateway: Arc<Gateway>,
     stream: TcpStream,
     peer: SocketAddr,
     http: Router,
     stop: CancellationToken,
-) {
+) -> Option<Box<Opened>> {
     drop(stream.set_nodelay(true));
     let within = gateway.settings().gateway.handshake_timeout;
-    let path = gateway.settings().gateway.path.clone();
-    // Boxed: neither the head's buffer nor the HTTP server is to size the connection's task.
-    let head = match timeout(within, Box::pin(look(&stream, &path))).await {
-        Ok(Ok(head)) => head,
-        _ => {
-            return gateway
-                .metrics()
-                .all
-                .handshakes_rejected
-                .with_label_values(&["head"])
-                .inc();
+    let path = &gateway.settings().gateway.path;
+    match timeout(within, look(&stream, path)).await {
+        Ok(Ok(Head::Upgrade(uri, headers))) => gateway.upgrade(stream, peer, uri, headers).await,
+        Ok(Ok(Head::Http)) => {
+            serve_http(stream, http, stop).await;
+            None
         }
-    };
-    match head {
-        Head::Upgrade(uri, headers) => gateway.upgrade(stream, peer, uri, headers).await,
-        Head::Http => Box::pin(serve_http(stream, http, stop)).await,
+        _ => {
+            let rejected = &gateway.metrics().all.handshakes_rejected;
+            rejected.with_label_values(&["head"]).inc();
+            None
+        }
     }
 }
 

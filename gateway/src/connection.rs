@@ -14,6 +14,7 @@ use carillon_common::{backend::Clock, ids::ChannelName, protocol::CloseCode};
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::poll_fn};
 use tokio::{
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
@@ -30,6 +31,7 @@ use crate::{
     hub::Handle,
     mailbox::{Mail, Taken},
     metrics::Metrics,
+    outgoing::Outgoing,
     session::{Call, Effect, Event, Now, Session},
 };
 
@@ -71,6 +73,15 @@ impl End {
         clean: false,
         confirmed: false,
     };
+
+    /// Given up because the client did not read.
+    fn slow() -> Self {
+        Self {
+            initiator: "server",
+            code: CloseCode::SlowConsumer.code(),
+            ..Self::BROKEN
+        }
+    }
 }
 
 enum Woken {
@@ -79,48 +90,62 @@ enum Woken {
     Deadline,
 }
 
-/// Runs a connection to its end and tells the store of it.
-pub(crate) async fn run(
-    mut socket: Socket,
-    mut session: Session,
-    first: Vec<Effect>,
-    handle: Arc<Handle>,
-    around: Arc<Surroundings>,
-) -> End {
+/// A connection about to begin.
+pub(crate) struct Opened {
+    /// Its handshake is done.
+    pub socket: Socket,
+    /// Authenticated.
+    pub session: Session,
+    /// What the session wants first.
+    pub first: Vec<Effect>,
+    /// In the hub.
+    pub handle: Arc<Handle>,
+    /// Its part of the gateway's limit, given back when it ends.
+    pub place: OwnedSemaphorePermit,
+}
+
+/// Runs a connection to its end and tells the store of it. Boxed, so that nothing large is a part
+/// of the task (and moved into it) twice.
+pub(crate) async fn run(mut opened: Box<Opened>, around: &Surroundings) -> End {
     let mut joined = Vec::new();
-    let end = converse(
-        &mut socket,
-        &mut session,
-        first,
-        &handle,
-        &around,
-        &mut joined,
-    )
-    .await;
+    let end = converse(&mut opened, around, &mut joined).await;
+    let Opened {
+        session,
+        handle,
+        place,
+        ..
+    } = *opened;
     let untaken = handle.mailbox.close();
     around.calls.give_back(untaken, &handle);
     around
         .calls
         .close(session.close(end.clean, end.confirmed), handle, joined);
+    drop(place);
     end
 }
 
 async fn converse(
-    socket: &mut Socket,
-    session: &mut Session,
-    first: Vec<Effect>,
-    handle: &Arc<Handle>,
+    opened: &mut Opened,
     around: &Surroundings,
     joined: &mut Vec<ChannelName>,
 ) -> End {
-    let mut effects = first;
+    let Opened {
+        socket,
+        session,
+        first,
+        handle,
+        ..
+    } = opened;
+    let mut effects = std::mem::take(first);
     let mut alarm = pin!(sleep_until(Instant::now()));
     loop {
-        if let Some(close) = carry_out(socket, effects, handle, around, joined) {
-            return part(socket, session, close, around).await;
-        }
-        if let Some(end) = flush(socket, around).await {
+        let mut outgoing = Outgoing::default();
+        let close = carry_out(effects, &mut outgoing, handle, around, joined);
+        if let Some(end) = write(socket, outgoing, around).await {
             return end;
+        }
+        if let Some(close) = close {
+            return Box::pin(part(socket, session, close, around)).await;
         }
         let now = now(around);
         let deadline = session.next_deadline(now);
@@ -145,6 +170,9 @@ async fn converse(
             Woken::Frame(frame) => {
                 if let Some(end) = on_frame(session, frame, now, &mut effects) {
                     socket.flush().now_or_never();
+                    return end;
+                }
+                if let Some(end) = answer(socket, around).await {
                     return end;
                 }
             }
@@ -224,18 +252,18 @@ fn refusal(error: &tungstenite::Error) -> Option<CloseCode> {
     }
 }
 
-/// Writes into the socket's buffer and starts calls; answers the close frame to end with.
+/// Gathers frames and starts calls; answers the close frame to end with.
 fn carry_out(
-    socket: &mut Socket,
     effects: Vec<Effect>,
+    outgoing: &mut Outgoing,
     handle: &Arc<Handle>,
     around: &Surroundings,
     joined: &mut Vec<ChannelName>,
 ) -> Option<(CloseCode, &'static str)> {
     for effect in effects {
         match effect {
-            Effect::Write(text) => put(socket, Message::Text(text)),
-            Effect::Ping(payload) => put(socket, Message::Ping(payload.into())),
+            Effect::Write(text) => outgoing.text(&text),
+            Effect::Ping(payload) => outgoing.ping(&payload),
             Effect::Do(call) => {
                 match &*call {
                     Call::Join(channel) => joined.push(channel.clone()),
@@ -253,31 +281,30 @@ fn carry_out(
     None
 }
 
-/// The buffer is bounded by what one wake-up brings; a socket that is gone shows at the flush.
+/// A socket that is gone shows at the next flush.
 fn put(socket: &mut Socket, message: Message) {
     if let Err(error) = Pin::new(socket).start_send(message) {
         tracing::trace!(%error, "a frame for a socket that is gone");
     }
 }
 
-/// Writes what is buffered. A client that does not read for too long is given up.
-async fn flush(socket: &mut Socket, around: &Surroundings) -> Option<End> {
+/// Writes what was gathered. A client that does not read for too long is given up: what it has
+/// of a frame leaves no room for another, so there is no close frame either.
+async fn write(socket: &Socket, outgoing: Outgoing, around: &Surroundings) -> Option<End> {
+    match outgoing.write(socket.get_ref(), around.slow).await {
+        Ok(Ok(())) => None,
+        Ok(Err(_)) => Some(End::BROKEN),
+        Err(_) => Some(End::slow()),
+    }
+}
+
+/// Lets tungstenite write its answer to what was read, so that nothing of ours cuts into it.
+async fn answer(socket: &mut Socket, around: &Surroundings) -> Option<End> {
     let result = match socket.flush().now_or_never() {
         Some(result) => result,
-        None => match timeout(around.slow, socket.flush()).await {
+        None => match Box::pin(timeout(around.slow, socket.flush())).await {
             Ok(result) => result,
-            Err(_) => {
-                let code = CloseCode::SlowConsumer;
-                put(socket, close_message(code, code.reason()));
-                socket.flush().now_or_never();
-                let (initiator, code) = ("server", code.code());
-                return Some(End {
-                    initiator,
-                    code,
-                    clean: false,
-                    confirmed: false,
-                });
-            }
+            Err(_) => return Some(End::slow()),
         },
     };
     result.is_err().then_some(End::BROKEN)

@@ -17,6 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
     time::{Instant, timeout},
 };
 use tokio_tungstenite::{
@@ -35,7 +36,7 @@ use crate::{
     bus::Bus,
     calls::Calls,
     channels::Channels,
-    connection::{self, Socket, Surroundings},
+    connection::{self, Opened, Socket, Surroundings},
     hello::{self, Hello, Since, TurnedAway},
     hub::{Handle, Hub},
     metrics::Metrics,
@@ -46,8 +47,8 @@ use crate::{
 
 /// A read buffer of its own costs every idle connection this much.
 const READ_BUFFER: usize = 512;
-/// Frames of one wake-up are gathered up to this before they are written.
-const WRITE_BUFFER: usize = 16 * 1024;
+/// What tungstenite writes itself is rare, and goes out at once.
+const WRITE_BUFFER: usize = 0;
 
 /// A running gateway.
 pub struct Gateway {
@@ -249,58 +250,57 @@ impl Gateway {
             .each(|handle| handle.mailbox.post(Event::Close(CloseCode::GoingAway)));
     }
 
-    /// Makes a connection of a socket whose upgrade request was looked at, and runs it to its end.
+    /// Makes a connection of a socket whose upgrade request was looked at.
     pub(crate) async fn upgrade(
-        self: Arc<Self>,
+        &self,
         stream: TcpStream,
         peer: SocketAddr,
         uri: Uri,
         headers: HeaderMap,
-    ) {
+    ) -> Option<Box<Opened>> {
         let place = match self.admission.admit(Instant::now()) {
             Ok(place) => place,
             Err(refused) => {
                 self.rejected(refused.reason);
-                return accept::refuse(stream, &refused).await;
+                accept::refuse(stream, &refused).await;
+                return None;
             }
         };
         let hello = Hello::read(&uri, &headers, &self.settings.gateway);
         let protocol = hello::answered(&headers);
         let within = self.settings.gateway.handshake_timeout;
-        let socket = match timeout(within, Box::pin(self.handshake(stream, protocol))).await {
+        let socket = match timeout(within, self.handshake(stream, protocol)).await {
             Ok(Some(socket)) => socket,
-            _ => return self.rejected("handshake"),
+            _ => {
+                self.rejected("handshake");
+                return None;
+            }
         };
-        drop((uri, headers));
-        let hello = match hello {
-            Ok(hello) => hello,
+        match hello {
+            Ok(hello) => self.welcome(socket, peer, hello, place).await,
             Err(TurnedAway { code, reason }) => {
                 self.rejected(reason);
                 connection::turn_away(socket, code, reason).await;
-                return;
+                None
             }
-        };
-        if let Some((socket, open)) = Box::pin(self.welcome(socket, peer, hello)).await {
-            let Open {
-                session,
-                first,
-                handle,
-            } = open;
-            self.metrics.all.connections_opened.inc();
-            self.metrics.all.connections.inc();
-            let end =
-                connection::run(socket, session, first, handle.clone(), self.around.clone()).await;
-            self.hub.remove(&handle);
-            self.metrics.all.connections.dec();
-            let code = end.code.to_string();
-            self.metrics
-                .all
-                .connections_closed
-                .with_label_values(&[&code, end.initiator])
-                .inc();
-            tracing::debug!(code = end.code, initiator = end.initiator, "closed");
         }
-        drop(place);
+    }
+
+    /// Runs a connection to its end.
+    pub(crate) async fn hold(&self, opened: Box<Opened>) {
+        self.metrics.all.connections_opened.inc();
+        self.metrics.all.connections.inc();
+        let handle = opened.handle.clone();
+        let end = connection::run(opened, &self.around).await;
+        self.hub.remove(&handle);
+        self.metrics.all.connections.dec();
+        let code = end.code.to_string();
+        self.metrics
+            .all
+            .connections_closed
+            .with_label_values(&[&code, end.initiator])
+            .inc();
+        tracing::debug!(code = end.code, initiator = end.initiator, "closed");
     }
 
     fn rejected(&self, reason: &str) {
@@ -341,7 +341,8 @@ impl Gateway {
         mut socket: Socket,
         peer: SocketAddr,
         mut hello: Hello,
-    ) -> Option<(Socket, Open)> {
+        place: OwnedSemaphorePermit,
+    ) -> Option<Box<Opened>> {
         let mut authenticated = None;
         if hello.token.is_none() && hello.dialect == Dialect::V1 {
             let within = self.settings.gateway.auth_timeout;
@@ -377,7 +378,7 @@ impl Gateway {
                 reference: reference.as_ref(),
                 expires_at,
             };
-            socket.feed(Message::text(frame.encode())).await.ok()?;
+            socket.send(Message::text(frame.encode())).await.ok()?;
         }
         if hello.since == Since::Unreadable && hello.dialect == Dialect::V1 {
             let frame = ServerFrame::Error {
@@ -387,9 +388,9 @@ impl Gateway {
                 retryable: false,
                 channel: None,
             };
-            socket.feed(Message::text(frame.encode())).await.ok()?;
+            socket.send(Message::text(frame.encode())).await.ok()?;
         }
-        self.open(socket, hello, user, claims).await
+        self.open(socket, hello, user, claims, place).await
     }
 
     async fn open(
@@ -398,7 +399,8 @@ impl Gateway {
         hello: Hello,
         user: UserId,
         claims: Claims,
-    ) -> Option<(Socket, Open)> {
+        place: OwnedSemaphorePermit,
+    ) -> Option<Box<Opened>> {
         let identity = Identity {
             user,
             device: hello.device,
@@ -435,14 +437,13 @@ impl Gateway {
             now,
             &mut first,
         );
-        Some((
+        Some(Box::new(Opened {
             socket,
-            Open {
-                session,
-                first,
-                handle,
-            },
-        ))
+            session,
+            first,
+            handle,
+            place,
+        }))
     }
 
     async fn turn_away_unauthenticated(
@@ -463,13 +464,6 @@ impl Gateway {
         }
         connection::turn_away(socket, CloseCode::Unauthenticated, reason).await;
     }
-}
-
-/// A connection about to begin.
-struct Open {
-    session: Session,
-    first: Vec<crate::session::Effect>,
-    handle: Arc<Handle>,
 }
 
 /// The token of the first frame, if that is an `auth`.
