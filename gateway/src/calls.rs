@@ -6,9 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
-    backend::{BackendError, Departure, Holder, Membership},
+    backend::{BackendError, Departure, Device, Holder, Membership},
     ids::ChannelName,
 };
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -98,7 +99,16 @@ impl Calls {
         let user = &handle.user;
         match call {
             Call::Register(registration) => {
-                let result = repeat(handle, || membership.register(&registration)).await?;
+                let register = || membership.register(&registration);
+                let result = match repeat(handle, register).await {
+                    Some(result) => result,
+                    // The last attempt may have been heard. Nobody else continues an anonymous
+                    // session, so it is registered once more to learn the fence that ends it.
+                    None if handle.device == Device::Anonymous => {
+                        timeout(LAST_WORDS, insist(register)).await.ok()?
+                    }
+                    None => return None,
+                };
                 Some(Event::Registered(result))
             }
             Call::Read(after) => {
@@ -131,6 +141,10 @@ impl Calls {
             }
             Call::Claim(delay) => {
                 tokio::time::sleep(delay).await;
+                // A connection that has ended would take them away from the next one.
+                if handle.mailbox.is_closed() {
+                    return None;
+                }
                 let claim = || membership.claim_subscriptions(user, &handle.session);
                 Some(Event::Claimed(repeat(handle, claim).await?.ok()?))
             }
@@ -159,7 +173,7 @@ impl Calls {
         self.tasks.spawn(async move {
             let last_words = async {
                 if let Some(ack) = &closing.ack {
-                    insist(|| membership.ack(ack)).await;
+                    insist(|| membership.ack(ack)).await.ok();
                 }
                 let (holder, subscriptions) = &closing.durable;
                 for kept in subscriptions {
@@ -171,14 +185,14 @@ impl Calls {
                             kept.cursor,
                         )
                     };
-                    insist(keep).await;
+                    insist(keep).await.ok();
                 }
                 if let Some(departure) = &closing.departure {
-                    insist(|| membership.unregister(departure)).await;
+                    insist(|| membership.unregister(departure)).await.ok();
                 }
             };
             // What is not said in time is found by the audit, or reaped with the generation.
-            if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
+            if timeout(LAST_WORDS, last_words).await.is_err() {
                 tracing::debug!("a connection's end could not be told to the store");
             }
         });
@@ -215,13 +229,18 @@ where
 }
 
 /// The same without a connection to answer to.
-async fn insist<T, F>(mut call: impl FnMut() -> F)
+async fn insist<T, F>(mut call: impl FnMut() -> F) -> Result<T, BackendError>
 where
     F: Future<Output = Result<T, BackendError>>,
 {
     let mut backoff = Duration::from_millis(50);
-    while call().await.is_err_and(|error| error.is_retryable()) {
-        tokio::time::sleep(backoff.mul_f64(rand::random())).await;
-        backoff = (backoff * 2).min(Duration::from_secs(2));
+    loop {
+        match call().await {
+            Err(error) if error.is_retryable() => {
+                tokio::time::sleep(backoff.mul_f64(rand::random())).await;
+                backoff = (backoff * 2).min(Duration::from_secs(2));
+            }
+            result => return result,
+        }
     }
 }
