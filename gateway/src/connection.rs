@@ -178,7 +178,9 @@ async fn converse(
             }
             Woken::Deadline => session.on_deadline(now, &mut effects),
         }
-        session.after_writing(now, &mut effects);
+        if !ends(&effects) {
+            session.after_writing(now, &mut effects);
+        }
         if let Some(fence) = session.fence() {
             handle.stands(fence, session.position());
         }
@@ -192,6 +194,10 @@ fn now(around: &Surroundings) -> Now {
     }
 }
 
+fn ends(effects: &[Effect]) -> bool {
+    matches!(effects.last(), Some(Effect::Close(..)))
+}
+
 fn on_mail(session: &mut Session, taken: Taken, now: Now, effects: &mut Vec<Effect>) {
     for gap in taken.gaps {
         session.on_event(Event::ChannelGap(gap), now, effects);
@@ -202,6 +208,10 @@ fn on_mail(session: &mut Session, taken: Taken, now: Now, effects: &mut Vec<Effe
             Mail::Fleeting(push) => session.on_fleeting(&push, effects),
             Mail::Channel(push) => session.on_channel_push(&push, now, effects),
             Mail::Event(event) => session.on_event(*event, now, effects),
+        }
+        if ends(effects) {
+            // What comes after a close is never written, so the session must not count it.
+            return;
         }
     }
     if taken.behind {
@@ -330,7 +340,12 @@ async fn part(
         socket.flush().await.ok()?;
         while let Some(Ok(message)) = socket.next().await {
             match message {
-                Message::Close(_) => return Some(()),
+                // The answer repeats our code (RFC 6455 section 5.5.1). Another one is a close of
+                // the client's own that crossed ours: what it had not read then, it never will.
+                Message::Close(Some(frame)) if u16::from(frame.code) == code.code() => {
+                    return Some(());
+                }
+                Message::Close(_) => return None,
                 Message::Pong(payload) => session.on_pong(&payload, now(around), &mut Vec::new()),
                 _ => {}
             }
