@@ -8,7 +8,13 @@
 mod acl;
 mod bad_input;
 mod channels;
+mod churn;
 mod contract;
 mod delivery;
+mod drain;
+mod failover;
+mod ledger;
+mod outage;
+mod reconnect;
 mod tidy;
 mod world;

@@ -60,6 +60,7 @@ pub(super) enum Next {
 enum Order {
     Send(Value),
     Hop,
+    Stay,
     Close,
 }
 
@@ -99,6 +100,10 @@ impl Handle {
 
     pub(super) async fn hop(&self) -> Result<()> {
         Ok(self.orders.send(Order::Hop).await?)
+    }
+
+    pub(super) async fn stay(&self) -> Result<()> {
+        Ok(self.orders.send(Order::Stay).await?)
     }
 
     pub(super) async fn close(mut self) {
@@ -169,11 +174,16 @@ impl<D: Dialect> Driver<D> {
     /// One connection, from open to end.
     async fn connection(&mut self, mut socket: Socket) -> End {
         let end = self.converse(&mut socket).await;
-        match end {
-            End::Closed(code) => {
-                self.journal
-                    .note(|record| *record.closes.entry(code).or_default() += 1);
+        self.journal.note(|record| {
+            record.ends.push(std::time::Instant::now());
+            match end {
+                End::Closed(code) => *record.closes.entry(code).or_default() += 1,
+                End::Left => record.left += 1,
+                End::Over => {}
             }
+        });
+        match end {
+            End::Closed(_) => {}
             // Some leave in form, others vanish.
             End::Left if rand::random() => socket.close().await,
             End::Left => {}
@@ -210,6 +220,10 @@ impl<D: Dialect> Driver<D> {
                         say.push(frame);
                     }
                     Some(Order::Hop) => return End::Left,
+                    Some(Order::Stay) => {
+                        self.hops = None;
+                        leave = None;
+                    }
                     Some(Order::Close) | None => return End::Over,
                 },
                 () = until(self.dialect.due()) => say = self.dialect.on_due(),
@@ -237,6 +251,7 @@ impl<D: Dialect> Driver<D> {
                         self.pending.push(frame);
                     }
                     Some(Order::Hop) => return true,
+                    Some(Order::Stay) => self.hops = None,
                     Some(Order::Close) | None => return false,
                 },
             }

@@ -59,6 +59,10 @@ pub struct Record {
     /// Ends of connections that the server or the network brought about, by code; 1006 without a
     /// close frame.
     pub closes: BTreeMap<u16, usize>,
+    /// Ends of connections that the client itself brought about: it hopped, or was told to leave.
+    pub left: usize,
+    /// When connections ended, by whomever.
+    pub ends: Vec<Instant>,
     /// Whether the client has given up (carillon.v1, after 40xx).
     pub stopped: bool,
 }
@@ -119,10 +123,11 @@ impl Journal {
     fn brief(&self) -> String {
         self.read(|record| {
             format!(
-                "seen: {} notifications, {} opens, {} refused, closes {:?}, last control frame {}",
+                "seen: {} notifications, {} opens, {} refused, {} left, closes {:?}, last control frame {}",
                 record.notifications.len(),
                 record.opens,
                 record.refused,
+                record.left,
                 record.closes,
                 record.control.last().unwrap_or(&Value::Null),
             )

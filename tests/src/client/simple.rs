@@ -94,6 +94,14 @@ impl SimpleClient {
         self.handle.hop().await
     }
 
+    /// Ends the hopping: from now on only the server or the network ends a connection.
+    ///
+    /// # Errors
+    /// When the client has ended.
+    pub async fn stay(&self) -> Result<()> {
+        self.handle.stay().await
+    }
+
     /// Closes the connection in form and ends the client.
     pub async fn close(self) {
         self.handle.close().await;
