@@ -357,3 +357,14 @@ fn an_issuer_has_exactly_one_key() {
         assert!(!errors[0].contains("0123456789"));
     }
 }
+
+#[test]
+fn a_deployment_of_several_hosts_is_a_backend() {
+    for url in [
+        "redis+sentinel://a:26379,b:26379,c:26379/main",
+        "redis+cluster://user:secret@10.0.0.1:7000,10.0.0.2:7001",
+    ] {
+        let settings = load("", &[("CARILLON__BACKEND__URL", url)]).unwrap();
+        assert_eq!(settings.backend.url.expose(), url);
+    }
+}
