@@ -99,6 +99,10 @@ impl Calls {
         let user = &handle.user;
         match call {
             Call::Register(registration) => {
+                // A connection that has ended already must not take its session back from a newer.
+                if handle.mailbox.is_closed() {
+                    return None;
+                }
                 let register = || membership.register(&registration);
                 let result = match repeat(handle, register).await {
                     Some(result) => result,
