@@ -71,7 +71,7 @@ impl BusSink for Bus {
             } => self.hub.post(
                 &user,
                 |handle| handle.session == session && handle.fence().is_some_and(|own| own < fence),
-                || Event::Close(CloseCode::Replaced),
+                || Event::Contested,
             ),
             BusEvent::Dirty { reason } => {
                 tracing::info!(

@@ -20,6 +20,8 @@ use crate::{
     session::{Call, Closing, Event},
 };
 
+/// How long a connection that came late has to be taken back.
+const CONTEST: Duration = Duration::from_secs(1);
 /// For how long the last words about a connection are repeated.
 const LAST_WORDS: Duration = Duration::from_secs(20);
 
@@ -113,6 +115,11 @@ impl Calls {
                     }
                     None => return None,
                 };
+                Some(Event::Registered(result))
+            }
+            Call::Contest(registration) => {
+                tokio::time::sleep(CONTEST).await;
+                let result = repeat(handle, || membership.register(&registration)).await?;
                 Some(Event::Registered(result))
             }
             Call::Read(after) => {

@@ -111,6 +111,9 @@ pub(crate) enum Event {
     ChannelGap(ChannelGap),
     /// Hints may have been missed, or the registration lost.
     Dirty,
+    /// Another connection has registered this session. It may be an older one that came late and
+    /// ended already: the store decides, after a moment.
+    Contested,
     /// The audit found the inbox's last cursor here.
     Audit(Cursor),
     /// Leave, within this time and not before the first of it.
@@ -146,6 +149,8 @@ pub(crate) enum Effect {
 pub(crate) enum Call {
     /// Register the connection and read its first page.
     Register(Registration),
+    /// Register it again after a moment: another connection took the session.
+    Contest(Registration),
     /// Read the next page of the inbox.
     Read(Cursor),
     /// Tell how far the device has read.
@@ -358,7 +363,8 @@ impl Session {
             Event::History(channel, page) => self.on_history(channel, page, now, effects),
             Event::Claimed(claimed) => self.on_claimed(claimed, effects),
             Event::ChannelGap(gap) => self.on_channel_gap(&gap, effects),
-            Event::Dirty => self.on_dirty(effects),
+            Event::Dirty => self.register_again(Call::Register, effects),
+            Event::Contested => self.register_again(Call::Contest, effects),
             Event::Audit(last) => {
                 if let Some(after) = self.inbox.audit(last) {
                     effects.push(Effect::Note(Note::AuditRepair));
@@ -461,12 +467,16 @@ impl Session {
         }
     }
 
-    fn on_dirty(&mut self, effects: &mut Vec<Effect>) {
+    fn register_again(
+        &mut self,
+        call: impl FnOnce(Registration) -> Call,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(fence) = self.fence else { return };
         if !self.inbox.register_again() {
             return;
         }
-        effects.push(Effect::Do(Box::new(Call::Register(Registration {
+        effects.push(Effect::Do(Box::new(call(Registration {
             user: self.identity.user.clone(),
             device: self.identity.device.clone(),
             session: self.identity.session.clone(),

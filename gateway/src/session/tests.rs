@@ -508,3 +508,12 @@ fn an_answered_close_confirms_what_was_written() {
     desk.push(10, 11);
     assert!(desk.session.close(true, false).ack.is_none());
 }
+
+#[test]
+fn a_session_that_another_connection_took_is_the_stores_to_give() {
+    let mut desk = Desk::live(Dialect::V1);
+    let said = desk.event(Event::Contested);
+    assert!(matches!(&said.calls[..], [Call::Contest(again)] if again.fence == Some(1)));
+    let said = desk.event(Event::Registered(Err(BackendError::Replaced)));
+    assert_eq!(said.closed, Some(CloseCode::Replaced));
+}
