@@ -26,7 +26,7 @@ struct Arguments {
     #[arg(long)]
     aof: bool,
 
-    /// Writes the results to docs/proof/bench-<commit>.md and .json
+    /// Writes the results to docs/proof/`bench-COMMIT.md` and `.json`
     #[arg(long)]
     record: bool,
 
