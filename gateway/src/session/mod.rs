@@ -6,6 +6,7 @@
 mod channels;
 mod feed;
 mod frames;
+mod identity;
 mod inbox;
 mod pace;
 mod receipts;
@@ -19,7 +20,7 @@ use carillon_common::{
     backend::{
         Ack, BackendError, Claimed, Departure, Device, Holder, Page, Registered, Registration,
     },
-    ids::{ChannelName, Cursor, Millis, SessionId, UserId},
+    ids::{ChannelName, Cursor, Millis},
     protocol::{CloseCode, Dialect, ServerFrame, SocketLimits},
     settings::Settings,
 };
@@ -29,6 +30,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::push::{ChannelGap, ChannelPush, Push, encode};
 use channels::Channels;
 use feed::Feed;
+pub(crate) use identity::Identity;
 use inbox::{Inbox, Step};
 use pace::Pace;
 use receipts::Receipts;
@@ -75,21 +77,6 @@ pub(crate) struct Now {
     pub mono: Instant,
     /// For expiries: the store's time.
     pub wall: Millis,
-}
-
-/// Who is connected.
-#[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    /// The token's subject.
-    pub user: UserId,
-    /// The device it says it is.
-    pub device: Device,
-    /// The session it says it continues, or a new one.
-    pub session: SessionId,
-    /// Which frames it speaks.
-    pub dialect: Dialect,
-    /// The client's own position.
-    pub since: Option<Cursor>,
 }
 
 /// Something for a session from the gateway, the bus or the store.
@@ -233,14 +220,8 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) -> Self {
         let pace = Pace::new(&rules.settings, now.mono);
-        effects.push(Effect::Do(Box::new(Call::Register(Registration {
-            user: identity.user.clone(),
-            device: identity.device.clone(),
-            session: identity.session.clone(),
-            fence: None,
-            since: identity.since,
-            broadcast,
-        }))));
+        let registration = identity.registration(None, identity.since, broadcast);
+        effects.push(Effect::Do(Box::new(Call::Register(registration))));
         Self {
             rules,
             identity,
@@ -476,14 +457,11 @@ impl Session {
         if !self.inbox.register_again() {
             return;
         }
-        effects.push(Effect::Do(Box::new(call(Registration {
-            user: self.identity.user.clone(),
-            device: self.identity.device.clone(),
-            session: self.identity.session.clone(),
-            fence: Some(fence),
-            since: Some(self.inbox.position()),
-            broadcast: self.broadcast.position(),
-        }))));
+        let since = Some(self.inbox.position());
+        let registration =
+            self.identity
+                .registration(Some(fence), since, self.broadcast.position());
+        effects.push(Effect::Do(Box::new(call(registration))));
     }
 
     fn on_drain(
@@ -617,14 +595,7 @@ impl Session {
 
     fn flush_acks(&mut self, effects: &mut Vec<Effect>) {
         if let Some(ack) = self.receipts.flush() {
-            effects.push(Effect::Do(Box::new(Call::Ack(Ack {
-                user: self.identity.user.clone(),
-                device: self.identity.device.clone(),
-                session: self.identity.session.clone(),
-                cursor: ack.cursor,
-                broadcast: Some(ack.broadcast),
-                expired: ack.expired,
-            }))));
+            effects.push(Effect::Do(Box::new(Call::Ack(self.identity.ack(ack)))));
         }
     }
 
@@ -641,14 +612,8 @@ impl Session {
             self.channels.ponged();
         }
         self.receipts.settle_now(self.inbox.position());
-        let ack = self.receipts.flush_last().map(|ack| Ack {
-            user: self.identity.user.clone(),
-            device: self.identity.device.clone(),
-            session: self.identity.session.clone(),
-            cursor: ack.cursor,
-            broadcast: Some(ack.broadcast),
-            expired: ack.expired,
-        });
+        let last = self.receipts.flush_last();
+        let ack = last.map(|ack| self.identity.ack(ack));
         let (durable, restorable) = self.channels.into_kept();
         Closing {
             ack: self.fence.and(ack),

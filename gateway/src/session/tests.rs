@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use carillon_common::{
     backend::{Gap, Subscription},
-    ids::{DeviceId, NotificationId},
+    ids::{DeviceId, NotificationId, SessionId, UserId},
     notification::Frame,
     settings::IssuerSettings,
 };

@@ -1,0 +1,53 @@
+//! Who is connected, and what the store is told in that name.
+
+use carillon_common::{
+    backend::{Ack, Device, Registration},
+    ids::{Cursor, SessionId, UserId},
+    protocol::Dialect,
+};
+
+use super::receipts::Told;
+
+/// Who is connected.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// The token's subject.
+    pub user: UserId,
+    /// The device it says it is.
+    pub device: Device,
+    /// The session it says it continues, or a new one.
+    pub session: SessionId,
+    /// Which frames it speaks.
+    pub dialect: Dialect,
+    /// The client's own position.
+    pub since: Option<Cursor>,
+}
+
+impl Identity {
+    pub(super) fn registration(
+        &self,
+        fence: Option<u64>,
+        since: Option<Cursor>,
+        broadcast: Cursor,
+    ) -> Registration {
+        Registration {
+            user: self.user.clone(),
+            device: self.device.clone(),
+            session: self.session.clone(),
+            fence,
+            since,
+            broadcast,
+        }
+    }
+
+    pub(super) fn ack(&self, told: Told) -> Ack {
+        Ack {
+            user: self.user.clone(),
+            device: self.device.clone(),
+            session: self.session.clone(),
+            cursor: told.cursor,
+            broadcast: Some(told.broadcast),
+            expired: told.expired,
+        }
+    }
+}
