@@ -2,6 +2,8 @@
 # workspace is built once.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
+# .cargo/config.toml builds for the host as an explicit target.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-check run build test check bench doc clean
@@ -18,8 +20,11 @@ setup-check: ## the same, and cargo-deny
 run: setup ## start gateway and dispatcher in one process, with a ready token and API key
 	$(CARGO) run --release -p carillon -- standalone --dev
 
-build: setup ## build every binary and test, once
+build: setup ## build every binary and test, once; the programs are in target/bin then
 	$(CARGO) build --release --workspace --bins --tests
+	@mkdir -p target/bin
+	@for program in carillon carillon-gateway carillon-dispatcher; do \
+	    ln -sf "../$(HOST)/release/$$program" target/bin/; done
 
 test: build ## run every test: units, contract suite, whole system over real Redis
 	$(CARGO) test --release --workspace
