@@ -146,6 +146,11 @@ impl Service {
         arrived + self.settings.dispatcher.request_timeout
     }
 
+    /// Until when the store is tried for a request that ends at `deadline`.
+    pub(crate) fn store_deadline(&self, deadline: Instant) -> Instant {
+        deadline.min(Instant::now() + self.settings.dispatcher.store_timeout)
+    }
+
     pub(crate) fn body_limit(&self) -> usize {
         self.settings.dispatcher.body_bytes
     }

@@ -6,15 +6,15 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
-    backend::{BackendError, Departure, Device, Holder, Membership},
-    ids::ChannelName,
+    backend::{BackendError, Departure, Holder, Membership, Registration},
+    ids::{ChannelName, UserId},
 };
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     channels::Channels,
-    hub::Handle,
+    hub::{Handle, Hub},
     mailbox::{Mail, Taken},
     metrics::Metrics,
     session::{Call, Closing, Event},
@@ -29,6 +29,7 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub(crate) struct Calls {
     membership: Arc<dyn Membership>,
+    hub: Arc<Hub>,
     channels: Arc<Channels>,
     metrics: Metrics,
     tasks: TaskTracker,
@@ -38,12 +39,14 @@ impl Calls {
     /// Its tasks are awaited by whoever holds `tasks`.
     pub(crate) fn new(
         membership: Arc<dyn Membership>,
+        hub: Arc<Hub>,
         channels: Arc<Channels>,
         metrics: Metrics,
         tasks: TaskTracker,
     ) -> Self {
         Self {
             membership,
+            hub,
             channels,
             metrics,
             tasks,
@@ -105,22 +108,11 @@ impl Calls {
                 if handle.mailbox.is_closed() {
                     return None;
                 }
-                let register = || membership.register(&registration);
-                let result = match repeat(handle, register).await {
-                    Some(result) => result,
-                    // The last attempt may have been heard. Nobody else continues an anonymous
-                    // session, so it is registered once more to learn the fence that ends it.
-                    None if handle.device == Device::Anonymous => {
-                        timeout(LAST_WORDS, insist(register)).await.ok()?
-                    }
-                    None => return None,
-                };
-                Some(Event::Registered(result))
+                self.register(&registration, handle).await
             }
             Call::Contest(registration) => {
                 tokio::time::sleep(CONTEST).await;
-                let result = repeat(handle, || membership.register(&registration)).await?;
-                Some(Event::Registered(result))
+                self.register(&registration, handle).await
             }
             Call::Read(after) => {
                 let page = repeat(handle, || membership.read(user, &handle.device, after)).await?;
@@ -160,6 +152,38 @@ impl Calls {
                 Some(Event::Claimed(repeat(handle, claim).await?.ok()?))
             }
         }
+    }
+
+    async fn register(&self, registration: &Registration, handle: &Handle) -> Option<Event> {
+        match repeat(handle, || self.membership.register(registration)).await {
+            Some(result) => Some(Event::Registered(result)),
+            None => {
+                // The last attempt may have been heard, and nobody knows its fence.
+                tokio::time::sleep(CONTEST).await;
+                drop(timeout(LAST_WORDS, insist(|| self.release_strays(&handle.user))).await);
+                None
+            }
+        }
+    }
+
+    /// Ends the user's registrations that no connection here holds. One that is being registered
+    /// right now has no fence to go by: then the next audit looks again.
+    pub(crate) async fn release_strays(&self, user: &UserId) -> Result<(), BackendError> {
+        let fences = |handles: &[Arc<Handle>]| -> Option<Vec<u64>> {
+            handles.iter().map(|handle| handle.fence()).collect()
+        };
+        let Some(held) = fences(&self.hub.of(user)) else {
+            return Ok(());
+        };
+        let released = self.membership.release(user, &held).await?;
+        if released > 0 {
+            self.metrics.all.strays.inc_by(released);
+            tracing::info!(released, "ended registrations that no connection holds");
+            // One that came meanwhile may have been among them.
+            let came = |handle: &Handle| handle.fence().is_some_and(|own| !held.contains(&own));
+            self.hub.post(user, came, || Event::Dirty);
+        }
+        Ok(())
     }
 
     async fn history(

@@ -24,6 +24,7 @@ use crate::{
     metrics::Metrics,
     push::{ChannelGap, ChannelPush, Push},
     session::Event,
+    upkeep::AUDIT_PATIENCE,
 };
 
 /// Hints that wait while a channel's log is read; more are dropped, and it is read once more.
@@ -253,18 +254,57 @@ impl Channels {
 
     /// Reads every followed channel's log after where it stands: hints may have been missed.
     pub(crate) fn repair_all(self: &Arc<Self>) {
-        let broken: Vec<ChannelName> = {
-            let mut feeds = self.lock();
-            let idle = feeds
-                .iter_mut()
-                .filter(|(_, feed)| feed.repairing.is_none() && feed.followed.initialized());
-            idle.map(|(channel, feed)| {
-                feed.repairing = Some(Vec::new());
-                channel.clone()
-            })
-            .collect()
+        let all: Vec<ChannelName> = self.lock().keys().cloned().collect();
+        for channel in all {
+            if self.begin_repair(&channel) {
+                self.repair(channel);
+            }
+        }
+    }
+
+    /// Compares where the followed channels stand with the ends of their logs: a hint that was lost at
+    /// the very end of a log shows by no other.
+    pub(crate) async fn audit(self: &Arc<Self>) {
+        let followed: Vec<ChannelName> = {
+            let feeds = self.lock();
+            let followed = feeds.iter().filter(|(_, feed)| feed.followed.initialized());
+            followed.map(|(channel, _)| channel.clone()).collect()
         };
-        broken.into_iter().for_each(|channel| self.repair(channel));
+        let Ok(membership) = self.membership() else {
+            return;
+        };
+        let Ok(ends) = membership.log_ends(&followed).await else {
+            return;
+        };
+        let mut behind: Vec<(ChannelName, Cursor)> = followed.into_iter().zip(ends).collect();
+        behind.retain(|(channel, end)| self.is_behind(channel, *end));
+        if behind.is_empty() {
+            return;
+        }
+        // What was on its way a moment ago has arrived by now, unless it was lost.
+        tokio::time::sleep(AUDIT_PATIENCE).await;
+        for (channel, end) in behind {
+            if self.is_behind(&channel, end) && self.begin_repair(&channel) {
+                self.metrics.all.audit_repairs.inc();
+                self.repair(channel);
+            }
+        }
+    }
+
+    fn is_behind(&self, channel: &ChannelName, end: Cursor) -> bool {
+        let feeds = self.lock();
+        feeds.get(channel).is_some_and(|feed| {
+            feed.last.seq < end.seq || (feed.last.seq == end.seq && feed.last != end)
+        })
+    }
+
+    /// From here on hints wait; false when they do already.
+    fn begin_repair(&self, channel: &ChannelName) -> bool {
+        let mut feeds = self.lock();
+        let idle = feeds
+            .get_mut(channel)
+            .filter(|feed| feed.repairing.is_none() && feed.followed.initialized());
+        idle.is_some_and(|feed| feed.repairing.replace(Vec::new()).is_none())
     }
 
     fn repair(self: &Arc<Self>, channel: ChannelName) {

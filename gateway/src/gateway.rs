@@ -109,6 +109,7 @@ impl Gateway {
         channels.join_deployment(membership.clone()).await?;
         let calls = Calls::new(
             membership.clone(),
+            hub.clone(),
             channels.clone(),
             metrics.clone(),
             tasks.clone(),
@@ -169,6 +170,10 @@ impl Gateway {
 
     pub(crate) fn membership(&self) -> &Arc<dyn Membership> {
         &self.membership
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.around.calls
     }
 
     pub(crate) fn health(&self) -> &Health {
@@ -401,7 +406,12 @@ impl Gateway {
         claims: Claims,
         place: OwnedSemaphorePermit,
     ) -> Option<Box<Opened>> {
+        let now = Now {
+            mono: Instant::now(),
+            wall: self.around.clock.now(),
+        };
         let identity = Identity {
+            opened: now.wall,
             user,
             device: hello.device,
             session: hello.session.unwrap_or_else(new_session),
@@ -424,10 +434,6 @@ impl Gateway {
             return None;
         }
         let mut first = Vec::new();
-        let now = Now {
-            mono: Instant::now(),
-            wall: self.around.clock.now(),
-        };
         let broadcast = self.channels.broadcast_position();
         let session = Session::open(
             self.rules.clone(),

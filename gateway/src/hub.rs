@@ -140,6 +140,11 @@ impl Hub {
         }
     }
 
+    /// The user's connections at this moment.
+    pub(crate) fn of(&self, user: &UserId) -> Vec<Arc<Handle>> {
+        self.shard(user).get(user).cloned().unwrap_or_default()
+    }
+
     /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use carillon_common::backend::{AuditAnswer, AuditQuestion, Backend};
+use carillon_common::{
+    backend::{AuditAnswer, AuditQuestion, Backend},
+    ids::UserId,
+};
+use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
@@ -12,7 +16,7 @@ const RESUMED_PER_SECOND: usize = 2_000;
 /// Connections asked about in one pipeline.
 const AUDITED: usize = 256;
 /// How long a connection that stands behind may take to catch up before it is told to.
-const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Starts it all; it ends when the gateway is over.
 pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Backend>) {
@@ -42,6 +46,21 @@ async fn resume_when_dirty(gateway: Arc<Gateway>, bus: Arc<Bus>) {
                 .for_each(|handle| handle.mailbox.post(Event::Dirty));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        release_strays(&gateway, |_| true).await;
+    }
+}
+
+/// Ends registrations that no connection here holds, of the users that `concerns` picks.
+async fn release_strays(gateway: &Gateway, concerns: impl Fn(&UserId) -> bool) {
+    let Ok(mut users) = gateway.membership().registered().await else {
+        return;
+    };
+    users.retain(concerns);
+    for some in users.chunks(RESUMED_PER_SECOND / 20) {
+        let released = some.iter().map(|user| gateway.calls().release_strays(user));
+        // What fails is met again at the next audit.
+        drop(join_all(released).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -71,6 +90,8 @@ async fn audit(gateway: Arc<Gateway>) {
         for some in gateway.hub().all().chunks(AUDITED) {
             audit_some(&gateway, some).await;
         }
+        gateway.channels().audit().await;
+        release_strays(&gateway, |user| gateway.hub().of(user).is_empty()).await;
     }
 }
 

@@ -70,9 +70,10 @@ async fn redis_gone_closes_no_socket_and_loses_nothing() -> Result<()> {
     let outage = outage()?;
     network.break_networking().await;
     let cut = Instant::now();
-    let mut refused = 0;
+    let (mut refused, mut longest) = (0, Duration::ZERO);
     while cut.elapsed() < outage {
         let body = notification(&users[refused % USERS], "test.refused", "");
+        let asked = Instant::now();
         match deployment.api().send(&body, None).await {
             Err(Refusal::Problem { status, code, body }) if status == 503 => {
                 ensure!(
@@ -80,6 +81,7 @@ async fn redis_gone_closes_no_socket_and_loses_nothing() -> Result<()> {
                     "not a problem: {body}"
                 );
                 refused += 1;
+                longest = longest.max(asked.elapsed());
             }
             other => anyhow::bail!("a send without Redis: {other:?}"),
         }
@@ -100,6 +102,7 @@ async fn redis_gone_closes_no_socket_and_loses_nothing() -> Result<()> {
         "outage: Redis gone for {outage:?}, {USERS} sockets"
     ));
     figures.row("sends refused with 503", refused);
+    figures.row("longest wait for a 503", format!("{longest:.1?}"));
     figures.times(
         "REST to client before",
         before.latencies(clients.iter().map(|client| client.seen())),
@@ -110,6 +113,10 @@ async fn redis_gone_closes_no_socket_and_loses_nothing() -> Result<()> {
     churn::describe(&mut figures, &clients, &after);
     println!("{figures}{verdict}");
     deployment.all_run()?;
+    ensure!(
+        longest < Duration::from_secs(5),
+        "a caller waited {longest:.1?} to be told that the store is away"
+    );
     ensure!(verdict.is_clean(), "the promise was broken\n{verdict}");
     for client in &clients {
         let opens = client.seen().read(|record| record.opens);

@@ -76,7 +76,8 @@ pub trait Membership: Send + Sync {
     /// Registers a connection and, in the same atomic step, reads the first page of its inbox.
     ///
     /// # Errors
-    /// [`BackendError::Replaced`] when `fence` is given and a newer connection holds the session.
+    /// [`BackendError::Replaced`] when a newer connection holds the session: one with a higher fence
+    /// where `fence` is given, else one that was opened later by more than [`OPENED_TOGETHER`].
     async fn register(&self, registration: &Registration) -> Result<Registered, BackendError>;
 
     /// Ends a connection's registration, unless a newer connection took the session over.
@@ -98,6 +99,9 @@ pub trait Membership: Send + Sync {
 
     /// Stops following a channel.
     async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError>;
+
+    /// The last cursor of each channel's log, [`Cursor::ZERO`] for an empty one.
+    async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError>;
 
     /// A page of a channel's log after `after`.
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError>;
@@ -128,6 +132,13 @@ pub trait Membership: Send + Sync {
 
     /// For each connection: its inbox's last cursor, and whether its registration stands.
     async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError>;
+
+    /// Every user that has a registration under this gateway's current generation.
+    async fn registered(&self) -> Result<Vec<UserId>, BackendError>;
+
+    /// Ends the user's registrations under this gateway's current generation whose fence is none of
+    /// `held`: they are of connections that ended without its being heard. Answers how many.
+    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError>;
 
     /// Gives up the lease and forgets every connection that is still registered under it.
     async fn leave(&self) -> Result<(), BackendError>;
@@ -279,7 +290,7 @@ pub struct Presence {
     pub gateway: GatewayId,
     /// Under which generation of that gateway's lease.
     pub generation: u64,
-    /// Since when.
+    /// When it was opened.
     pub since: Millis,
 }
 
@@ -292,6 +303,10 @@ pub enum Device {
     Anonymous,
 }
 
+/// Connections of one session that were opened within this time of each other are ordered by who
+/// registers last: clocks tell no finer than that.
+pub const OPENED_TOGETHER: Duration = Duration::from_secs(1);
+
 /// A connection to be registered.
 #[derive(Debug, Clone)]
 pub struct Registration {
@@ -301,6 +316,9 @@ pub struct Registration {
     pub device: Device,
     /// Which session; a newer connection of it takes over.
     pub session: SessionId,
+    /// When the connection was opened. A registration may reach the store long after that, and an
+    /// older connection must not take its session from a newer one then.
+    pub opened: Millis,
     /// `None` for a new connection; the fence it was given when it registers again.
     pub fence: Option<u64>,
     /// The client's own position, else the device's acked cursor counts.

@@ -14,6 +14,8 @@ settings! {
         pub body_bytes: usize,
         /// Longest time of a request.
         pub request_timeout: Duration,
+        /// How long the store is tried, within that.
+        pub store_timeout: Duration,
     }
 }
 

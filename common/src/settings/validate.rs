@@ -122,6 +122,7 @@ impl Rules<'_> {
             ("socket.slow_consumer_timeout", socket.slow_consumer_timeout),
             ("socket.ack_interval", socket.ack_interval),
             ("dispatcher.request_timeout", dispatcher.request_timeout),
+            ("dispatcher.store_timeout", dispatcher.store_timeout),
         ] {
             let problem = "0s would fail everything at once";
             self.require(

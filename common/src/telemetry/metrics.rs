@@ -66,6 +66,8 @@ metrics! {
             "Hints that came over the bus.";
         chain_breaks: IntCounter = "carillon_gateway_chain_breaks_total" []
             "Hints that did not follow what was delivered before; each makes the inbox be read.";
+        strays: IntCounter = "carillon_gateway_stray_registrations_total" []
+            "Registrations that no connection held, ended.";
         audit_repairs: IntCounter = "carillon_gateway_audit_repairs_total" []
             "Users that an audit found behind or not registered.";
         lease_lost: IntCounter = "carillon_gateway_lease_lost_total" []

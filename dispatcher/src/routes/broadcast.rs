@@ -72,7 +72,10 @@ pub(crate) async fn broadcast(
         &service.settings.idempotency,
     )?;
 
-    let delivered = deliver(deadline, || service.backend.publish(&order)).await?;
+    let delivered = deliver(service.store_deadline(deadline), || {
+        service.backend.publish(&order)
+    })
+    .await?;
     let answer = BroadcastAnswer {
         status: "ok",
         message: match &request.channel {

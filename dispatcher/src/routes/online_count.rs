@@ -27,7 +27,10 @@ pub(crate) async fn online_count(
     let deadline = service.deadline(Arrival::of(&request));
     authorize(&service.keys, request.headers(), Scope::Read)?;
     refuse_query(request.uri())?;
-    let count = deliver(deadline, || service.backend.online_count()).await?;
+    let count = deliver(service.store_deadline(deadline), || {
+        service.backend.online_count()
+    })
+    .await?;
     Ok(Json(OnlineCount {
         online_count: count.answer,
     }))

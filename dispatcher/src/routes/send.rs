@@ -63,7 +63,10 @@ pub(crate) async fn send(
     )?;
 
     let start = Instant::now();
-    let delivered = deliver(deadline, || service.backend.send(&order)).await;
+    let delivered = deliver(service.store_deadline(deadline), || {
+        service.backend.send(&order)
+    })
+    .await;
     let answer = delivered.as_ref().map(|delivered| &delivered.answer);
     service.counters.send(answer, start.elapsed());
     let delivered = delivered?;

@@ -65,6 +65,7 @@ impl Stored {
             user: UserId::new(user).unwrap(),
             device: Device::Anonymous,
             session: SessionId::new("s").unwrap(),
+            opened: 0,
             fence: None,
             since: Some(Cursor::ZERO),
             broadcast: Cursor::ZERO,

@@ -2,7 +2,7 @@
 
 use carillon_common::{
     backend::{Ack, Device, Registration},
-    ids::{Cursor, SessionId, UserId},
+    ids::{Cursor, Millis, SessionId, UserId},
     protocol::Dialect,
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Identity {
     pub dialect: Dialect,
     /// The client's own position.
     pub since: Option<Cursor>,
+    /// When the connection was opened, in the store's time.
+    pub opened: Millis,
 }
 
 impl Identity {
@@ -34,6 +36,7 @@ impl Identity {
             user: self.user.clone(),
             device: self.device.clone(),
             session: self.session.clone(),
+            opened: self.opened,
             fence,
             since,
             broadcast,

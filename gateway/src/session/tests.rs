@@ -88,6 +88,7 @@ impl Desk {
             session: SessionId::new("s1").unwrap(),
             dialect,
             since: None,
+            opened: 0,
         };
         let now = Now {
             mono: Instant::now(),

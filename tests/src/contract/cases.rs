@@ -120,6 +120,8 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         a_connection_registers_again,
         a_replaced_connection_cannot_register_again,
         who_registers_again_over_an_older_one_replaces_it,
+        an_older_connection_that_comes_late_is_refused,
+        opened_within_a_moment_the_later_to_register_wins,
     }
     leases {
         gateways_live_while_their_lease_holds,
@@ -133,6 +135,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         leaving_forgets_ones_own_connections_at_once,
         a_lost_lease_is_replaced_and_said,
         a_word_reaches_its_gateway_once,
+        registrations_that_nobody_holds_are_released,
         audits_tell_where_a_connection_stands,
         audits_answer_each_question_in_turn,
         what_is_sent_to_a_dead_gateways_user_is_kept,
@@ -142,6 +145,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         a_publication_is_kept_as_it_was_given,
         a_log_is_read_in_pages,
         a_log_is_bounded,
+        logs_tell_their_ends,
         a_position_that_the_log_does_not_know_is_rewound,
         without_a_log_only_a_position_is_lost,
         a_log_lasts_for_its_retention_after_the_newest,

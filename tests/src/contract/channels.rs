@@ -37,6 +37,20 @@ pub(super) async fn publications_continue_each_other_in_order(on: Arc<dyn Stores
     Ok(())
 }
 
+pub(super) async fn logs_tell_their_ends(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    let news = world.publish_many("news", 3).await?;
+    let other = world.publish("other").await?;
+    let asked = [channel("other")?, channel("empty")?, channel("news")?];
+    assert_eq!(
+        gateway.log_ends(&asked).await?,
+        [other, Cursor::ZERO, news[2]]
+    );
+    assert!(gateway.log_ends(&[]).await?.is_empty());
+    Ok(())
+}
+
 pub(super) async fn a_publication_is_kept_as_it_was_given(on: Arc<dyn Stores>) -> Result<()> {
     let world = World::new(&*on, limits()).await?;
     let gateway = world.gateway("g").await?;

@@ -327,3 +327,39 @@ pub(super) async fn what_is_sent_to_a_dead_gateways_user_is_kept(
     assert_eq!(cursors(&alive.kept("alice").await?).len(), 3);
     Ok(())
 }
+
+pub(super) async fn registrations_that_nobody_holds_are_released(
+    on: Arc<dyn Stores>,
+) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    let other = world.other_gateway("h").await?;
+    let (alice, bob): (UserId, UserId) = ("alice".parse()?, "bob".parse()?);
+    let phone = gateway.connect("alice", "phone").await?;
+    let laptop = gateway.connect("alice", "laptop").await?;
+    let tab = gateway.connect("bob", "~tab").await?;
+    let elsewhere = other.connect("bob", "phone").await?;
+    let registered = async || -> Result<Vec<UserId>> {
+        let mut users = gateway.registered().await?;
+        users.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        Ok(users)
+    };
+    assert_eq!(registered().await?, [alice.clone(), bob.clone()]);
+
+    let both = [phone.registered.fence, laptop.registered.fence];
+    assert_eq!(gateway.release(&alice, &both).await?, 0);
+    assert_eq!(gateway.release(&alice, &both[..1]).await?, 1);
+    assert!(phone.audit(&gateway).await?.registered);
+    assert!(!laptop.audit(&gateway).await?.registered);
+    assert_eq!(registered().await?, [alice.clone(), bob.clone()]);
+
+    assert_eq!(gateway.release(&bob, &[]).await?, 1);
+    assert!(!tab.audit(&gateway).await?.registered);
+    assert!(
+        elsewhere.audit(&other).await?.registered,
+        "another gateway's"
+    );
+    assert_eq!(registered().await?, [alice]);
+    assert_eq!(gateway.release(&"carol".parse()?, &[]).await?, 0);
+    is_online(&world, 2).await
+}

@@ -264,3 +264,43 @@ pub(super) async fn who_registers_again_over_an_older_one_replaces_it(
     assert!(!first.audit(&old).await?.registered);
     Ok(())
 }
+
+pub(super) async fn an_older_connection_that_comes_late_is_refused(
+    on: Arc<dyn Stores>,
+) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let slow = world.gateway("slow").await?;
+    let fast = world.other_gateway("fast").await?;
+    for name in ["phone", "~tab"] {
+        let newer = fast.connect("alice", name).await?;
+        let older = Registration {
+            opened: newer.registration.opened - 5_000,
+            ..newer.registration.clone()
+        };
+        let refused = slow.membership.register(&older).await;
+        assert!(
+            matches!(refused, Err(BackendError::Replaced)),
+            "{refused:?}"
+        );
+        assert!(newer.audit(&fast).await?.registered);
+    }
+    assert!(replacements(&fast, 0).await?.is_empty());
+    Ok(())
+}
+
+pub(super) async fn opened_within_a_moment_the_later_to_register_wins(
+    on: Arc<dyn Stores>,
+) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let one = world.gateway("one").await?;
+    let two = world.other_gateway("two").await?;
+    let first = one.connect("alice", "phone").await?;
+    let second = Registration {
+        opened: first.registration.opened - 500,
+        ..first.registration.clone()
+    };
+    let second = two.register(second).await?;
+    assert!(second.registered.fence > first.registered.fence);
+    assert_eq!(replacements(&one, 1).await?.len(), 1);
+    Ok(())
+}

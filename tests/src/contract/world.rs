@@ -5,9 +5,9 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use anyhow::Result;
 use carillon_common::{
     backend::{
-        Ack, AuditAnswer, AuditQuestion, Backend, BackendError, Claimed, Departure, Device, Holder,
-        Idempotency, Limits, Membership, Page, PublishOrder, Published, Registered, Registration,
-        SendOrder, Sent, Subscription,
+        Ack, AuditAnswer, AuditQuestion, Backend, BackendError, Claimed, Clock, Departure, Device,
+        Holder, Idempotency, Limits, Membership, Page, PublishOrder, Published, Registered,
+        Registration, SendOrder, Sent, Subscription,
     },
     ids::{ChannelName, Cursor, GatewayId, UserId},
     notification::Frame,
@@ -185,6 +185,7 @@ pub(super) struct Gateway {
     pub(super) heard: Arc<Recorder>,
     /// Its name.
     pub(super) name: GatewayId,
+    clock: Clock,
 }
 
 impl Deref for Gateway {
@@ -204,6 +205,7 @@ impl Gateway {
             membership: backend.join(name.clone(), sink).await?,
             heard,
             name,
+            clock: backend.clock(),
         })
     }
 
@@ -223,8 +225,11 @@ impl Gateway {
             .await
     }
 
-    /// A connection.
-    pub(super) async fn register(&self, registration: Registration) -> Result<Connection> {
+    /// A connection, opened now unless it says otherwise.
+    pub(super) async fn register(&self, mut registration: Registration) -> Result<Connection> {
+        if registration.opened == 0 {
+            registration.opened = self.clock.now();
+        }
         let registered = self.membership.register(&registration).await?;
         Ok(Connection {
             gateway: Arc::clone(&self.membership),
@@ -267,6 +272,7 @@ pub(super) fn registration(
         user: user.parse()?,
         device: self::device(device)?,
         session: device.trim_start_matches('~').parse()?,
+        opened: 0,
         fence: None,
         since,
         broadcast: Cursor::ZERO,

@@ -99,8 +99,13 @@ impl Channel {
     }
 
     pub(super) fn follow(&mut self, gateway: &GatewayId, now: Millis) -> Cursor {
-        self.lapse(now);
         self.followers.insert(gateway.clone());
+        self.last(now)
+    }
+
+    /// The log's last cursor.
+    pub(super) fn last(&mut self, now: Millis) -> Cursor {
+        self.lapse(now);
         self.chain.last()
     }
 

@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{rules::millis, store::Store};
+use super::{presence::Entry, rules::millis, store::Store};
 use crate::{
     backend::{
         Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
@@ -142,6 +142,15 @@ impl Membership for MemoryMembership {
         Ok(())
     }
 
+    async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError> {
+        let end = |name: &ChannelName| {
+            self.store().with_known_channel(name, |channel, cx| {
+                channel.map_or(Cursor::ZERO, |channel| channel.last(cx.now))
+            })
+        };
+        Ok(channels.iter().map(end).collect())
+    }
+
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
         Ok(self
             .store()
@@ -207,6 +216,24 @@ impl Membership for MemoryMembership {
             })
         };
         Ok(questions.iter().map(answer).collect())
+    }
+
+    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
+        Ok(self
+            .store()
+            .registered(&self.lease.gateway, self.lease.generation()))
+    }
+
+    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
+        let (gateway, generation) = (&self.lease.gateway, self.lease.generation());
+        Ok(self.store().with_known_user(user, |user, cx| {
+            let strays = |entry: &Entry| {
+                entry.gateway == *gateway
+                    && entry.generation == generation
+                    && !held.contains(&entry.fence)
+            };
+            user.map_or(0, |user| user.reap(strays, cx))
+        }))
     }
 
     async fn leave(&self) -> Result<(), BackendError> {

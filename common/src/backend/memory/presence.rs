@@ -33,6 +33,9 @@ impl User {
         let key = (registration.device.clone(), registration.session.clone());
         let before = self.presence.get(&key);
         let fence = match registration.fence {
+            None if before.is_some_and(|entry| rules::opened_later(entry.since, registration)) => {
+                return Err(BackendError::Replaced);
+            }
             None => rules::next_fence(cx.now, self.highest_fence),
             Some(fence) if before.is_some_and(|entry| entry.fence > fence) => {
                 return Err(BackendError::Replaced);
@@ -40,9 +43,6 @@ impl User {
             Some(fence) => fence,
         };
         let goes_on = before.is_none_or(|entry| entry.fence == fence);
-        let since = before
-            .filter(|_| goes_on)
-            .map_or(cx.now, |entry| entry.since);
         if let Some(replaced) = before.filter(|_| !goes_on) {
             let event = BusEvent::Replaced {
                 user: self.id.clone(),
@@ -63,7 +63,7 @@ impl User {
                 gateway: gateway.clone(),
                 generation,
                 fence,
-                since,
+                since: registration.opened,
             },
         );
         self.touched = cx.now;
@@ -125,18 +125,20 @@ impl User {
         self.touched = cx.now;
     }
 
-    /// Ends the registrations whose gateway can no longer do it.
-    pub(super) fn reap(&mut self, is_dead: impl Fn(&GatewayId, u64) -> bool, cx: &Context<'_>) {
+    /// Ends the registrations that nobody else will end; answers how many.
+    pub(super) fn reap(&mut self, is_dead: impl Fn(&Entry) -> bool, cx: &Context<'_>) -> u64 {
         let dead: Vec<(Device, SessionId)> = self
             .presence
-            .extract_if(|_, entry| is_dead(&entry.gateway, entry.generation))
+            .extract_if(|_, entry| is_dead(entry))
             .map(|(key, _)| key)
             .collect();
+        let count = dead.len() as u64;
         for (device, session) in dead {
             self.end(&device, &session, None, cx.now);
             self.kept.free(&session, cx.now);
             self.touched = cx.now;
         }
+        count
     }
 
     /// What a reader leaves when its connection has ended.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use super::chain::{Chain, Relation};
 use crate::{
-    backend::{Gap, Limits},
+    backend::{Gap, Limits, OPENED_TOGETHER, Registration},
     ids::{Cursor, DeviceId, Millis, SessionId},
 };
 
@@ -263,6 +263,11 @@ pub(super) fn fold(one: Record, other: Record) -> Record {
 /// The fence of a new connection.
 pub(super) fn next_fence(now: Millis, highest: u64) -> u64 {
     u64::try_from(now).unwrap_or_default().max(highest + 1)
+}
+
+/// Whether a session's connection was opened later than one that registers only now.
+pub(super) fn opened_later(holder: Millis, arriving: &Registration) -> bool {
+    holder > arriving.opened + millis(OPENED_TOGETHER)
 }
 
 /// A duration in the unit of [`Millis`].

@@ -14,6 +14,7 @@ use super::{
     budget::Budget,
     channel::Channel,
     lease::Leases,
+    presence::Entry,
     user::{Context, User},
 };
 use crate::{
@@ -137,7 +138,7 @@ impl Store {
     pub(super) fn join(&self, gateway: &GatewayId, sink: Arc<dyn BusSink>) -> u64 {
         let now = self.clock.now();
         let generation = self.leases_mut().grant(gateway, sink, now);
-        self.reap(|of, theirs| of == gateway && theirs < generation);
+        self.reap(|entry| entry.gateway == *gateway && entry.generation < generation);
         self.unfollow_all(gateway);
         generation
     }
@@ -191,13 +192,13 @@ impl Store {
             self.leases_mut().take_ended(now).into_iter().collect()
         };
         if !ended.is_empty() {
-            self.reap(|gateway, generation| ended.contains(&(gateway.clone(), generation)));
+            self.reap(|entry| ended.contains(&(entry.gateway.clone(), entry.generation)));
         }
     }
 
     /// Ends every registration under the dead generations. It looks at all users, which is cheap
     /// enough for something as rare as a gateway's end.
-    fn reap(&self, is_dead: impl Fn(&GatewayId, u64) -> bool) {
+    fn reap(&self, is_dead: impl Fn(&Entry) -> bool) {
         for mut users in self.users.each() {
             self.in_context(|cx| {
                 for user in users.values_mut() {
@@ -205,6 +206,19 @@ impl Store {
                 }
             });
         }
+    }
+
+    /// Users with a registration under a generation.
+    pub(super) fn registered(&self, gateway: &GatewayId, generation: u64) -> Vec<UserId> {
+        let mut registered = Vec::new();
+        for users in self.users.each() {
+            let holding = users.values().filter(|user| {
+                let mut entries = user.presence.values();
+                entries.any(|entry| entry.gateway == *gateway && entry.generation == generation)
+            });
+            registered.extend(holding.map(|user| user.id.clone()));
+        }
+        registered
     }
 
     fn unfollow_all(&self, gateway: &GatewayId) {

@@ -57,6 +57,7 @@ fn registration(user: &str, device: &str) -> Registration {
         user: UserId::new(user).unwrap(),
         device: Device::Named(DeviceId::new(device).unwrap()),
         session: device.parse().unwrap(),
+        opened: clock::local_now(),
         fence: None,
         since: None,
         broadcast: Cursor::ZERO,

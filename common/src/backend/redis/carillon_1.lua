@@ -4,10 +4,11 @@
 -- this one; nothing here is changed in place once released.
 --
 -- cursor    seq-nonce           frame   1|cursor|id|stored|expires|flag|body   (flag n, or t: tombstone)
--- user hash l  last cursor      f       highest fence
+-- user hash l  last cursor      f       highest fence: it is there once the user has ever connected
+--           x  hour of the last renewal
 --           d:<device>          acked|seen (s)|broadcast|flags   (flags: a has acked, m moved by a full inbox)
 --           <device>            =name, ~session (an anonymous connection), ~ (those that ended, folded)
--- presence  <device>/<session>  gateway|generation|fence|since   (device of an anonymous one: ~)
+-- presence  <device>/<session>  gateway|generation|fence|opened  (device of an anonymous one: ~)
 -- subs      d/<device>/<channel> cursor       r/<session>/<channel> cursor|ms when freed, 0 while held
 
 local ZERO = '0-0'
@@ -43,11 +44,12 @@ local function load_device(user, name)
   return value and parse_device(value)
 end
 
-local function save_device(user, name, d)
-  -- At most 64 bytes, so that the hash stays a listpack.
-  redis.call('HSET', user, 'd:' .. name,
-    d.acked .. '|' .. int(d.seen) .. '|' .. d.broadcast .. '|' .. d.flags)
+-- At most 64 bytes, so that the hash stays a listpack.
+local function pack_device(d)
+  return d.acked .. '|' .. int(d.seen) .. '|' .. d.broadcast .. '|' .. d.flags
 end
+
+local function save_device(user, name, d) redis.call('HSET', user, 'd:' .. name, pack_device(d)) end
 
 local function all_devices(user)
   local all, fields = {}, redis.call('HGETALL', user)
@@ -106,8 +108,25 @@ local function note_left(left, cursor, device, reason, now)
   redis.call('LTRIM', left, -256, -1)
 end
 
-local function renew(life, ...)
+-- A user's keys live on with every use. Once an hour is enough, as they live a day longer than what
+-- they hold; but a key that has just come into being has no life of its own yet (`fresh`).
+local function renew(user, renewed, now, fresh, life, ...)
+  local hour = int(math.floor(now / 3600000))
+  if renewed == hour and not fresh then return end
+  redis.call('HSET', user, 'x', hour)
+  redis.call('EXPIRE', user, life)
   for _, key in ipairs({ ... }) do redis.call('EXPIRE', key, life) end
+end
+
+-- Remembers what an idempotency key stands for, or answers what it stood for before.
+local function remember(dedup, cursor, hash, seconds)
+  local before = redis.call('SET', dedup, cursor .. '|' .. hash, 'NX', 'GET', 'EX', seconds)
+  if not before then return nil end
+  -- A write, so that a WAIT that follows covers the first attempt too.
+  redis.call('EXPIRE', dedup, seconds)
+  local accepted, of = string.match(before, '^(%d+%-%d+)|(.*)$')
+  if of ~= hash then return { 'mismatch' } end
+  return { 'repeated', accepted }
 end
 
 -- Inbox ------------------------------------------------------------------------------------------
@@ -272,18 +291,17 @@ end
 -- KEYS inbox user left presence dedup
 -- ARGV user id nonce ttl_ms max keep most_devices device_ttl_s life_s gateway_channel hash dedup_s body
 local function send(K, A)
-  local value = redis.call('GET', K[5])
-  if value then
-    -- A write, so that a WAIT that follows covers the first attempt too.
-    redis.call('EXPIRE', K[5], A[12])
-    local cursor, hash = string.match(value, '^(%d+%-%d+)|(.*)$')
-    if hash ~= A[11] then return { 'mismatch' } end
-    return { 'repeated', cursor, redis.call('HGETALL', K[4]), redis.call('HLEN', K[2]) > 1 and 1 or 0 }
-  end
   local now = now_ms()
-  local last = redis.call('HGET', K[2], 'l')
+  local known = redis.call('HMGET', K[2], 'l', 'f', 'x')
+  local last, seen = known[1], known[2] and 1 or 0
   local ttl = tonumber(A[4])
-  local cursor, prev = ZERO, ZERO
+  local cursor, prev, fresh = ZERO, ZERO, false
+  if ttl > 0 then
+    prev = last or ZERO
+    cursor = int(last and seq(last) + 1 or now) .. '-' .. A[3]
+  end
+  local before = remember(K[5], cursor, A[11], A[12])
+  if before then return { before[1], before[2], redis.call('HGETALL', K[4]), seen } end
   if ttl > 0 then
     if last and redis.call('LLEN', K[1]) >= tonumber(A[5]) then
       local all = all_devices(K[2])
@@ -295,22 +313,21 @@ local function send(K, A)
       local floor = least and math.max(seq(least.acked), seq(cursor_of(head)) - 1) or seq(cursor_of(head)) - 1
       if seq(last) - floor >= tonumber(A[5])
         and not make_room(K, { max = A[5], keep = A[6] }, devices, now) then
+        redis.call('DEL', K[5])
         return { 'full' }
       end
+      fresh = true
     end
     if not last then redis.call('DEL', K[1]) end
-    prev = last or ZERO
-    cursor = int(last and seq(last) + 1 or now) .. '-' .. A[3]
   end
   -- A fleeting one expires by the socket it does not find; the time only keeps the frame whole.
   local expires = now + (ttl > 0 and ttl or 60000)
   local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(expires) .. '|n|' .. A[13]
   if ttl > 0 then
-    redis.call('RPUSH', K[1], frame)
+    fresh = redis.call('RPUSH', K[1], frame) == 1 or fresh
     redis.call('HSET', K[2], 'l', cursor)
-    renew(A[9], K[1], K[2], K[3])
+    renew(K[2], known[3], now, fresh, A[9], K[1], K[3])
   end
-  redis.call('SET', K[5], cursor .. '|' .. A[11], 'EX', A[12])
 
   local places = redis.call('HGETALL', K[4])
   local hint = (ttl > 0 and 'I1|' or 'F1|') .. prev .. '|' .. #A[1] .. '|' .. A[1] .. frame
@@ -322,7 +339,7 @@ local function send(K, A)
       redis.call('SPUBLISH', A[10] .. gateway, hint)
     end
   end
-  return { 'ok', cursor, places, redis.call('HLEN', K[2]) > 1 and 1 or 0 }
+  return { 'ok', cursor, places, seen }
 end
 
 -- Connections ------------------------------------------------------------------------------------
@@ -357,35 +374,36 @@ end
 
 -- KEYS presence online user inbox left sessions subs
 -- ARGV user field device session gateway generation fence since broadcast limit life_s gateway_channel
---      bytes
+--      bytes opened together_ms
 local function connect(K, A)
   local now = now_ms()
   local old = redis.call('HGET', K[1], A[2])
-  local old_gateway, old_fence
-  if old then old_gateway, old_fence = string.match(old, '^([^|]+)|%d+|(%d+)|') end
-  local fence = A[7]
+  local old_gateway, old_fence, old_opened
+  if old then old_gateway, old_fence, old_opened = string.match(old, '^([^|]+)|%d+|(%d+)|(%d+)') end
+  local known = redis.call('HMGET', K[3], 'l', 'f', 'x', 'd:' .. A[3])
+  local fence, highest = A[7], known[2]
   if fence == '' then
-    fence = int(math.max(now, tonumber(redis.call('HGET', K[3], 'f') or 0) + 1))
-    redis.call('HSET', K[3], 'f', fence)
+    if old and tonumber(old_opened) > tonumber(A[14]) + tonumber(A[15]) then return { 'replaced' } end
+    fence = int(math.max(now, tonumber(highest or 0) + 1))
+    highest = fence
   elseif old and tonumber(old_fence) > tonumber(fence) then
     return { 'replaced' }
   end
-  redis.call('HSET', K[1], A[2], A[5] .. '|' .. A[6] .. '|' .. fence .. '|' .. int(now))
+  redis.call('HSET', K[1], A[2], A[5] .. '|' .. A[6] .. '|' .. fence .. '|' .. A[14])
   redis.call('SADD', K[2], A[1])
   redis.call('SADD', K[6], A[1])
   if old and old_fence ~= fence then
     redis.call('SPUBLISH', A[12] .. old_gateway, 'R1|' .. fence .. '|' .. #A[1] .. '|' .. A[1] .. A[4])
   end
 
-  local last = redis.call('HGET', K[3], 'l')
-  local device = load_device(K[3], A[3])
+  local device = known[4] and parse_device(known[4])
   if not device then
     device = new_device(all_devices(K[3]), A[3], A[9])
     if string.sub(A[3], 1, 1) == '~' then redis.call('HDEL', K[3], 'd:~') end
   end
   device.seen = math.floor(now / 1000)
-  save_device(K[3], A[3], device)
-  renew(A[11], K[3], K[4], K[5], K[7])
+  redis.call('HSET', K[3], 'f', highest or fence, 'd:' .. A[3], pack_device(device))
+  renew(K[3], known[3], now, false, A[11], K[4], K[5], K[7])
 
   local durable, claimable, prefix = {}, 0, 'd/' .. (string.sub(A[3], 1, 1) == '~' and '~' or A[3]) .. '/'
   local subs = redis.call('HGETALL', K[7])
@@ -397,7 +415,7 @@ local function connect(K, A)
       claimable = 1
     end
   end
-  local first = page(K[4], last, device, A[8], tonumber(A[10]), tonumber(A[13]))
+  local first = page(K[4], known[1], device, A[8], tonumber(A[10]), tonumber(A[13]))
   return { 'ok', fence, device.broadcast, first, durable, claimable }
 end
 
@@ -415,9 +433,9 @@ end
 -- KEYS user inbox left presence
 -- ARGV device cursor broadcast keep most_devices device_ttl_s life_s expired...
 local function ack(K, A)
-  local device = load_device(K[1], A[1])
-  local last = redis.call('HGET', K[1], 'l')
-  if not device then return 0 end
+  local known = redis.call('HMGET', K[1], 'l', 'x', 'd:' .. A[1])
+  if not known[3] then return 0 end
+  local last, device = known[1], parse_device(known[3])
   local now = now_ms()
   device.seen = math.floor(now / 1000)
   if A[3] ~= '' and seq(A[3]) > seq(device.broadcast) then device.broadcast = A[3] end
@@ -433,7 +451,7 @@ local function ack(K, A)
   local devices = counting(all_devices(K[1]), K[4], tonumber(A[5]), tonumber(A[6]), now)
   local least = furthest_behind(devices)
   if least then trim(K[2], least.acked, tonumber(A[4])) end
-  renew(A[7], K[1], K[2], K[3])
+  renew(K[1], known[2], now, #A > 7, A[7], K[2], K[3])
   return 1
 end
 
@@ -494,18 +512,23 @@ local function disconnect(K, A)
   return 1
 end
 
--- Ends a user's connections of one generation of one gateway.
--- KEYS presence online user sessions subs | ARGV user gateway generation
+-- Ends a user's connections of one generation of one gateway, except those whose fence is held.
+-- KEYS presence online user sessions subs | ARGV user gateway generation held...
 local function reap(K, A)
-  local place, count = A[2] .. '|' .. A[3] .. '|', 0
+  local place, held, count, left = A[2] .. '|' .. A[3] .. '|', {}, 0, false
+  for i = 4, #A do held[A[i]] = true end
   local all = redis.call('HGETALL', K[1])
   for i = 1, #all, 2 do
     if string.sub(all[i + 1], 1, #place) == place then
-      depart(K[1], K[2], K[3], K[4], K[5], A[1], all[i], place, '', {})
-      count = count + 1
+      if held[string.match(all[i + 1], '^%d+', #place + 1)] then
+        left = true
+      else
+        depart(K[1], K[2], K[3], K[4], K[5], A[1], all[i], place, '', {})
+        count = count + 1
+      end
     end
   end
-  redis.call('SREM', K[4], A[1])
+  if not left then redis.call('SREM', K[4], A[1]) end
   return count
 end
 
@@ -537,7 +560,7 @@ local function claim(K, A)
     reply[#reply + 1] = channel
     reply[#reply + 1] = cursor
   end
-  if #reply > 0 then renew(A[3], K[1]) end
+  if #reply > 0 then redis.call('EXPIRE', K[1], A[3]) end
   return { others, reply }
 end
 
@@ -546,21 +569,15 @@ end
 -- KEYS log dedup
 -- ARGV channel id nonce ttl_ms history retention_s hint_channel hash dedup_s body
 local function publish(K, A)
-  local value = redis.call('GET', K[2])
-  if value then
-    redis.call('EXPIRE', K[2], A[9])
-    local cursor, hash = string.match(value, '^(%d+%-%d+)|(.*)$')
-    if hash ~= A[8] then return { 'mismatch' } end
-    return { 'repeated', cursor }
-  end
   local now = now_ms()
   local newest = redis.call('XREVRANGE', K[1], '+', '-', 'COUNT', 1)
   local prev = newest[1] and newest[1][1] or ZERO
   local cursor = int(newest[1] and seq(prev) + 1 or now) .. '-' .. A[3]
+  local before = remember(K[2], cursor, A[8], A[9])
+  if before then return before end
   local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + tonumber(A[4])) .. '|n|' .. A[10]
   redis.call('XADD', K[1], 'MAXLEN', A[5], cursor, 'p', prev, 'f', frame)
   redis.call('EXPIRE', K[1], A[6])
-  redis.call('SET', K[2], cursor .. '|' .. A[8], 'EX', A[9])
   redis.call('SPUBLISH', A[7], 'C1|' .. prev .. '|' .. #A[1] .. '|' .. A[1] .. frame)
   return { 'ok', cursor }
 end

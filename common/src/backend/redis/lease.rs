@@ -133,27 +133,40 @@ async fn reap_partition(
             return Ok(count);
         }
         count += users.len() as u64;
-        let reaped = users
+        let users: Vec<UserId> = users
             .iter()
             .filter_map(|user| UserId::new(user).ok())
-            .map(|user| {
-                let keys = core.keys.user(&user);
-                let sessions = &sessions;
-                async move {
-                    let names = [
-                        &keys.presence,
-                        &keys.online,
-                        &keys.user,
-                        sessions,
-                        &keys.subs,
-                    ];
-                    let args = [word(user.as_str()), word(gateway), number(generation)];
-                    core.call(partition, "c1_reap", &names.map(String::as_str), &args)
-                        .await
-                }
-            });
+            .collect();
+        let reaped = users
+            .iter()
+            .map(|user| reap_user(core, user, gateway, generation, &[]));
         for result in join_all(reaped).await {
             result?;
         }
     }
+}
+
+/// Ends a user's registrations under a generation, except those with these fences.
+pub(super) async fn reap_user(
+    core: &Core,
+    user: &UserId,
+    gateway: &str,
+    generation: u64,
+    held: &[u64],
+) -> Result<u64, BackendError> {
+    let keys = core.keys.user(user);
+    let sessions = core.keys.sessions(keys.partition, gateway, generation);
+    let names = [
+        &keys.presence,
+        &keys.online,
+        &keys.user,
+        &sessions,
+        &keys.subs,
+    ];
+    let mut args = vec![word(user.as_str()), word(gateway), number(generation)];
+    args.extend(held.iter().map(number));
+    let value = core
+        .call(keys.partition, "c1_reap", &names.map(String::as_str), &args)
+        .await?;
+    Reply::new(Value::Array(vec![value]))?.parse()
 }

@@ -1,20 +1,14 @@
 //! The store as a gateway uses it: its lease, its connections, its ear on the bus.
 
-use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 use redis::Value;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout},
-};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -23,12 +17,12 @@ use super::{
     lease,
     reply::{self, Reply},
     store::{Core, number, word},
-    wire,
+    tenure, wire,
 };
 use crate::{
     backend::{
-        Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Control,
-        Departure, Device, Holder, Membership, PAGE_BYTES, Page, Registered, Registration,
+        Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
+        Device, Holder, Membership, OPENED_TOGETHER, PAGE_BYTES, Page, Registered, Registration,
         Subscription,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
@@ -36,17 +30,15 @@ use crate::{
 
 /// Published to a gateway after a word was left for it.
 pub(super) const CONTROL_HINT: &str = "X1|0|0|";
-/// How often a gateway looks for such words without a hint.
-const CONTROL_POLL: Duration = Duration::from_secs(1);
 
 /// A gateway's place in the deployment.
 pub struct RedisMembership {
-    core: Arc<Core>,
-    gateway: GatewayId,
+    pub(super) core: Arc<Core>,
+    pub(super) gateway: GatewayId,
     generation: AtomicU64,
-    sink: Arc<dyn BusSink>,
-    bus: Bus,
-    control: Arc<Notify>,
+    pub(super) sink: Arc<dyn BusSink>,
+    pub(super) bus: Bus,
+    pub(super) control: Arc<Notify>,
     stop: CancellationToken,
     tasks: TaskTracker,
     left: AtomicBool,
@@ -60,8 +52,8 @@ impl RedisMembership {
     ) -> Result<Arc<Self>, BackendError> {
         let control = Arc::new(Notify::new());
         let bus = listen(&core, sink.clone(), control.clone());
-        let generation = take_lease(&core, &gateway).await?;
-        let after = last_word(&core, &gateway).await?;
+        let generation = tenure::take_lease(&core, &gateway).await?;
+        let after = tenure::last_word(&core, &gateway).await?;
         let hints = (0..core.keys.partitions()).map(|partition| {
             bus.subscribe(partition, core.keys.gateway_channel(partition, &gateway))
         });
@@ -79,9 +71,9 @@ impl RedisMembership {
         });
         membership.follow(&ChannelName::broadcast()).await?;
         membership.reap_own_past().await?;
-        membership.start(renew);
-        membership.start(reap_others);
-        membership.start(move |membership| heed(membership, after));
+        membership.start(tenure::renew);
+        membership.start(tenure::reap_others);
+        membership.start(move |membership| tenure::heed(membership, after));
         Ok(membership)
     }
 
@@ -111,14 +103,25 @@ impl RedisMembership {
         Ok(())
     }
 
-    async fn new_generation(&self) -> Result<(), BackendError> {
-        let generation = take_lease(&self.core, &self.gateway).await?;
+    pub(super) async fn new_generation(&self) -> Result<(), BackendError> {
+        let generation = tenure::take_lease(&self.core, &self.gateway).await?;
         self.generation.store(generation, Ordering::Release);
         tracing::warn!(gateway = %self.gateway, generation, "the lease had ended; took a new one");
         self.sink.on_bus(BusEvent::Dirty {
             reason: "lease_lost",
         });
         Ok(())
+    }
+
+    async fn log_end(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
+        let core = &self.core;
+        let partition = core.keys.partition(channel.as_str());
+        match tenure::newest_entry(core, partition, &core.keys.log(channel)).await? {
+            None => Ok(Cursor::ZERO),
+            Some(id) => id
+                .parse()
+                .map_err(|_| BackendError::Unexpected(format!("entry {id:?} in a log"))),
+        }
     }
 
     fn durable_field(device: &Device, channel: &ChannelName) -> String {
@@ -174,158 +177,6 @@ fn dirty_reason(reason: DirtyReason) -> &'static str {
     }
 }
 
-async fn take_lease(core: &Core, gateway: &GatewayId) -> Result<u64, BackendError> {
-    let keys = [
-        core.keys.lease(gateway),
-        core.keys.gateways(),
-        core.keys.generations(),
-    ];
-    let args = [
-        word(gateway.as_str()),
-        number(core.options.limits.lease_ttl.as_millis()),
-    ];
-    let keys = keys.each_ref().map(String::as_str);
-    let value = core.call(Keys::HOME, "c1_lease_take", &keys, &args).await?;
-    Reply::new(Value::Array(vec![value]))?.parse()
-}
-
-/// Keeps the lease; a lost one is replaced by one of a new generation.
-async fn renew(membership: Weak<RedisMembership>) {
-    let mut renewed = Instant::now();
-    let mut isolated = false;
-    let mut pause = Duration::ZERO;
-    loop {
-        sleep(pause).await;
-        let Some(membership) = membership.upgrade() else {
-            return;
-        };
-        let limits = &membership.core.options.limits;
-        // Often while it fails: the first success matters.
-        pause = limits.lease_renew;
-        match renew_once(&membership).await {
-            Ok(()) => {
-                renewed = Instant::now();
-                isolated = false;
-                membership.core.set_wrong("lease", None);
-            }
-            Err(error) => {
-                pause = (limits.lease_renew / 5).min(Duration::from_secs(1));
-                membership.core.set_wrong(
-                    "lease",
-                    Some(format!("the lease cannot be renewed: {error}")),
-                );
-                let deadline = limits.isolation_deadline;
-                if !isolated && !deadline.is_zero() && renewed.elapsed() >= deadline {
-                    isolated = true;
-                    membership.sink.on_bus(BusEvent::Isolated);
-                }
-            }
-        }
-        let silent = (!membership.bus.healthy()).then(|| "the bus is not connected".to_owned());
-        membership.core.set_wrong("bus", silent);
-    }
-}
-
-async fn renew_once(membership: &RedisMembership) -> Result<(), BackendError> {
-    let core = &membership.core;
-    let keys = [core.keys.lease(&membership.gateway), core.keys.gateways()];
-    let args = [
-        word(membership.gateway.as_str()),
-        number(membership.generation()),
-        number(core.options.limits.lease_ttl.as_millis()),
-    ];
-    let keys = keys.each_ref().map(String::as_str);
-    match core
-        .call(Keys::HOME, "c1_lease_renew", &keys, &args)
-        .await?
-    {
-        Value::Int(1) => Ok(()),
-        _ => membership.new_generation().await,
-    }
-}
-
-/// Reaps gateways whose lease has ended.
-async fn reap_others(membership: Weak<RedisMembership>) {
-    loop {
-        let Some(strong) = membership.upgrade() else {
-            return;
-        };
-        let pause = strong.core.options.limits.lease_renew;
-        drop(strong);
-        // Jittered, so that the gateways do not look at the same moment.
-        sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        let Some(membership) = membership.upgrade() else {
-            return;
-        };
-        let Ok((_, ended)) = lease::read_leases(&membership.core).await else {
-            continue;
-        };
-        for (gateway, generation) in ended {
-            match lease::reap(&membership.core, &gateway, generation).await {
-                Ok(Some(users)) => {
-                    tracing::warn!(
-                        gateway,
-                        generation,
-                        users,
-                        "reaped a gateway whose lease ended"
-                    );
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(gateway, generation, %error, "reaping goes on later"),
-            }
-        }
-    }
-}
-
-async fn last_word(core: &Core, gateway: &GatewayId) -> Result<String, BackendError> {
-    let mut newest = redis::cmd("XREVRANGE");
-    newest
-        .arg(core.keys.control(gateway))
-        .arg("+")
-        .arg("-")
-        .arg("COUNT")
-        .arg(1);
-    let entries: Vec<(String, Value)> = core.link.call(Keys::HOME, &newest).await?;
-    Ok(entries
-        .into_iter()
-        .next()
-        .map_or_else(|| "0-0".to_owned(), |(id, _)| id))
-}
-
-/// Heeds words for this gateway, each once.
-async fn heed(membership: Weak<RedisMembership>, mut after: String) {
-    loop {
-        let Some(strong) = membership.upgrade() else {
-            return;
-        };
-        let control = strong.control.clone();
-        drop(strong);
-        drop(timeout(CONTROL_POLL, control.notified()).await);
-        let Some(membership) = membership.upgrade() else {
-            return;
-        };
-        let mut news = redis::cmd("XRANGE");
-        news.arg(membership.core.keys.control(&membership.gateway))
-            .arg(format!("({after}"));
-        news.arg("+").arg("COUNT").arg(100);
-        let entries: Vec<(String, Vec<String>)> =
-            match membership.core.link.call(Keys::HOME, &news).await {
-                Ok(entries) => entries,
-                Err(_) => continue,
-            };
-        for (id, fields) in entries {
-            after = id;
-            match fields
-                .get(1)
-                .and_then(|text| serde_json::from_str::<Control>(text).ok())
-            {
-                Some(control) => membership.sink.on_bus(BusEvent::Control(control)),
-                None => tracing::warn!("a word for this gateway that it does not understand"),
-            }
-        }
-    }
-}
-
 #[async_trait]
 impl Membership for RedisMembership {
     fn generation(&self) -> u64 {
@@ -359,6 +210,8 @@ impl Membership for RedisMembership {
             number(core.life_s()),
             core.keys.gateway_channel_prefix(keys.partition).into(),
             number(PAGE_BYTES),
+            number(registration.opened),
+            number(OPENED_TOGETHER.as_millis()),
         ];
         let names = [
             &keys.presence,
@@ -470,25 +323,14 @@ impl Membership for RedisMembership {
     }
 
     async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
-        let core = &self.core;
-        let partition = core.keys.partition(channel.as_str());
+        let keys = &self.core.keys;
         self.bus
-            .subscribe(partition, core.keys.channel_channel(channel))
+            .subscribe(
+                keys.partition(channel.as_str()),
+                keys.channel_channel(channel),
+            )
             .await?;
-        let mut newest = redis::cmd("XREVRANGE");
-        newest
-            .arg(core.keys.log(channel))
-            .arg("+")
-            .arg("-")
-            .arg("COUNT")
-            .arg(1);
-        let entries: Vec<(String, Value)> = core.link.call(partition, &newest).await?;
-        match entries.first() {
-            None => Ok(Cursor::ZERO),
-            Some((id, _)) => id
-                .parse()
-                .map_err(|_| BackendError::Unexpected(format!("entry {id:?} in a log"))),
-        }
+        self.log_end(channel).await
     }
 
     async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError> {
@@ -498,6 +340,10 @@ impl Membership for RedisMembership {
             keys.channel_channel(channel),
         );
         Ok(())
+    }
+
+    async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError> {
+        try_join_all(channels.iter().map(|channel| self.log_end(channel))).await
     }
 
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
@@ -605,6 +451,27 @@ impl Membership for RedisMembership {
             }
         });
         join_all(answers).await.into_iter().collect()
+    }
+
+    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
+        let (core, generation) = (&self.core, self.generation());
+        let sets = (0..core.keys.partitions()).map(|partition| {
+            let sessions = core
+                .keys
+                .sessions(partition, self.gateway.as_str(), generation);
+            async move {
+                let mut members = redis::cmd("SMEMBERS");
+                members.arg(sessions);
+                core.link.call::<Vec<String>>(partition, &members).await
+            }
+        });
+        let users = try_join_all(sets).await?.into_iter().flatten();
+        Ok(users.filter_map(|user| UserId::new(&user).ok()).collect())
+    }
+
+    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
+        let generation = self.generation();
+        lease::reap_user(&self.core, user, self.gateway.as_str(), generation, held).await
     }
 
     async fn leave(&self) -> Result<(), BackendError> {

@@ -13,6 +13,7 @@ pub mod link;
 pub mod membership;
 mod reply;
 pub mod store;
+mod tenure;
 pub mod topology;
 pub mod url;
 pub mod wire;
