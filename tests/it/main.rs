@@ -6,6 +6,7 @@
 )]
 
 mod acl;
+mod audit;
 mod bad_input;
 mod channels;
 mod churn;
