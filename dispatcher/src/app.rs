@@ -7,6 +7,7 @@ use carillon_common::{
     auth::ApiKeys,
     backend::{Backend, Clock, render_stats},
     http::{Health, admin, serve},
+    process::show_condition,
     settings::{Settings, SettingsErrors},
     telemetry::Metrics,
 };
@@ -22,8 +23,6 @@ use crate::{counters::Counters, dispatch::Stamp, failures::FailureLog, router::r
 
 /// Requests at once; with the bound on a body, it bounds what they hold. Beyond it: 503.
 const MAX_UNDER_WAY: usize = 4096;
-/// How often the store's state is looked at, for the admin port to tell.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// For probes that are being answered when the admin port closes.
 const ADMIN_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -108,7 +107,7 @@ impl App {
             end.clone(),
             ADMIN_PATIENCE,
         );
-        let watch = end.run_until_cancelled(watch(&*self.service.backend, &health));
+        let watch = end.run_until_cancelled(show_condition(&*self.service.backend, &health));
         health.set_started();
         tokio::join!(service, leave, admin, watch);
     }
@@ -126,17 +125,6 @@ impl App {
         admin::router(health.clone(), move || {
             metrics.render() + &render_stats(&*backend)
         })
-    }
-}
-
-/// Passes on what is wrong with the store to whoever asks the admin port.
-async fn watch(backend: &dyn Backend, health: &Health) {
-    loop {
-        match backend.degraded() {
-            wrong if wrong.is_empty() => health.clear_degraded("backend"),
-            wrong => health.set_degraded("backend", wrong.join("; ")),
-        }
-        sleep(HEALTH_INTERVAL).await;
     }
 }
 

@@ -119,8 +119,8 @@ impl Calls {
                 Some(page.map_or_else(|error| refused("read", &error), Event::Page))
             }
             Call::Ack(ack) => {
-                repeat(handle, || membership.ack(&ack)).await?.ok();
-                self.metrics.acked();
+                let result = repeat(handle, || membership.ack(&ack)).await?;
+                self.metrics.acked(result.is_ok());
                 Some(Event::Acked)
             }
             Call::Join(channel) => {

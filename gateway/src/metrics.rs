@@ -75,9 +75,13 @@ impl Metrics {
         self.all.bus_events.with_label_values(&[kind]).inc();
     }
 
-    /// The store was told of an ack.
-    pub(crate) fn acked(&self) {
-        self.acks.inc();
+    /// The store was told of an ack, and took it or refused it for good.
+    pub(crate) fn acked(&self, taken: bool) {
+        if taken {
+            self.acks.inc();
+        } else {
+            self.all.acks.with_label_values(&["refused"]).inc();
+        }
     }
 
     /// Something that a session noted.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use carillon_common::{
     backend::{AuditAnswer, AuditQuestion, Backend},
     ids::UserId,
+    process::show_condition,
 };
 use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
@@ -24,7 +25,10 @@ pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Ba
     spawn(gateway, leave_when_asked(gateway.clone(), bus.clone()));
     spawn(gateway, audit(gateway.clone()));
     spawn(gateway, sweep(gateway.clone()));
-    spawn(gateway, show(gateway.clone(), backend.clone()));
+    let (health, backend) = (gateway.health().clone(), backend.clone());
+    spawn(gateway, async move {
+        show_condition(&*backend, &health).await;
+    });
 }
 
 fn spawn(gateway: &Arc<Gateway>, task: impl Future<Output = ()> + Send + 'static) {
@@ -143,20 +147,5 @@ async fn sweep(gateway: Arc<Gateway>) {
     loop {
         tick.tick().await;
         gateway.channels().sweep().await;
-    }
-}
-
-/// Shows in readiness what is wrong with the store.
-async fn show(gateway: Arc<Gateway>, backend: Arc<dyn Backend>) {
-    let mut tick = interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let wrong = backend.degraded();
-        if wrong.is_empty() {
-            gateway.health().clear_degraded("backend");
-        } else {
-            gateway.health().set_degraded("backend", wrong.join("; "));
-        }
     }
 }

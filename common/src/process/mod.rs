@@ -1,11 +1,15 @@
 //! What every Carillon process does at its start and end.
 
 mod addresses;
+mod condition;
 mod descriptors;
+mod service;
 mod signals;
 
 pub use addresses::{Addresses, write_addresses};
+pub use condition::show_condition;
 pub use descriptors::raise_descriptors;
+pub use service::{ServiceArguments, bind, exit_code};
 pub use signals::shutdown_signal;
 
 /// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).

@@ -55,7 +55,7 @@ metrics! {
             "carillon_gateway_notifications_written_total" ["kind"]
             "Notifications written to a socket (live, replayed; expired ones are passed over).";
         acks: IntCounterVec = "carillon_gateway_acks_total" ["result"]
-            "Acknowledgements (accepted, unknown).";
+            "Acknowledgements (accepted; unknown: of a cursor that was not written there; refused by the store).";
         gaps: IntCounterVec = "carillon_gateway_gaps_total" ["reason"]
             "Gaps that clients were told of (expired, rewound, too_many).";
         outbox_overflow: IntCounterVec = "carillon_gateway_outbox_overflow_total" ["policy"]

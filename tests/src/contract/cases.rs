@@ -169,6 +169,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         a_connection_that_takes_over_claims_what_the_older_one_held,
         two_that_left_the_same_are_claimed_as_one,
         a_late_end_frees_nothing,
+        who_was_reaped_and_goes_on_holds_its_own_again,
     }
     model {
         random_work_agrees_with_the_reference,

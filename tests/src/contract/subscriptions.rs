@@ -218,3 +218,18 @@ pub(super) async fn a_late_end_frees_nothing(on: Arc<dyn Stores>) -> Result<()> 
     assert!(gateway.claim("alice", "other").await?.others_hold);
     Ok(())
 }
+
+pub(super) async fn who_was_reaped_and_goes_on_holds_its_own_again(
+    on: Arc<dyn Stores>,
+) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    let tab = gateway.connect("alice", "~tab").await?;
+    tab.keep("news", at(1)).await?;
+    let alice = &tab.registration.user;
+    assert_eq!(gateway.release(alice, &[]).await?, 1); // as a reaper would
+    tab.again(&gateway).await?;
+    let claimed = gateway.claim("alice", "other").await?;
+    assert!(claimed.subscriptions.is_empty() && claimed.others_hold);
+    Ok(())
+}

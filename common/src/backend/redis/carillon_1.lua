@@ -406,6 +406,7 @@ local function connect(K, A)
   renew(K[3], known[3], now, false, A[11], K[4], K[5], K[7])
 
   local durable, claimable, prefix = {}, 0, 'd/' .. (string.sub(A[3], 1, 1) == '~' and '~' or A[3]) .. '/'
+  local goes_on, own = A[7] ~= '' and (not old or old_fence == fence), 'r/' .. A[4] .. '/'
   local subs = redis.call('HGETALL', K[7])
   for i = 1, #subs, 2 do
     if string.sub(subs[i], 1, #prefix) == prefix then
@@ -413,6 +414,10 @@ local function connect(K, A)
       durable[#durable + 1] = subs[i + 1]
     elseif string.sub(subs[i], 1, 2) == 'r/' then
       claimable = 1
+      -- A session that was reaped and goes on after all: what nobody has claimed is its own again.
+      if goes_on and string.sub(subs[i], 1, #own) == own then
+        redis.call('HSET', K[7], subs[i], string.match(subs[i + 1], '^[^|]+') .. '|0')
+      end
     end
   end
   local first = page(K[4], known[1], device, A[8], tonumber(A[10]), tonumber(A[13]))

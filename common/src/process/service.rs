@@ -1,0 +1,82 @@
+//! The frame of a service's program: its arguments, its listeners, its exit code.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::{Addresses, BAD_SETTINGS, write_addresses};
+use crate::{
+    http::listen,
+    settings::{Settings, SettingsErrors, process_env},
+    telemetry::logging,
+};
+
+/// What every service's command line takes.
+#[derive(Debug, Args)]
+pub struct ServiceArguments {
+    /// A TOML file with what differs from the defaults; CARILLON__SECTION__KEY overrides it
+    #[arg(long, value_name = "FILE", env = "CARILLON_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Where to write {"public":"ip:port","admin":"ip:port"} once the service listens
+    #[arg(long, value_name = "PATH")]
+    addresses_file: Option<PathBuf>,
+}
+
+impl ServiceArguments {
+    /// Reads the configuration, and logs as it says from here on.
+    ///
+    /// # Errors
+    /// [`SettingsErrors`], every mistake at once.
+    pub fn settings(&self) -> Result<Settings> {
+        let settings = Settings::load(self.config.as_deref(), process_env())?;
+        logging::start(&settings.log)?;
+        Ok(settings)
+    }
+
+    /// Says where the service listens, in the log and in the file that was asked for.
+    ///
+    /// # Errors
+    /// When that file cannot be written.
+    pub fn announce(&self, public: &TcpListener, admin: &TcpListener) -> Result<()> {
+        let addresses = Addresses {
+            public: public.local_addr()?,
+            admin: admin.local_addr()?,
+        };
+        tracing::info!(public = %addresses.public, admin = %addresses.admin, "listening");
+        self.addresses_file
+            .as_deref()
+            .map_or(Ok(()), |path: &Path| {
+                write_addresses(path, &addresses)
+                    .with_context(|| format!("cannot write {}", path.display()))
+            })
+    }
+}
+
+/// Listens, or says where it cannot.
+///
+/// # Errors
+/// When the address is taken, or not this machine's.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen at {address}"))
+}
+
+/// The exit code of a service that ended, and on stderr why if it failed: [`BAD_SETTINGS`] for a
+/// configuration that cannot be used.
+pub fn exit_code(name: &str, result: Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{name}: {error:#}");
+    if error.is::<SettingsErrors>() {
+        ExitCode::from(BAD_SETTINGS)
+    } else {
+        ExitCode::FAILURE
+    }
+}
