@@ -167,7 +167,12 @@ async fn trial(title: &str, kinds: &[Kind], sends: usize, upset: Upset) -> Resul
     let notes = traffic.finish().await?;
     let sending = started.elapsed();
     // Some may be short of time for ever on a machine that is busy enough: who stays has it.
-    let in_flight = ledger.settled(Duration::from_secs(10)).await.lost;
+    let in_flight = ledger
+        .settled(Duration::from_secs(10))
+        .await
+        .found
+        .lost
+        .len();
     for client in &clients {
         client.stay().await?;
     }

@@ -123,7 +123,8 @@ impl Ledger {
         verdict
     }
 
-    fn accepted_for(&self, audience: &Audience) -> &[String] {
+    /// What was accepted for an audience, in that order.
+    pub fn accepted_for(&self, audience: &Audience) -> &[String] {
         self.accepted.get(audience).map_or(&[], Vec::as_slice)
     }
 
