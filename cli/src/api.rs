@@ -3,7 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use carillon_common::auth::Secret;
 use clap::Args;
@@ -68,6 +74,8 @@ pub(crate) struct Api {
     base: Url,
     key: Secret<String>,
     retry_for: Duration,
+    /// Calls that were tried again, by why; clones share it.
+    retried: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 /// A notification to be accepted; absent fields are not sent.
@@ -167,7 +175,17 @@ impl Api {
             base,
             key,
             retry_for,
+            retried: Arc::default(),
         })
+    }
+
+    /// How many calls failed and were tried again, by why.
+    pub(crate) fn retried(&self) -> BTreeMap<String, usize> {
+        self.retries().clone()
+    }
+
+    fn retries(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.retried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a notification accepted, trying again under the same key while the service is away.
@@ -225,6 +243,11 @@ impl Api {
                 Attempt::Refused(failure) => return Err(failure),
                 Attempt::Again(failure, after) => (failure, after),
             };
+            let why = match &failure {
+                Failure::Refused(problem) => format!("{} {}", problem.status, problem.code),
+                _ => "connection".to_owned(),
+            };
+            *self.retries().entry(why).or_default() += 1;
             let pause = pause(attempt, after);
             if Instant::now() + pause >= deadline {
                 return Err(failure);

@@ -44,8 +44,13 @@ pub(crate) enum Event {
     Refused { code: String, message: String },
     /// The token is about to end.
     TokenExpiring { at: String },
-    /// Not connected; the next attempt comes after the pause.
-    Disconnected { why: String, pause: Duration },
+    /// Not connected; the next attempt comes after the pause. `code`: of the close frame, 1006 where
+    /// the network ended it, none where there was no connection.
+    Disconnected {
+        code: Option<u16>,
+        why: String,
+        pause: Duration,
+    },
 }
 
 /// A user's notifications, connection after connection.
@@ -169,16 +174,17 @@ impl Follower {
             )),
             Err(NotOpen::Later { why, after }) => {
                 let pause = self.pause() + after.unwrap_or_default();
-                self.disconnected(why, pause);
+                self.disconnected(None, why, pause);
                 Ok(())
             }
         }
     }
 
-    fn disconnected(&mut self, why: String, pause: Duration) {
+    fn disconnected(&mut self, code: Option<u16>, why: String, pause: Duration) {
         self.socket = None;
         self.retry_at = Some(Instant::now() + pause);
-        self.events.push_back(Event::Disconnected { why, pause });
+        self.events
+            .push_back(Event::Disconnected { code, why, pause });
     }
 
     async fn adopt(&mut self, mut socket: Socket) {
@@ -322,12 +328,12 @@ impl Follower {
             Return::Never => Err(Failure::Failed(format!("the gateway ended it: {why}"))),
             Return::Now if self.attempt == 0 => {
                 self.attempt = 1;
-                self.disconnected(why, Duration::ZERO);
+                self.disconnected(Some(code), why, Duration::ZERO);
                 Ok(())
             }
             Return::Now | Return::Later => {
                 let pause = self.pause();
-                self.disconnected(why, pause);
+                self.disconnected(Some(code), why, pause);
                 Ok(())
             }
         }
@@ -341,7 +347,7 @@ impl Follower {
         };
         if connected.silent_until <= now {
             let why = format!("nothing heard for {:?}", connected.patience);
-            self.disconnected(why, Duration::ZERO);
+            self.disconnected(Some(1006), why, Duration::ZERO);
             return;
         }
         if connected.ack.as_ref().is_some_and(|(_, due)| *due <= now) {

@@ -74,8 +74,12 @@ pub(crate) async fn run(plan: LoadPlan) -> Result<Report, Failure> {
 
     connect_readers(&plan, &shared, &stop, &mut readers, &progress).await?;
     let began = Instant::now();
-    let mut senders = start_senders(&plan, &shared, &stop, began);
+    let enough = CancellationToken::new();
+    let mut senders = start_senders(&plan, &shared, &enough, began);
+    let interrupted = tokio::spawn(on_interrupt(enough.clone()));
     let sent = watch_senders(&plan, &shared, &mut senders, &mut readers, &progress).await;
+    interrupted.abort();
+    enough.cancel();
     shared.settled.cancel();
     let sending = began.elapsed();
     let outcome = match sent {
@@ -91,6 +95,13 @@ pub(crate) async fn run(plan: LoadPlan) -> Result<Report, Failure> {
         flatten(ended)?;
     }
     Ok(Report::new(&plan, &shared, outcome, sending))
+}
+
+/// An interrupt ends the sending: what was sent is judged all the same.
+async fn on_interrupt(enough: CancellationToken) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        enough.cancel();
+    }
 }
 
 /// Connects every reader, some at a time.
@@ -204,7 +215,7 @@ fn deal(plan: &LoadPlan, shared: &Shared) -> Vec<Share> {
 fn start_senders(
     plan: &LoadPlan,
     shared: &Arc<Shared>,
-    stop: &CancellationToken,
+    enough: &CancellationToken,
     start: Instant,
 ) -> Senders {
     let mut senders = Senders::new();
@@ -214,7 +225,7 @@ fn start_senders(
             plan.api.clone(),
             share,
             start,
-            stop.clone(),
+            enough.clone(),
         ));
     }
     senders
@@ -295,6 +306,10 @@ impl Report {
             run: shared.run.clone(),
             connections: readers,
             reconnects: shared.reconnects.load(Ordering::Relaxed),
+            most_reconnects: shared.most_reconnects.load(Ordering::Relaxed),
+            closes: lock(&shared.closes).clone(),
+            away: std::mem::take(&mut *lock(&shared.away)).percentiles(),
+            retried: plan.api.retried(),
             gaps: shared.gaps.load(Ordering::Relaxed),
             seconds: sending.as_secs_f64(),
             accepted_per_second: rate,

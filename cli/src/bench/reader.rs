@@ -1,6 +1,7 @@
 //! One reader: a device of a user that stays connected, or comes and goes.
 
 use std::{
+    collections::BTreeMap,
     ops::RangeInclusive,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -31,6 +32,12 @@ pub(super) struct Shared {
     pub(super) delivery: Mutex<Latencies>,
     pub(super) connected: AtomicUsize,
     pub(super) reconnects: AtomicUsize,
+    /// The most that one reader came back.
+    pub(super) most_reconnects: AtomicUsize,
+    /// How connections ended that were not cut here, by close code.
+    pub(super) closes: Mutex<BTreeMap<u16, usize>>,
+    /// From a connection's end to the next one's welcome.
+    pub(super) away: Mutex<Latencies>,
     pub(super) gaps: AtomicUsize,
     /// Coming and going has ended: whoever is connected stays.
     pub(super) settled: CancellationToken,
@@ -55,6 +62,9 @@ impl Shared {
             delivery: Mutex::default(),
             connected: AtomicUsize::new(0),
             reconnects: AtomicUsize::new(0),
+            most_reconnects: AtomicUsize::new(0),
+            closes: Mutex::default(),
+            away: Mutex::default(),
             gaps: AtomicUsize::new(0),
             settled: CancellationToken::new(),
         })
@@ -62,6 +72,20 @@ impl Shared {
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
+    }
+
+    /// A reader that had `before` connections has another one.
+    fn on_connected(&self, before: usize, gone_at: Option<Instant>) {
+        if before == 0 {
+            self.connected.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+        self.most_reconnects.fetch_max(before, Ordering::Relaxed);
+        // One that moved had its next connection before the end of the last.
+        if let Some(gone_at) = gone_at {
+            lock(&self.away).note(gone_at.elapsed());
+        }
     }
 
     fn on_notification(&self, reader: ReaderId, frame: &Frame) {
@@ -99,8 +123,8 @@ pub(super) async fn read(
     stay: Option<RangeInclusive<Duration>>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let mut ever = false;
-    let mut cut_at = None;
+    let mut connections = 0;
+    let (mut cut_at, mut gone_at) = (None, None);
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => break,
@@ -108,6 +132,7 @@ pub(super) async fn read(
                 cut_at = None;
                 if !shared.settled.is_cancelled() {
                     follower.cut();
+                    gone_at = Some(Instant::now());
                 }
                 continue;
             }
@@ -115,13 +140,8 @@ pub(super) async fn read(
         };
         match event {
             Event::Connected { .. } => {
-                let counter = if ever {
-                    &shared.reconnects
-                } else {
-                    &shared.connected
-                };
-                counter.fetch_add(1, Ordering::Relaxed);
-                ever = true;
+                shared.on_connected(connections, gone_at.take());
+                connections += 1;
                 cut_at = stay
                     .clone()
                     .map(|stay| Instant::now() + rand::random_range(stay));
@@ -138,7 +158,14 @@ pub(super) async fn read(
                     "a reader was refused: {message} ({code})"
                 )));
             }
-            Event::Disconnected { .. } | Event::TokenExpiring { .. } => cut_at = None,
+            Event::Disconnected { code, .. } => {
+                cut_at = None;
+                gone_at = gone_at.or_else(|| Some(Instant::now()));
+                if let Some(code) = code {
+                    *lock(&shared.closes).entry(code).or_default() += 1;
+                }
+            }
+            Event::TokenExpiring { .. } => cut_at = None,
         }
     }
     follower.close().await;

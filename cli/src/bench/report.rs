@@ -20,10 +20,16 @@ pub(crate) struct Report {
     pub(crate) run: String,
     pub(crate) connections: usize,
     pub(crate) reconnects: usize,
+    pub(crate) most_reconnects: usize,
+    /// By close code; 1006 is a connection that broke.
+    pub(crate) closes: BTreeMap<u16, usize>,
+    pub(crate) away: Option<Percentiles>,
     pub(crate) gaps: usize,
     pub(crate) seconds: f64,
     pub(crate) accepted_per_second: f64,
     pub(crate) refused: BTreeMap<String, usize>,
+    /// Calls that failed and were tried again, by why.
+    pub(crate) retried: BTreeMap<String, usize>,
     pub(crate) unanswered: usize,
     pub(crate) rest: Option<Percentiles>,
     pub(crate) delivery: Option<Percentiles>,
@@ -41,11 +47,15 @@ impl Report {
             "run": self.run,
             "connections": self.connections,
             "reconnects": self.reconnects,
+            "most_reconnects": self.most_reconnects,
+            "closes": self.closes,
+            "away_ms": self.away,
             "gaps": self.gaps,
             "seconds": self.seconds,
             "accepted": verdict.accepted,
             "accepted_per_second": self.accepted_per_second,
             "refused": self.refused,
+            "retried": self.retried,
             "unanswered": self.unanswered,
             "expected": verdict.expected,
             "received": verdict.received,
@@ -66,7 +76,10 @@ impl Report {
         let mut lines = vec![
             row(
                 "connections",
-                format!("{} ({} times again)", self.connections, self.reconnects),
+                format!(
+                    "{} ({} times again, one at most {})",
+                    self.connections, self.reconnects, self.most_reconnects
+                ),
             ),
             row(
                 "accepted",
@@ -80,8 +93,12 @@ impl Report {
                 format!("{} of {}", verdict.received, verdict.expected),
             ),
         ];
-        for (code, count) in &self.refused {
-            lines.push(row("refused", style.yellow(&format!("{count} × {code}"))));
+        for (code, count) in &self.closes {
+            lines.push(row("closed", format!("{count} × {code}")));
+        }
+        for (name, all) in [("refused", &self.refused), ("tried again", &self.retried)] {
+            let counted = all.iter().map(|(why, count)| format!("{count} × {why}"));
+            lines.extend(counted.map(|text| row(name, style.yellow(&text))));
         }
         for (name, count) in [("unanswered", self.unanswered), ("gaps", self.gaps)] {
             if count > 0 {
@@ -98,6 +115,7 @@ impl Report {
                 .as_ref()
                 .map(|times| row("delivery", shown(times))),
         );
+        lines.extend(self.away.as_ref().map(|times| row("away", shown(times))));
         for (name, findings) in [
             ("lost", &verdict.lost),
             ("duplicates", &verdict.duplicates),

@@ -20,7 +20,8 @@ Examples:
     --url wss://ws.example.com --api https://api.example.com --secret-file s --key-file k
 
 Every id that was accepted must reach each device of its user once and in order. Exit code 1 when one
-did not.";
+did not. Ctrl-C ends the sending; what was accepted until then is judged all the same. For TLS with a
+certificate authority of your own set SSL_CERT_FILE.";
 
 const CHURN_EXAMPLES: &str = "\
 Examples:

@@ -163,7 +163,7 @@ fn report(event: &Event, json: bool) {
             "token_expiring",
             style.yellow(&format!("the token ends at {}", shown(at))),
         ),
-        Event::Disconnected { why, pause } => {
+        Event::Disconnected { why, pause, .. } => {
             let pause = human(Duration::from_millis(pause.as_millis() as u64));
             let text = format!("disconnected: {}; again in {pause}", shown(why));
             ("disconnected", style.yellow(&text))
