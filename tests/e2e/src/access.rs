@@ -1,0 +1,90 @@
+//! Keys, tokens and certificates of a test's deployment.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result};
+use carillon_common::auth::ApiKeys;
+use tempfile::TempDir;
+
+use crate::command::run;
+
+/// What clients and services show, as files for the command line and as text for Secrets.
+pub(crate) struct Access {
+    dir: TempDir,
+    /// The API key.
+    pub(crate) key: String,
+    /// Signs the tokens of clients.
+    pub(crate) jwt_secret: String,
+    /// The Secret's files of issuers and API keys.
+    pub(crate) auth: [(&'static str, String); 3],
+}
+
+impl Access {
+    /// New ones. The certificate is for `localhost`, and its own authority.
+    ///
+    /// # Errors
+    /// When openssl is missing.
+    pub(crate) async fn new() -> Result<Self> {
+        let dir = TempDir::new()?;
+        let (key, hash) = ApiKeys::generate();
+        let jwt_secret = run("openssl", &["rand", "-hex", "32"])
+            .await?
+            .trim()
+            .to_owned();
+        let issuers = "[[issuers]]\nname = \"tests\"\nalgorithms = [\"HS256\"]\nsecret_file = \"jwt.secret\"\n";
+        let keys = format!(
+            "[[api_keys]]\nname = \"tests\"\nhash = \"{hash}\"\nscopes = [\"send\", \"broadcast\", \"read\", \"admin\"]\n"
+        );
+        let access = Self {
+            key: key.expose().clone(),
+            auth: [
+                ("issuers.toml", issuers.to_owned()),
+                ("jwt.secret", jwt_secret.clone()),
+                ("tests.toml", keys),
+            ],
+            jwt_secret,
+            dir,
+        };
+        fs::write(access.path("key"), &access.key)?;
+        fs::write(access.path("jwt"), &access.jwt_secret)?;
+        let (key, certificate) = (access.shown("tls.key"), access.shown("tls.crt"));
+        let words = [
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            // An authority may not stand for a server itself in webpki.
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ];
+        run("openssl", &words)
+            .await
+            .context("a certificate for the ingress")?;
+        Ok(access)
+    }
+
+    /// One of: `key`, `jwt`, `tls.key`, `tls.crt`.
+    #[must_use]
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The same as a text.
+    #[must_use]
+    pub(crate) fn shown(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+}

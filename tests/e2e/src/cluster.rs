@@ -1,0 +1,99 @@
+//! The Kubernetes that the tests run in: made by kind, or one that is there already.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::command::run;
+
+/// The images that are loaded onto the nodes.
+pub(crate) const IMAGES: [&str; 3] = [
+    "carillon-gateway:test",
+    "carillon-dispatcher:test",
+    "carillon:test",
+];
+/// The Redis of the tests.
+pub(crate) const REDIS: &str = "redis:7.0";
+
+/// A cluster of kind's.
+pub(crate) struct Cluster {
+    name: String,
+    keep: bool,
+}
+
+/// A file of these tests.
+#[must_use]
+pub(crate) fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The repository's root.
+///
+/// # Errors
+/// When these tests were moved elsewhere.
+pub(crate) fn root() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    Ok(root.context("the tests are in tests/e2e")?.to_owned())
+}
+
+impl Cluster {
+    /// Makes a cluster, or takes the one of this name that is there; with `keep` it stays afterwards.
+    ///
+    /// # Errors
+    /// When kind cannot make one.
+    pub(crate) async fn up(name: &str, keep: bool) -> Result<Self> {
+        let there = run("kind", &["get", "clusters"]).await?;
+        if !there.lines().any(|line| line == name) {
+            let config = file("kind.yaml").display().to_string();
+            let mut arguments = vec!["create", "cluster", "--name", name, "--config", &config];
+            let image = std::env::var("KIND_NODE_IMAGE").unwrap_or_default();
+            if !image.is_empty() {
+                arguments.extend(["--image", &image]);
+            }
+            arguments.extend(["--wait", "180s"]);
+            run("kind", &arguments).await?;
+        }
+        let cluster = Self {
+            name: name.to_owned(),
+            keep,
+        };
+        cluster.load(&IMAGES).await?;
+        cluster.load(&[REDIS]).await?;
+        let ingress = std::env::var("INGRESS_MANIFEST")
+            .context("INGRESS_MANIFEST names the manifest of an ingress controller")?;
+        run("kubectl", &["apply", "-f", &ingress]).await?;
+        Ok(cluster)
+    }
+
+    /// Puts images of this machine onto every node.
+    ///
+    /// # Errors
+    /// When one is not here.
+    pub(crate) async fn load(&self, images: &[&str]) -> Result<()> {
+        let mut arguments = vec!["load", "docker-image", "--name", &self.name];
+        arguments.extend(images);
+        run("kind", &arguments).await?;
+        Ok(())
+    }
+
+    /// Runs a program on a node, as root.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) async fn on_node(node: &str, words: &[&str]) -> Result<String> {
+        let mut arguments = vec!["exec", node];
+        arguments.extend(words);
+        run("docker", &arguments).await
+    }
+
+    /// Removes it, unless it is to stay.
+    ///
+    /// # Errors
+    /// When kind cannot.
+    pub(crate) async fn down(&self) -> Result<()> {
+        if !self.keep {
+            run("kind", &["delete", "cluster", "--name", &self.name]).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! Traffic through the ingress: `carillon bench ledger`, and its verdict.
+
+use std::{collections::BTreeMap, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use carillon_tests::{figures::Figures, poll::eventually};
+use serde::Deserialize;
+use tokio::process::{Child, Command};
+
+use crate::{command::run, deployment::Deployment};
+
+/// Planned ends: moved by a drain, replaced by one's own newer connection, ended by the operator.
+const PLANNED: [u16; 4] = [1000, 1012, 4200, 4202];
+
+/// Running traffic.
+pub(crate) struct Load {
+    child: Child,
+}
+
+/// What `carillon bench` found.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Report {
+    /// Readers.
+    pub(crate) connections: usize,
+    /// Times that one connected again.
+    pub(crate) reconnects: usize,
+    /// The most that one reader did.
+    pub(crate) most_reconnects: usize,
+    /// Ends that were not the reader's own, by close code.
+    pub(crate) closes: BTreeMap<u16, usize>,
+    /// Between two connections, where there was such a time.
+    pub(crate) away_ms: Option<Times>,
+    /// Gaps that readers were told of.
+    pub(crate) gaps: usize,
+    /// Notifications accepted.
+    pub(crate) accepted: usize,
+    /// Calls refused, by code.
+    pub(crate) refused: BTreeMap<String, usize>,
+    /// Calls that failed and were tried again, by why.
+    pub(crate) retried: BTreeMap<String, usize>,
+    /// Calls that never had an answer.
+    pub(crate) unanswered: usize,
+    /// Deliveries owed.
+    pub(crate) expected: usize,
+    /// Accepted, and never delivered.
+    pub(crate) lost: Counted,
+    /// Given to an application twice.
+    pub(crate) duplicates: Counted,
+    /// Out of order.
+    pub(crate) disordered: Counted,
+    /// Times of calls, retries included.
+    pub(crate) rest_ms: Option<Times>,
+    /// From when a send was due to its delivery, without replays.
+    pub(crate) delivery_ms: Option<Times>,
+    /// Whether the promise was kept.
+    pub(crate) kept: bool,
+}
+
+/// A number of findings.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Counted {
+    /// How many.
+    pub(crate) count: usize,
+}
+
+/// Percentiles in milliseconds.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Times {
+    /// Half of them.
+    pub p50_ms: f64,
+    /// 99 of 100.
+    pub p99_ms: f64,
+    /// The longest.
+    pub(crate) max_ms: f64,
+}
+
+impl Load {
+    /// Connects the readers through the ingress over TLS, and sends until [`Self::finish`].
+    ///
+    /// # Errors
+    /// When they do not come online.
+    pub(crate) async fn start(
+        deployment: &Deployment,
+        sockets: usize,
+        rate: usize,
+    ) -> Result<Self> {
+        let access = &deployment.access;
+        let (users, rate) = (sockets.to_string(), rate.to_string());
+        let (jwt, key) = (access.shown("jwt"), access.shown("key"));
+        let words = [
+            "bench",
+            "ledger",
+            "--json",
+            "--url",
+            &deployment.sockets(),
+            "--api",
+            &deployment.rest(),
+            "--users",
+            &users,
+            "--rate",
+            &rate,
+            "--duration",
+            "30m",
+            "--broadcast-every",
+            "200",
+            "--settle",
+            "90s",
+            "--secret-file",
+            &jwt,
+            "--key-file",
+            &key,
+        ];
+        let before = deployment.online().await?;
+        let child = Command::new(crate::program("carillon")?)
+            .args(words)
+            .env("SSL_CERT_FILE", access.path("tls.crt"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start carillon bench")?;
+        let load = Self { child };
+        eventually(
+            "the readers are online",
+            Duration::from_secs(120),
+            async || {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                let online = deployment.online().await?;
+                ensure!(
+                    online >= before + sockets as u64,
+                    "{online} online, {before} before"
+                );
+                Ok(())
+            },
+        )
+        .await?;
+        // Some traffic in peace.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Ok(load)
+    }
+
+    /// Ends the sending and answers with the verdict.
+    ///
+    /// # Errors
+    /// When the generator failed otherwise than by finding a broken promise.
+    pub(crate) async fn finish(self) -> Result<Report> {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let id = self
+            .child
+            .id()
+            .context("the generator has ended by itself")?;
+        run("kill", &["-INT", &id.to_string()]).await?;
+        let output = self.child.wait_with_output().await?;
+        serde_json::from_slice(&output.stdout).with_context(|| {
+            format!(
+                "carillon bench: {}\n{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    }
+}
+
+impl Report {
+    /// The figures, before they are judged.
+    pub(crate) fn describe(&self, figures: &mut Figures) {
+        figures.row("sockets", self.connections);
+        figures.row("accepted", self.accepted);
+        figures.row("deliveries owed", self.expected);
+        figures.row("lost", self.lost.count);
+        figures.row("duplicates to the application", self.duplicates.count);
+        figures.row("out of order", self.disordered.count);
+        figures.row(
+            "reconnects, most of one client",
+            format!("{}, {}", self.reconnects, self.most_reconnects),
+        );
+        figures.row("closes", format!("{:?}", self.closes));
+        figures.row("calls tried again", format!("{:?}", self.retried));
+        for (name, times) in [
+            ("client away", &self.away_ms),
+            ("REST call, retries included", &self.rest_ms),
+            ("delivery", &self.delivery_ms),
+        ] {
+            if let Some(Times {
+                p50_ms,
+                p99_ms,
+                max_ms,
+            }) = times
+            {
+                figures.row(
+                    name,
+                    format!("p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms, max {max_ms:.0} ms"),
+                );
+            }
+        }
+    }
+
+    /// Nothing lost, doubled or out of order; every call answered.
+    ///
+    /// # Errors
+    /// What was broken.
+    pub(crate) fn keeps_the_promise(&self) -> Result<()> {
+        ensure!(self.kept, "the promise was broken: {self:?}");
+        ensure!(self.duplicates.count == 0, "duplicates: {self:?}");
+        ensure!(self.refused.is_empty(), "refused: {:?}", self.refused);
+        ensure!(
+            self.unanswered == 0,
+            "{} calls without an answer",
+            self.unanswered
+        );
+        ensure!(self.gaps == 0, "{} gaps", self.gaps);
+        Ok(())
+    }
+
+    /// No call failed, not even one that was tried again.
+    ///
+    /// # Errors
+    /// Which did.
+    pub(crate) fn no_call_failed(&self) -> Result<()> {
+        ensure!(self.retried.is_empty(), "calls failed: {:?}", self.retried);
+        Ok(())
+    }
+
+    /// Connections ended as planned alone, and no client had to come back more often than `most`.
+    ///
+    /// # Errors
+    /// What else happened.
+    pub(crate) fn closes_were_planned(&self, most: usize) -> Result<()> {
+        let unplanned: Vec<_> = self
+            .closes
+            .iter()
+            .filter(|(code, _)| !PLANNED.contains(code))
+            .collect();
+        ensure!(unplanned.is_empty(), "unplanned closes: {unplanned:?}");
+        ensure!(
+            self.most_reconnects <= most,
+            "a client came back {} times",
+            self.most_reconnects
+        );
+        Ok(())
+    }
+}

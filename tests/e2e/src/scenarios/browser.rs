@@ -1,0 +1,161 @@
+//! A page in Chromium, as a user has it.
+
+use std::{
+    collections::BTreeSet,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use axum::{Router, extract::State, routing::post};
+use carillon_common::{
+    auth::{NewToken, Secret, mint},
+    settings::{IssuerSettings, TokenAlgorithm},
+};
+use carillon_tests::{figures::Figures, poll::eventually};
+use serde_json::json;
+use tokio::{net::TcpListener, process::Command};
+
+use super::rollout;
+use crate::{
+    cluster::file,
+    deployment::{Deployment, RELEASE},
+    stage::Stage,
+};
+
+const USER: &str = "browser";
+
+/// What the page has told: every id that its application was given, repetitions included.
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// Takes what the page tells.
+async fn listen(told: Told) -> Result<u16> {
+    let note = |State(told): State<Told>, id: String| async move {
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    };
+    let router = Router::new().route("/told", post(note)).with_state(told);
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(port)
+}
+
+fn token(deployment: &Deployment) -> Result<String> {
+    let issuer = IssuerSettings {
+        name: "tests".to_owned(),
+        algorithms: vec![TokenAlgorithm::Hs256],
+        secret: Some(Secret::new(deployment.access.jwt_secret.clone())),
+        secret_file: None,
+        public_key: None,
+        public_key_file: None,
+        issuer: None,
+        audience: None,
+        kid: None,
+    };
+    let now = jiff::Timestamp::now().as_second();
+    let token = NewToken {
+        sub: USER,
+        exp: now + 3_600,
+        iat: Some(now),
+        nbf: None,
+        jti: None,
+        channels: &[],
+    };
+    Ok(mint(&issuer, &token)?)
+}
+
+async fn send(deployment: &Deployment, n: usize) -> Result<String> {
+    let body =
+        json!({ "target_user": USER, "notification_type": "test", "content": n.to_string() });
+    let answer = deployment.post("/api/notifications/send", &body).await?;
+    Ok(answer["id"].as_str().context("an id")?.to_owned())
+}
+
+pub(super) async fn survives_a_rollout(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
+    rollout::load_next(stage).await?;
+    let told = Told::default();
+    let port = listen(told.clone()).await?;
+    let page = format!(
+        "file://{}#{}/ws/notifications?token={} {port}",
+        file("page.html").display(),
+        deployment.sockets(),
+        token(deployment)?,
+    );
+    let profile = tempfile::tempdir()?;
+    let mut chromium = Command::new("chromium")
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--ignore-certificate-errors",
+        ])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--remote-debugging-port=0", &page])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("chromium is missing")?;
+    let heard = || told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+
+    let mut accepted = vec![send(deployment, 0).await?];
+    eventually(
+        "the page shows the first one",
+        Duration::from_secs(40),
+        async || {
+            ensure!(heard().contains(&accepted[0]), "nothing yet");
+            Ok(())
+        },
+    )
+    .await?;
+    let began = Instant::now();
+    for component in ["gateway", "dispatcher"] {
+        let name = format!("deployment/{RELEASE}-{component}");
+        deployment.kubectl(&["rollout", "restart", &name]).await?;
+    }
+    let rolled = deployment.rolled_out();
+    tokio::pin!(rolled);
+    loop {
+        tokio::select! {
+            result = &mut rolled => break result?,
+            () = tokio::time::sleep(Duration::from_millis(300)) => {
+                accepted.push(send(deployment, accepted.len()).await?);
+            }
+        }
+    }
+    let rolled = began.elapsed();
+    eventually(
+        "the page has shown all",
+        Duration::from_secs(40),
+        async || {
+            let heard: BTreeSet<String> = heard().into_iter().collect();
+            let missing: Vec<_> = accepted.iter().filter(|id| !heard.contains(*id)).collect();
+            ensure!(
+                missing.is_empty(),
+                "{} of {} missing",
+                missing.len(),
+                accepted.len()
+            );
+            Ok(())
+        },
+    )
+    .await?;
+    chromium.kill().await?;
+
+    let mut once = heard();
+    let given = once.len();
+    let mut known = BTreeSet::new();
+    once.retain(|id| known.insert(id.clone()));
+    ensure!(once == accepted, "not in the order of acceptance");
+    let mut figures = Figures::new("a page in Chromium during a rollout");
+    figures.row("rolled out", format!("{rolled:.0?}"));
+    figures.row("accepted", accepted.len());
+    figures.row("shown", known.len());
+    figures.row(
+        "given again (at least once, by the simple protocol)",
+        given - known.len(),
+    );
+    Ok(figures)
+}

@@ -1,0 +1,164 @@
+//! Cut networks, and networks that are to be cut.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use carillon_tests::{figures::Figures, poll::eventually};
+
+use super::under_load;
+use crate::{
+    cluster::{Cluster, file},
+    deployment::Deployment,
+    stage::Stage,
+};
+
+/// Below `lease.isolation_deadline`, above the lease.
+const CUT: Duration = Duration::from_secs(30);
+
+pub(super) async fn partition(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
+    let (mut figures, report) = under_load(stage, "gateways cut off from Redis", async |figures| {
+        let redis = deployment.pods.list("redis").await?;
+        let redis = redis.first().context("no Redis")?;
+        let address = deployment.pods.address(&redis.name).await?;
+        let gateways = deployment.pods.list("gateway").await?;
+        let node = &gateways.first().context("no gateway")?.node;
+        ensure!(*node != redis.node, "the first gateway is on Redis' node");
+        let table = format!(
+            "add table inet cut; add chain inet cut drop {{ type filter hook forward priority -300; }}; \
+             add rule inet cut drop ip daddr {address} drop; add rule inet cut drop ip saddr {address} drop"
+        );
+        Cluster::on_node(node, &["nft", &table]).await?;
+        tokio::time::sleep(CUT).await;
+        let ready = deployment.pods.list("gateway").await?;
+        Cluster::on_node(node, &["nft", "delete table inet cut"]).await?;
+        ensure!(ready.iter().all(|pod| pod.ready), "gateways are not ready: {ready:?}");
+        figures.row("cut off for", format!("{CUT:?}, everything on {node}"));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        Ok(())
+    })
+    .await?;
+    ensure!(
+        report.closes.is_empty(),
+        "sockets closed: {:?}",
+        report.closes
+    );
+    figures.row("sockets closed", 0);
+    Ok(figures)
+}
+
+/// A pod of `manifests/probe.yaml` that tries to reach something.
+struct Probe<'a> {
+    deployment: &'a Deployment,
+    name: &'static str,
+    namespace: &'static str,
+}
+
+impl Probe<'_> {
+    async fn reaches(&self, host: &str, port: u16) -> bool {
+        let (pod, port) = (self.name, port.to_string());
+        let words = [
+            "exec",
+            "--namespace",
+            self.namespace,
+            pod,
+            "--",
+            "busybox",
+            "nc",
+            "-z",
+            "-w",
+            "3",
+            host,
+            &port,
+        ];
+        self.deployment.kubectl(&words).await.is_ok()
+    }
+}
+
+pub(super) async fn policy(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
+    let manifest = file("manifests/probe.yaml").display().to_string();
+    deployment.kubectl(&["apply", "-f", &manifest]).await?;
+    for (namespace, pod) in [("carillon", "like-a-gateway"), ("strangers", "stranger")] {
+        let words = [
+            "wait",
+            "--namespace",
+            namespace,
+            "--for=jsonpath={.status.phase}=Running",
+            "pod",
+            pod,
+            "--timeout=60s",
+        ];
+        deployment.kubectl(&words).await?;
+    }
+    let result = reach(deployment).await;
+    deployment
+        .kubectl(&["delete", "-f", &manifest, "--wait=false"])
+        .await?;
+    result
+}
+
+async fn reach(deployment: &Deployment) -> Result<Figures> {
+    let address = async |component: &str| -> Result<String> {
+        let pods = deployment.pods.list(component).await?;
+        let pod = pods.iter().find(|pod| pod.ready).context("no pod")?;
+        deployment.pods.address(&pod.name).await
+    };
+    let (redis, gateway, dispatcher) = (
+        address("redis").await?,
+        address("gateway").await?,
+        address("dispatcher").await?,
+    );
+    let api = run_get("svc/kubernetes", "default").await?;
+    let gateways = Probe {
+        deployment,
+        name: "like-a-gateway",
+        namespace: "carillon",
+    };
+    let stranger = Probe {
+        deployment,
+        name: "stranger",
+        namespace: "strangers",
+    };
+    let mut figures = Figures::new("who reaches what");
+    let expected = [
+        (&gateways, "Redis", redis.as_str(), 6379, true),
+        (&gateways, "a dispatcher", &dispatcher, 8081, false),
+        (&gateways, "the API server", &api, 443, false),
+        (&stranger, "Redis", &redis, 6379, false),
+        (&stranger, "a gateway's sockets", &gateway, 8080, true),
+        (&stranger, "a dispatcher's REST", &dispatcher, 8081, true),
+    ];
+    let mut wrong = Vec::new();
+    for (probe, what, host, port, allowed) in expected {
+        // A policy takes a moment to know a new pod.
+        let as_expected = eventually(what, Duration::from_secs(20), async || {
+            let reached = probe.reaches(host, port).await;
+            ensure!(reached == allowed, "reached: {reached}");
+            Ok(())
+        });
+        let verdict = as_expected.await.is_ok();
+        let shown = if allowed { "reaches" } else { "does not reach" };
+        figures.row(
+            &format!("{} {shown} {what}", probe.name),
+            if verdict { "yes" } else { "NO" },
+        );
+        if !verdict {
+            wrong.push(format!("{} {shown} {what}: not so", probe.name));
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong:?}");
+    Ok(figures)
+}
+
+async fn run_get(object: &str, namespace: &str) -> Result<String> {
+    let words = [
+        "get",
+        object,
+        "--namespace",
+        namespace,
+        "-o",
+        "jsonpath={.spec.clusterIP}",
+    ];
+    crate::command::run("kubectl", &words).await
+}

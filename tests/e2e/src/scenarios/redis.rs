@@ -1,0 +1,170 @@
+//! Redis goes and comes back.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use carillon_tests::{figures::Figures, poll::eventually};
+
+use crate::{
+    cluster::file,
+    deployment::Deployment,
+    load::{Load, Report},
+    stage::Stage,
+};
+
+/// Failovers in a row.
+const FAILOVERS: usize = 3;
+/// What a Redis that is to survive a crash is told.
+const DURABLE: [&str; 2] = [
+    "redis.dev.persistence.enabled=true",
+    "redis.dev.extraArgs={--appendfsync,always}",
+];
+
+fn nothing_closed(report: &Report) -> Result<()> {
+    ensure!(
+        report.closes.is_empty(),
+        "sockets closed: {:?}",
+        report.closes
+    );
+    Ok(())
+}
+
+pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
+    // The volume is a part of the set that cannot be changed in place.
+    deployment
+        .kubectl(&[
+            "delete",
+            "statefulset",
+            "carillon-redis",
+            "--ignore-not-found",
+        ])
+        .await?;
+    deployment.upgrade(&DURABLE).await?;
+    let mut figures = Figures::new("Redis killed under traffic");
+    let load = Load::start(deployment, stage.sizes.sockets, stage.sizes.rate).await?;
+    let before = deployment.pods.identities("gateway").await?;
+    for _ in 0..2 {
+        let redis = deployment.pods.list("redis").await?;
+        deployment
+            .pods
+            .kill(redis.first().context("no Redis")?)
+            .await?;
+        let killed = Instant::now();
+        eventually(
+            "Redis answers again",
+            Duration::from_secs(120),
+            async || {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                deployment.online().await.map(drop)
+            },
+        )
+        .await?;
+        figures.row("answering again after", format!("{:.1?}", killed.elapsed()));
+        let gateways = deployment.pods.list("gateway").await?;
+        ensure!(
+            gateways.iter().all(|pod| pod.ready),
+            "gateways are not ready: {gateways:?}"
+        );
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    let report = load.finish().await?;
+    report.describe(&mut figures);
+    print!("{figures}");
+    report.keeps_the_promise()?;
+    nothing_closed(&report)?;
+    ensure!(
+        deployment.pods.identities("gateway").await? == before,
+        "gateways restarted"
+    );
+    deployment
+        .kubectl(&["delete", "statefulset", "carillon-redis"])
+        .await?;
+    Ok(figures)
+}
+
+pub(super) async fn sentinel(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
+    let manifest = file("manifests/sentinel.yaml").display().to_string();
+    deployment.kubectl(&["apply", "-f", &manifest]).await?;
+    deployment
+        .kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "pod",
+            "-l",
+            "app=sentinel",
+            "--timeout=120s",
+        ])
+        .await?;
+    let result = fail_over(stage, deployment).await;
+    deployment.upgrade(&[]).await?;
+    deployment
+        .kubectl(&["delete", "-f", &manifest, "--wait=false"])
+        .await?;
+    result
+}
+
+async fn fail_over(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
+    let nodes = (0..3)
+        .map(|n| format!("sentinel-{n}.sentinel:26379"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let nodes = format!("redis.sentinel.nodes={{{nodes}}}");
+    deployment.upgrade(&["redis.mode=sentinel", &nodes]).await?;
+    let mut figures = Figures::new("Sentinel failovers under traffic");
+    let load = Load::start(deployment, stage.sizes.sockets, stage.sizes.rate).await?;
+    for _ in 0..FAILOVERS {
+        let primary = primary(deployment).await?;
+        let pods = deployment.pods.labelled("app=valkey").await?;
+        let victim = pods.iter().find(|pod| primary.starts_with(&pod.name));
+        deployment
+            .pods
+            .kill(victim.context("the primary's pod")?)
+            .await?;
+        let killed = Instant::now();
+        eventually("another primary", Duration::from_secs(60), async || {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let now = self::primary(deployment).await?;
+            ensure!(now != primary, "still {now}");
+            Ok(())
+        })
+        .await?;
+        eventually("sends are accepted", Duration::from_secs(60), async || {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            deployment.online().await.map(drop)
+        })
+        .await?;
+        figures.row("failed over after", format!("{:.1?}", killed.elapsed()));
+        // The one that was killed comes back as a replica, or WAIT has nobody to wait for.
+        tokio::time::sleep(Duration::from_secs(12)).await;
+    }
+    let report = load.finish().await?;
+    report.describe(&mut figures);
+    print!("{figures}");
+    report.keeps_the_promise()?;
+    nothing_closed(&report)?;
+    Ok(figures)
+}
+
+/// The primary's host name, as the sentinels have it.
+async fn primary(deployment: &Deployment) -> Result<String> {
+    let words = [
+        "exec",
+        "sentinel-0",
+        "--",
+        "redis-cli",
+        "-p",
+        "26379",
+        "sentinel",
+        "get-master-addr-by-name",
+        "mymaster",
+    ];
+    let answer = deployment.kubectl(&words).await?;
+    Ok(answer
+        .lines()
+        .next()
+        .context("no primary")?
+        .trim()
+        .to_owned())
+}

@@ -1,0 +1,99 @@
+//! What the scenarios share: a release that most of them treat in turn, and their sizes.
+
+use std::path::Path;
+
+use anyhow::Result;
+use tokio::sync::OnceCell;
+
+use crate::{cluster::Cluster, command::run, deployment::Deployment};
+
+/// How much traffic.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Sockets.
+    pub(crate) sockets: usize,
+    /// Sends a second.
+    pub(crate) rate: usize,
+}
+
+/// The scenarios' stage.
+pub(crate) struct Stage {
+    /// How much traffic.
+    pub(crate) sizes: Sizes,
+    /// Where it stands.
+    pub(crate) cluster: Cluster,
+    shared: OnceCell<Deployment>,
+}
+
+impl Stage {
+    /// Nothing is installed yet.
+    #[must_use]
+    pub(crate) fn new(cluster: Cluster, sizes: Sizes) -> Self {
+        Self {
+            sizes,
+            cluster,
+            shared: OnceCell::new(),
+        }
+    }
+
+    /// The shared release, as the tests' values have it: whatever an earlier scenario did to it is
+    /// undone.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub(crate) async fn deployment(&self) -> Result<&Deployment> {
+        let prepare = || Deployment::prepare("carillon", "helm");
+        let deployment = self.shared.get_or_try_init(prepare).await?;
+        deployment.upgrade(&[]).await?;
+        Ok(deployment)
+    }
+
+    /// Writes what the cluster says into a folder, for whoever looks after a failure.
+    pub(crate) async fn describe(&self, folder: &Path) {
+        let everywhere = [
+            ("pods.txt", &["get", "pods", "-A", "-o", "wide"][..]),
+            (
+                "events.txt",
+                &["get", "events", "-A", "--sort-by=.lastTimestamp"],
+            ),
+            ("describe.txt", &["describe", "pods", "-n", "carillon"]),
+            (
+                "gateways.log",
+                &[
+                    "logs",
+                    "-n",
+                    "carillon",
+                    "-l",
+                    "app.kubernetes.io/component=gateway",
+                    "--tail=2000",
+                    "--prefix",
+                ],
+            ),
+            (
+                "dispatchers.log",
+                &[
+                    "logs",
+                    "-n",
+                    "carillon",
+                    "-l",
+                    "app.kubernetes.io/component=dispatcher",
+                    "--tail=2000",
+                    "--prefix",
+                ],
+            ),
+        ];
+        if let Err(error) = std::fs::create_dir_all(folder) {
+            println!("cannot write {}: {error}", folder.display());
+            return;
+        }
+        for (name, words) in everywhere {
+            let text = run("kubectl", words)
+                .await
+                .unwrap_or_else(|error| format!("{error:#}"));
+            if let Err(error) = std::fs::write(folder.join(name), text) {
+                println!("cannot write {name}: {error}");
+            }
+        }
+        println!("what the cluster says is in {}", folder.display());
+    }
+}
