@@ -77,8 +77,3 @@ annotations:
 {{- printf "%s:%s" $name (.image.tag | default .root.Chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
-
-{{/* Whether an API may be used: the cluster reports it, or nobody is to ask. Takes a dict: root, api. */}}
-{{- define "carillon.reported" -}}
-{{- if or .root.Values.disableAPICheck (.root.Capabilities.APIVersions.Has .api) -}}yes{{- end -}}
-{{- end -}}
