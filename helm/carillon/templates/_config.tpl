@@ -1,0 +1,84 @@
+{{/* The configuration of each service. */}}
+
+{{/* Which sections a service reads; one that is not here goes to both. */}}
+{{- define "carillon.config.others" -}}
+{{- get (dict "gateway" "dispatcher idempotency" "dispatcher" "gateway socket audit") . -}}
+{{- end -}}
+
+{{/* Settings that the chart computes, each with the value that is meant. YAML. */}}
+{{- define "carillon.config.managed" -}}
+backend.url: redis.url
+backend.url_file: redis.existingSecret
+auth.dir: auth.existingSecret
+auth.api_keys_file: auth.existingSecret
+gateway.listen: listenAddress
+gateway.name: nothing, because each pod needs a name of its own
+gateway.path: gateway.path
+gateway.max_connections: gateway.maxConnections
+gateway.handshake_rate: gateway.handshakeRate
+gateway.handshake_burst: gateway.handshakeBurst
+drain.delay: gateway.drain.readinessDelaySeconds
+drain.window: gateway.drain.windowSeconds
+drain.close_grace: gateway.drain.closeGraceSeconds
+dispatcher.listen: listenAddress
+dispatcher.request_timeout: dispatcher.requestTimeoutSeconds
+admin.listen: listenAddress
+kubernetes.pod_name: nothing, because the chart takes it from the pod
+kubernetes.pod_uid: nothing, because the chart takes it from the pod
+kubernetes.namespace: nothing, because the chart takes it from the pod
+kubernetes.watch: kubernetes.watch
+kubernetes.gateway_selector: nothing, because the chart takes it from the labels
+{{- end -}}
+
+{{- define "carillon.listen" -}}
+{{- $address := .root.Values.listenAddress -}}
+{{- if contains ":" $address -}}{{- $address = printf "[%s]" $address -}}{{- end -}}
+{{- printf "%s:%d" $address (int .port) -}}
+{{- end -}}
+
+{{/* carillon.toml of one service. Takes a dict: root, component. */}}
+{{- define "carillon.config" -}}
+{{- $root := .root -}}
+{{- $values := $root.Values -}}
+{{- $url := include "carillon.redis.url" $root -}}
+{{- $drain := include "carillon.drain" $root | fromJson -}}
+{{- /* preStop has waited before SIGTERM comes, so `drain.delay` need not. */ -}}
+{{- $computed := dict
+      "backend" (ternary (dict "url" $url) (dict "url_file" "/etc/carillon/redis/url") (ne $url ""))
+      "admin" (dict "listen" (include "carillon.listen" (dict "root" $root "port" 9090)))
+      "drain" (dict "delay" "0s") -}}
+{{- if $values.auth.existingSecret -}}
+{{- $_ := set $computed "auth" (dict "dir" "/etc/carillon/auth") -}}
+{{- end -}}
+{{- $config := deepCopy $values.config -}}
+{{- if eq .component "gateway" -}}
+{{- $_ := set $computed "gateway" (dict
+      "listen" (include "carillon.listen" (dict "root" $root "port" 8080))
+      "path" $values.gateway.path
+      "max_connections" $values.gateway.maxConnections
+      "handshake_rate" $values.gateway.handshakeRate
+      "handshake_burst" $values.gateway.handshakeBurst) -}}
+{{- $_ := set $computed "drain" (dict
+      "delay" "0s"
+      "window" (printf "%ds" (int $drain.window))
+      "close_grace" (printf "%ds" (int $drain.grace))) -}}
+{{- else -}}
+{{- /* Of the drain a dispatcher reads the delay alone. */ -}}
+{{- $_ := unset $config "drain" -}}
+{{- $_ := set $computed "dispatcher" (dict
+      "listen" (include "carillon.listen" (dict "root" $root "port" 8081))
+      "request_timeout" (printf "%ds" (int $values.dispatcher.requestTimeoutSeconds))) -}}
+{{- if $values.kubernetes.watch -}}
+{{- $selector := list -}}
+{{- range $key, $value := include "carillon.selectorLabels" (dict "root" $root "component" "gateway") | fromYaml -}}
+{{- $selector = append $selector (printf "%s=%s" $key $value) -}}
+{{- end -}}
+{{- $_ := set $computed "kubernetes" (dict "watch" true "gateway_selector" (join "," $selector)) -}}
+{{- end -}}
+{{- end -}}
+{{- $config = mustMergeOverwrite $config $computed -}}
+{{- range splitList " " (include "carillon.config.others" .component) -}}
+{{- $_ := unset $config . -}}
+{{- end -}}
+{{- include "carillon.toml" (dict "path" "" "table" $config) | trim -}}
+{{- end -}}

@@ -1,0 +1,112 @@
+{{/*
+Network policies of both flavors. A rule is a dict: peers (empty: whom `all` says), all ("any", "cluster"
+or "kube-apiserver"), ports (of TCP), udp (true: the same of UDP). Functions return {"rules": […]} as JSON.
+*/}}
+
+{{- define "carillon.policy.peer" -}}
+{{- $labels := include "carillon.selectorLabels" . | fromYaml -}}
+{{- if eq .root.Values.networkPolicy.flavor "cilium" -}}
+{{- dict "matchLabels" $labels | toJson -}}
+{{- else -}}
+{{- dict "podSelector" (dict "matchLabels" $labels) | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Who may come in. Takes a dict: root, number (of the public port). */}}
+{{- define "carillon.policy.ingress" -}}
+{{- $policy := .root.Values.networkPolicy -}}
+{{- $clients := $policy.ingressFrom -}}
+{{- /* `helm test` stays possible where clients are named. */ -}}
+{{- if and $clients .root.Values.tests.existingSecret -}}
+{{- $clients = append $clients (include "carillon.policy.peer" (dict "root" .root "component" "test") | fromJson) -}}
+{{- end -}}
+{{- dict "rules" (list
+      (dict "peers" $clients "all" "any" "ports" (list .number))
+      (dict "peers" $policy.metricsFrom "all" "cluster" "ports" (list 9090))) | toJson -}}
+{{- end -}}
+
+{{/* Where the services go. Takes a dict: root, component. */}}
+{{- define "carillon.policy.egress" -}}
+{{- $root := .root -}}
+{{- $policy := $root.Values.networkPolicy -}}
+{{- $rules := list (dict "peers" $policy.dnsTo "all" "any" "ports" (list 53) "udp" true) -}}
+{{- if eq $root.Values.redis.mode "dev" -}}
+{{- $redis := include "carillon.policy.peer" (dict "root" $root "component" "redis") | fromJson -}}
+{{- $rules = append $rules (dict "peers" (list $redis) "ports" (list 6379)) -}}
+{{- else -}}
+{{- $rules = append $rules (dict "peers" $policy.redis.to "all" "any" "ports" (include "carillon.redis.ports" $root | fromJson).ports) -}}
+{{- end -}}
+{{- if $policy.otlp.enabled -}}
+{{- $rules = append $rules (dict "peers" $policy.otlp.to "all" "any" "ports" $policy.otlp.ports) -}}
+{{- end -}}
+{{- if and (eq .component "dispatcher") $root.Values.kubernetes.watch -}}
+{{- $rules = append $rules (dict "peers" $policy.apiServer.to "all" "kube-apiserver" "ports" $policy.apiServer.ports) -}}
+{{- end -}}
+{{- dict "rules" $rules | toJson -}}
+{{- end -}}
+
+{{/* A policy. Takes a dict: root, component, ingress, egress (rules), extraIngress, extraEgress; annotations. */}}
+{{- define "carillon.policy" -}}
+{{- $cilium := eq .root.Values.networkPolicy.flavor "cilium" -}}
+{{- if $cilium -}}
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+{{- else -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+{{- end }}
+metadata:
+  {{- include "carillon.metadata" . | nindent 2 }}
+spec:
+  {{ ternary "endpointSelector" "podSelector" $cilium }}:
+    matchLabels:
+      {{- include "carillon.selectorLabels" . | nindent 6 }}
+  {{- if not $cilium }}
+  policyTypes: [Ingress, Egress]
+  {{- end }}
+  {{- $render := ternary "carillon.policy.ciliumRule" "carillon.policy.rule" $cilium }}
+  {{- range $direction := list "ingress" "egress" }}
+  {{- $rules := list }}
+  {{- range index $ $direction }}
+  {{- $rules = append $rules (include $render (merge (dict "direction" $direction) .) | fromJson) }}
+  {{- end }}
+  {{- $rules = concat $rules (index $ (printf "extra%s" (title $direction)) | default list) }}
+  {{- /* Without a rule nothing passes; Cilium says that with an empty one. */}}
+  {{- if $rules }}
+  {{ $direction }}:
+    {{- toYaml $rules | nindent 4 }}
+  {{- else }}
+  {{ $direction }}: {{ ternary "[{}]" "[]" $cilium }}
+  {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{- define "carillon.policy.rule" -}}
+{{- $ports := list -}}
+{{- range $port := .ports -}}
+{{- if $.udp -}}{{- $ports = append $ports (dict "port" (int $port) "protocol" "UDP") -}}{{- end -}}
+{{- $ports = append $ports (dict "port" (int $port) "protocol" "TCP") -}}
+{{- end -}}
+{{- $rule := dict "ports" $ports -}}
+{{- $peers := .peers -}}
+{{- if and (not $peers) (eq (.all | default "") "cluster") -}}
+{{- $peers = list (dict "namespaceSelector" dict) -}}
+{{- end -}}
+{{- if $peers -}}{{- $_ := set $rule (ternary "from" "to" (eq .direction "ingress")) $peers -}}{{- end -}}
+{{- toJson $rule -}}
+{{- end -}}
+
+{{- define "carillon.policy.ciliumRule" -}}
+{{- $ports := list -}}
+{{- range .ports -}}
+{{- $ports = append $ports (dict "port" (toString .) "protocol" (ternary "ANY" "TCP" ($.udp | default false))) -}}
+{{- end -}}
+{{- $rule := dict "toPorts" (list (dict "ports" $ports)) -}}
+{{- $side := ternary "from" "to" (eq .direction "ingress") -}}
+{{- if .peers -}}
+{{- $_ := set $rule (printf "%sEndpoints" $side) .peers -}}
+{{- else -}}
+{{- $_ := set $rule (printf "%sEntities" $side) (list (ternary "all" .all (eq .all "any"))) -}}
+{{- end -}}
+{{- toJson $rule -}}
+{{- end -}}

@@ -1,0 +1,152 @@
+{{/* The pod template of a service. Takes a dict: root, component, port (its name), number. */}}
+{{- define "carillon.pod" -}}
+{{- $root := .root -}}
+{{- $service := index $root.Values .component -}}
+{{- $secretUrl := and (eq (include "carillon.redis.url" $root) "") (ne $root.Values.redis.existingSecret "") -}}
+metadata:
+  labels:
+    {{- include "carillon.podLabels" . | nindent 4 }}
+    {{- with $service.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # Of the configuration alone: keys and issuers are read again while the pod runs.
+    checksum/config: {{ include "carillon.config" . | sha256sum }}
+    {{- if and (eq .component "gateway") (eq $service.drain.profile "serviceMesh") }}
+    # The sidecars stay until the last connection has been closed (Istio, Linkerd).
+    proxy.istio.io/config: |
+      holdApplicationUntilProxyStarts: true
+      terminationDrainDuration: {{ include "carillon.terminationGracePeriod" . }}s
+    config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.terminationGracePeriod" . | quote }}
+    {{- end }}
+    {{- with merge (dict) $service.podAnnotations $root.Values.commonAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "carillon.serviceAccountName" . }}
+  automountServiceAccountToken: {{ and (eq .component "dispatcher") $root.Values.kubernetes.watch }}
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ include "carillon.terminationGracePeriod" . }}
+  {{- with $root.Values.global.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml $service.podSecurityContext | nindent 4 }}
+    {{- with $service.sysctls }}
+    sysctls:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
+  {{- with index $service $key }}
+  {{ $key }}: {{ . }}
+  {{- end }}
+  {{- end }}
+  {{- range $key := list "hostAliases" "dnsConfig" "nodeSelector" "affinity" "tolerations" "initContainers" }}
+  {{- with index $service $key }}
+  {{ $key }}:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+  {{- with $service.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- $selector := dict "matchLabels" (include "carillon.selectorLabels" $ | fromYaml) }}
+    {{- range . }}
+    {{- list (merge (dict) . (dict "labelSelector" $selector)) | toYaml | nindent 4 }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .component }}
+      image: {{ include "carillon.image" (dict "root" $root "image" $service.image) }}
+      imagePullPolicy: {{ $service.image.pullPolicy }}
+      securityContext:
+        {{- toYaml $service.securityContext | nindent 8 }}
+      env:
+        {{- include "carillon.env" . | nindent 8 }}
+        {{- with $service.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with $service.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      ports:
+        - {name: {{ .port }}, containerPort: {{ .number }}, protocol: TCP}
+        - {name: admin, containerPort: 9090, protocol: TCP}
+      {{- range $probe, $path := dict "startup" "/startupz" "readiness" "/readyz" "liveness" "/livez" }}
+      {{- with index $service.probes $probe }}
+      {{ $probe }}Probe:
+        {{- if not (or .exec .tcpSocket .grpc .httpGet) }}
+        httpGet: {path: {{ $path }}, port: admin}
+        {{- end }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      {{- /* A sleep of 0 is refused before Kubernetes 1.33, and means nothing. */}}
+      {{- with include "carillon.preStop" . | int }}
+      lifecycle:
+        preStop:
+          sleep: {seconds: {{ . }}}
+      {{- end }}
+      {{- with $service.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      volumeMounts:
+        - {name: config, mountPath: /etc/carillon/config, readOnly: true}
+        {{- if $root.Values.auth.existingSecret }}
+        - {name: auth, mountPath: /etc/carillon/auth, readOnly: true}
+        {{- end }}
+        {{- if $secretUrl }}
+        - {name: redis, mountPath: /etc/carillon/redis, readOnly: true}
+        {{- end }}
+        {{- if $root.Values.redis.tls.caSecret }}
+        - {name: redis-tls, mountPath: /etc/carillon/redis-tls, readOnly: true}
+        {{- end }}
+        {{- with $service.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- with $service.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- /* 288 is 0440: the group of the pod reads its secrets, nobody else. */}}
+  volumes:
+    - name: config
+      configMap:
+        name: {{ include "carillon.componentName" . }}
+    {{- with $root.Values.auth.existingSecret }}
+    - name: auth
+      secret:
+        secretName: {{ . }}
+        defaultMode: 288
+    {{- end }}
+    {{- if $secretUrl }}
+    - name: redis
+      secret:
+        secretName: {{ $root.Values.redis.existingSecret }}
+        defaultMode: 288
+        items:
+          - {key: {{ index $root.Values.redis.existingSecretKeys .component | quote }}, path: url}
+    {{- end }}
+    {{- with $root.Values.redis.tls }}
+    {{- if .caSecret }}
+    - name: redis-tls
+      secret:
+        secretName: {{ .caSecret }}
+        defaultMode: 288
+        items:
+          - {key: {{ .caKey | quote }}, path: ca.crt}
+    {{- end }}
+    {{- end }}
+    {{- with $service.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{/* The variables that the chart sets. */}}
+{{- define "carillon.env" -}}
+- {name: CARILLON_CONFIG, value: /etc/carillon/config/carillon.toml}
+- {name: CARILLON__KUBERNETES__POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: CARILLON__KUBERNETES__POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
+- {name: CARILLON__KUBERNETES__NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+{{- end -}}
