@@ -6,7 +6,7 @@ CARGO ?= cargo
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check bench doc clean
+.PHONY: help setup setup-check run build test check bench images push doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ check: setup-check ## formatting, lints, documentation, dependencies' licences a
 
 bench: build ## measure cost per connection, delivery, connect and send against a floor
 	$(CARGO) run --release -p carillon-tests --bin bench -- $(ARGS)
+
+images: build ## build the container images, and the list of what is in each, from the same programs
+	@scripts/setup images
+	images/build
+
+push: images ## publish them: make push REGISTRY=ghcr.io/carillon-io
+	images/push $(REGISTRY)
 
 doc: ## build the documentation of the crates: target/doc/carillon/index.html
 	$(CARGO) doc --release --workspace --no-deps

@@ -22,6 +22,7 @@ use url::{Host, Url};
 use crate::{
     failure::Failure,
     input::{duration, secret_file, secret_variable},
+    tls,
 };
 
 /// Pauses between attempts grow to this.
@@ -162,6 +163,7 @@ impl Api {
             return Err(wrong("must start with http:// or https://".to_owned()));
         }
         let mut http = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls::client()).clone())
             .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
             .timeout(Duration::from_secs(20));
         if is_local(&base) {

@@ -13,6 +13,7 @@ mod input;
 mod socket;
 mod store;
 mod terminal;
+mod tls;
 
 use std::process::ExitCode;
 

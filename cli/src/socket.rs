@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
     tungstenite::{
         self, Message,
         client::IntoClientRequest,
@@ -22,6 +22,7 @@ use url::Url;
 use crate::{
     failure::Failure,
     input::{secret_file, secret_variable},
+    tls,
 };
 
 /// From the first packet to the end of the handshake.
@@ -203,7 +204,13 @@ impl Socket {
         let url = target.any_url();
         let request = request(target, url, session, since).map_err(NotOpen::Never)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-        let connecting = Box::pin(connect_async_with_config(request, Some(config), true));
+        let tls = Connector::Rustls(tls::client());
+        let connecting = Box::pin(connect_async_tls_with_config(
+            request,
+            Some(config),
+            true,
+            Some(tls),
+        ));
         match timeout(OPEN_WITHIN, connecting).await {
             Ok(Ok((stream, _))) => Ok(Self { stream }),
             Ok(Err(error)) => Err(not_open(url, error)),

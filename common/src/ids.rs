@@ -89,7 +89,7 @@ name!(
     |text| text == "*" || (1..=255).contains(&text.len()) && text.bytes().all(is_name_byte)
 );
 name!(
-    /// A gateway process, unique in the deployment (the pod's name on Kubernetes).
+    /// A gateway process, unique in the deployment.
     GatewayId, "a gateway name", "1 to 64 characters of A-Z a-z 0-9 _ . -",
     |text| (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte != b':' && is_name_byte(byte))
@@ -97,6 +97,19 @@ name!(
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-')
+}
+
+impl GatewayId {
+    /// The gateway that runs in a pod: what the pod's name has of its own, the last two of its parts
+    /// (`carillon-gateway-5d8f7c9b4d-abcde` is `5d8f7c9b4d-abcde`). Every connection's entry in the
+    /// store holds the name, so that a long one costs memory.
+    ///
+    /// # Errors
+    /// The name is not one that Kubernetes gives.
+    pub fn of_pod(pod: &str) -> Result<Self, InvalidName> {
+        let own = pod.rmatch_indices('-').nth(1).map_or(0, |(at, _)| at + 1);
+        Self::new(&pod[own..])
+    }
 }
 
 impl ChannelName {
@@ -184,6 +197,20 @@ impl<'de> Deserialize<'de> for Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_names_its_gateway() {
+        for (pod, gateway) in [
+            ("carillon-gateway-5d8f7c9b4d-abcde", "5d8f7c9b4d-abcde"),
+            ("carillon-gateway-0", "gateway-0"),
+            ("gateway-0", "gateway-0"),
+            ("5d8f7c9b4d-abcde", "5d8f7c9b4d-abcde"),
+            ("gateway", "gateway"),
+        ] {
+            assert_eq!(GatewayId::of_pod(pod).unwrap().as_str(), gateway);
+        }
+        assert!(GatewayId::of_pod("").is_err() && GatewayId::of_pod("a-b c-d").is_err());
+    }
 
     #[test]
     fn a_cursor_is_read_back_as_written() {

@@ -51,11 +51,11 @@ impl App {
         backend: Arc<dyn Backend>,
         metrics: Metrics,
     ) -> Result<Self, SettingsErrors> {
-        let keys = ApiKeys::new(&settings.auth.api_keys).map_err(SettingsErrors)?;
+        let keys = settings.auth.credentials()?.api_keys;
         if keys.is_empty() {
             tracing::warn!(
                 "no API key is configured, so every call is refused: make one with `carillon \
-                 apikey new` and put it into [[auth.api_keys]]"
+                 apikey new` and put it into [[auth.api_keys]] or auth.dir"
             );
         }
         let service = Service {

@@ -32,7 +32,7 @@ pub enum ApiError {
     /// Nobody can call: the operator has to configure a key.
     #[error(
         "no API key is configured, so every call is refused: make one with `carillon apikey new` \
-         and put it into [[auth.api_keys]] of the configuration"
+         and put it into [[auth.api_keys]] of the configuration, or into auth.dir"
     )]
     NoApiKeys,
     /// No API key, or one that is not known.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, routing::any};
 use carillon_common::{
-    auth::{Claims, Verifier},
+    auth::Claims,
     backend::{Backend, Membership},
     http::Health,
     ids::{GatewayId, SessionId, UserId},
@@ -82,8 +82,7 @@ impl Gateway {
         health: Health,
         descriptors: u64,
     ) -> anyhow::Result<Arc<Self>> {
-        let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway)
-            .map_err(carillon_common::settings::SettingsErrors)?;
+        let verifier = settings.auth.credentials()?.verifier;
         let name = name(&settings)?;
         let limit = settings.gateway.connection_limit(descriptors)?;
         let admission = Admission::new(
@@ -502,8 +501,8 @@ fn new_session() -> SessionId {
 }
 
 fn name(settings: &Settings) -> anyhow::Result<GatewayId> {
-    if let Some(name) = &settings.gateway.name {
-        return Ok(GatewayId::new(name)?);
+    if let Some(name) = settings.gateway_name()? {
+        return Ok(name);
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host

@@ -2,10 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use carillon_common::{
-    auth::{ApiKeys, Verifier},
-    settings::{Settings, SettingsErrors},
-};
+use carillon_common::settings::Settings;
 use clap::{Args, Subcommand};
 
 use crate::{
@@ -55,33 +52,17 @@ impl Config {
             Self::Defaults(_) => say(Settings::default_toml().trim_end())?,
             Self::Check(Check { file }) => {
                 let settings = settings(file.as_deref())?;
-                check_keys(&settings)?;
+                let credentials = settings.auth.credentials()?;
                 say(&Style::stdout().green("the configuration is in order"))?;
-                if settings.auth.issuers.is_empty() {
-                    say("but without [[auth.issuers]] no client can connect")?;
+                if credentials.verifier.is_empty() {
+                    say("but without [[auth.issuers]] or auth.dir no client can connect")?;
                 }
-                if settings.auth.api_keys.is_empty() {
-                    say("but without [[auth.api_keys]] no service can send")?;
+                if credentials.api_keys.is_empty() {
+                    say("but without [[auth.api_keys]] or auth.dir no service can send")?;
                 }
             }
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// What a service finds only when it reads the keys.
-fn check_keys(settings: &Settings) -> Result<(), SettingsErrors> {
-    let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway).map(drop);
-    let keys = ApiKeys::new(&settings.auth.api_keys).map(drop);
-    let errors: Vec<_> = [verifier, keys]
-        .into_iter()
-        .filter_map(Result::err)
-        .flatten()
-        .collect();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(SettingsErrors(errors))
     }
 }
 

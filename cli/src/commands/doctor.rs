@@ -45,7 +45,7 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let settings = self.store.settings()?;
-        let mut findings = check_local(&settings);
+        let mut findings = check_local(&settings)?;
         if is_memory(&settings) {
             findings.push(Finding::warning(
                 "store",

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_common::{
-    auth::{NewToken, Verifier, mint},
+    auth::{NewToken, mint},
     ids::UserId,
     notification::rfc3339,
 };
@@ -137,10 +137,9 @@ impl Inspect {
 
 /// What the configured keys have against it.
 fn verified(token: &str, config: &std::path::Path, now: i64) -> Result<Option<String>, Failure> {
-    let auth = settings(Some(config))?.auth;
-    let verifier = Verifier::new(&auth.issuers, auth.leeway)
-        .map_err(carillon_common::settings::SettingsErrors)?;
-    Ok(verifier
+    let credentials = settings(Some(config))?.auth.credentials()?;
+    Ok(credentials
+        .verifier
         .verify(token, now)
         .err()
         .map(|error| error.to_string()))
@@ -256,7 +255,7 @@ fn distance(to: i64, from: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use carillon_common::settings::IssuerSettings;
+    use carillon_common::{auth::Verifier, settings::IssuerSettings};
 
     use super::*;
 

@@ -1,6 +1,9 @@
 //! What this machine and the configuration say, without Redis.
 
-use carillon_common::{process::raise_descriptors, settings::Settings};
+use carillon_common::{
+    process::raise_descriptors,
+    settings::{Settings, SettingsErrors},
+};
 
 use super::Finding;
 
@@ -8,12 +11,16 @@ use super::Finding;
 const FEW_CONNECTIONS: u32 = 4_000;
 
 /// Open files, and who may connect and send.
-pub(crate) fn check_local(settings: &Settings) -> Vec<Finding> {
-    vec![
+///
+/// # Errors
+/// Credentials that are not in order.
+pub(crate) fn check_local(settings: &Settings) -> Result<Vec<Finding>, SettingsErrors> {
+    let credentials = settings.auth.credentials()?;
+    Ok(vec![
         descriptors(settings, raise_descriptors()),
-        issuers(settings),
-        api_keys(settings),
-    ]
+        issuers(credentials.verifier.len()),
+        api_keys(credentials.api_keys.len()),
+    ])
 }
 
 fn descriptors(settings: &Settings, limit: u64) -> Finding {
@@ -32,21 +39,21 @@ fn descriptors(settings: &Settings, limit: u64) -> Finding {
     }
 }
 
-fn issuers(settings: &Settings) -> Finding {
+fn issuers(count: usize) -> Finding {
     const WHAT: &str = "issuers";
-    match settings.auth.issuers.len() {
+    match count {
         0 => Finding::warning(
             WHAT,
             "none: no client can connect",
-            "add one to [[auth.issuers]]",
+            "add one to [[auth.issuers]], or to a file in auth.dir",
         ),
         n => Finding::ok(WHAT, format!("{n} configured")),
     }
 }
 
-fn api_keys(settings: &Settings) -> Finding {
+fn api_keys(count: usize) -> Finding {
     const WHAT: &str = "API keys";
-    match settings.auth.api_keys.len() {
+    match count {
         0 => Finding::warning(
             WHAT,
             "none: no service can send",

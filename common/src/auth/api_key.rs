@@ -65,12 +65,10 @@ impl ApiKeys {
                 error("hash", "is not a SHA-256 hash", remedy);
                 continue;
             };
-            if keys.iter().any(|other| other.hash == hash) {
-                error(
-                    "hash",
-                    "is there twice",
-                    "make another key with `carillon apikey new`",
-                );
+            if let Some(other) = keys.iter().find(|other| other.hash == hash) {
+                let problem = format!("is there twice: `{}` has the same key", other.name);
+                let remedy = "remove one, or make another key with `carillon apikey new`";
+                error("hash", &problem, remedy);
             }
             let name = key.name.as_str().into();
             keys.push(ApiKey {
@@ -108,6 +106,11 @@ impl ApiKeys {
     /// Whether there is none, so that every request will be refused.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// A new key and its hash for the configuration.

@@ -104,6 +104,16 @@ impl Verifier {
         })
     }
 
+    /// Whether it knows no key, so that every token will be refused.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// How many keys it knows.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// The claims of `token`, if it is signed by a configured key and valid at `now_ms` (Unix time in
     /// ms, in the backend's time, so that all gateways agree).
     pub fn verify(&self, token: &str, now_ms: i64) -> Result<Claims, TokenError> {

@@ -7,16 +7,17 @@ use super::read::{leaves, settings, words};
 use crate::auth::Secret;
 
 settings! {
-    /// `[auth]`: who may connect and who may send.
+    /// `[auth]`: who may connect and who may send, as it is written; see
+    /// [`credentials`](Self::credentials) for what that comes to.
     pub struct AuthSettings {
         /// Tolerated difference of clocks.
         pub leeway: Duration,
         /// Keys that client tokens are verified with.
         pub issuers: Vec<IssuerSettings>,
-        /// Keys of services; after loading, those of `api_keys_file` too.
+        /// Keys of services.
         pub api_keys: Vec<ApiKeySettings>,
-        /// File with more `[[api_keys]]`.
-        pub api_keys_file: Option<PathBuf>,
+        /// Folder with more of both.
+        pub dir: Option<PathBuf>,
     }
 }
 
@@ -27,11 +28,11 @@ settings! {
         pub name: String,
         /// The only algorithms that the key serves, all of one family.
         pub algorithms: Vec<TokenAlgorithm>,
-        /// HMAC secret; after loading, what `secret_file` held.
+        /// HMAC secret.
         pub secret: Option<Secret<String>>,
         /// File that holds the secret; a line break at its end is not part of it.
         pub secret_file: Option<PathBuf>,
-        /// Public key in PEM; after loading, what `public_key_file` held.
+        /// Public key in PEM.
         pub public_key: Option<String>,
         /// File that holds the public key.
         pub public_key_file: Option<PathBuf>,

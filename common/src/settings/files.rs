@@ -2,54 +2,33 @@
 
 use std::path::Path;
 
-use super::auth::ApiKeySettings;
 use super::error::{Origin, SettingsError};
-use super::read::{self, settings};
 use super::tree::{self, Node};
 use super::{IssuerSettings, Settings};
 use crate::auth::Secret;
 
-settings! {
-    /// What `auth.api_keys_file` holds.
-    struct ApiKeysFile {
-        /// The keys.
-        api_keys: Vec<ApiKeySettings>,
-    }
-}
-
-/// Reads and parses a TOML file.
-pub(super) fn read_toml(path: &Path) -> Result<Node, SettingsError> {
-    let text = read_text("configuration file", path)?;
+/// Reads and parses a TOML file that `setting` names.
+pub(super) fn read_toml(setting: &str, path: &Path) -> Result<Node, SettingsError> {
+    let text = read_text(setting, path)?;
     tree::parse(&text, Some(path))
 }
 
-/// Puts what the named files hold where it is used.
-pub(super) fn read_secrets(settings: &mut Settings, errors: &mut Vec<SettingsError>) {
+/// Puts what `backend.url_file` holds where it is used.
+pub(super) fn read_url(settings: &mut Settings, errors: &mut Vec<SettingsError>) {
     if let Some(path) = &settings.backend.url_file {
         match read_text("backend.url_file", path) {
             Ok(url) => settings.backend.url = Secret::new(url.trim().to_owned()),
             Err(error) => errors.push(error),
         }
     }
-    for (index, issuer) in settings.auth.issuers.iter_mut().enumerate() {
-        read_issuer(issuer, &format!("auth.issuers.{index}"), errors);
-    }
-    if let Some(path) = settings.auth.api_keys_file.clone() {
-        match read_toml(&path) {
-            Ok(root) => {
-                let file = read::root::<ApiKeysFile>(&root, errors);
-                settings
-                    .auth
-                    .api_keys
-                    .extend(file.into_iter().flat_map(|file| file.api_keys));
-            }
-            Err(error) => errors.push(error),
-        }
-    }
 }
 
 /// Fills `secret` and `public_key` from their files; exactly one source of a key is allowed.
-fn read_issuer(issuer: &mut IssuerSettings, path: &str, errors: &mut Vec<SettingsError>) {
+pub(super) fn read_issuer(
+    issuer: &mut IssuerSettings,
+    path: &str,
+    errors: &mut Vec<SettingsError>,
+) {
     let given = [
         issuer.secret.is_some(),
         issuer.secret_file.is_some(),

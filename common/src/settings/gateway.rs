@@ -19,7 +19,7 @@ settings! {
         pub listen: SocketAddr,
         /// Path of the WebSocket endpoint.
         pub path: String,
-        /// Name among the gateways; none is host name and a random part.
+        /// Name among the gateways; see [`gateway_name`](super::Settings::gateway_name).
         pub name: Option<String>,
         /// Most connections; see [`GatewaySettings::connection_limit`].
         pub max_connections: Auto<u32>,

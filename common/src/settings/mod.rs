@@ -1,15 +1,18 @@
 //! The configuration: defaults from `carillon.toml`, then the operator's file, then the environment.
 //!
 //! The defaults file is built in, so what it documents is what holds. Everything wrong is reported at
-//! once. The result is plain data with all secrets read; loading again is a reload.
+//! once. The result is plain data; what judges credentials is read of it by
+//! [`AuthSettings::credentials`], as often as it may have changed.
 
 mod auth;
 mod backend;
 mod channels;
+mod credentials;
 mod error;
 mod files;
 mod gateway;
 mod inbox;
+mod kubernetes;
 mod lease;
 mod log;
 mod read;
@@ -28,9 +31,11 @@ pub use self::backend::{BackendSettings, DurabilitySettings, RedisSettings};
 pub use self::channels::{
     ChannelSettings, Namespace, NamespaceKind, NamespaceSettings, OverflowPolicy,
 };
+pub use self::credentials::Credentials;
 pub use self::error::{Origin, SettingsError, SettingsErrors};
 pub use self::gateway::{DrainSettings, GatewaySettings};
 pub use self::inbox::{IdempotencySettings, InboxSettings};
+pub use self::kubernetes::KubernetesSettings;
 pub use self::lease::{AuditSettings, LeaseSettings};
 pub use self::log::{LogFormat, LogSettings};
 pub use self::services::{AdminSettings, DispatcherSettings};
@@ -69,6 +74,8 @@ read::settings! {
         pub dispatcher: DispatcherSettings,
         /// `[admin]`
         pub admin: AdminSettings,
+        /// `[kubernetes]`
+        pub kubernetes: KubernetesSettings,
         /// `[auth]`
         pub auth: AuthSettings,
         /// `[[namespaces]]`
@@ -80,7 +87,7 @@ read::settings! {
 
 impl Settings {
     /// Reads the defaults, then `file`, then the `CARILLON__…` variables among `env`, and the files
-    /// that hold secrets. Reports every mistake, not only the first.
+    /// that hold secrets, to see that they are in order. Reports every mistake, not only the first.
     pub fn load(
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
@@ -108,7 +115,7 @@ impl Settings {
             .ok()?;
         let mut root = defaults.clone();
         if let Some(path) = file {
-            match files::read_toml(path) {
+            match files::read_toml("configuration file", path) {
                 Ok(over) => tree::merge(&mut root, over),
                 Err(error) => errors.push(error),
             }
@@ -122,7 +129,7 @@ impl Settings {
             read::root(&root, &mut Vec::new())
         })?;
         let mut broken = Vec::new();
-        files::read_secrets(&mut settings, &mut broken);
+        files::read_url(&mut settings, &mut broken);
         validate::check(&settings, &mut broken);
         errors.extend(broken.into_iter().map(|error| tree::locate(&root, error)));
         Some(settings)

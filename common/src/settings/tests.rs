@@ -1,5 +1,7 @@
 //! The configuration as its operator meets it.
 
+mod credentials;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,6 +78,7 @@ fn defaults_file_and_structs_have_the_same_keys() {
     assert_eq!(keys(text, &["dispatcher"]), keys_of::<DispatcherSettings>());
     assert_eq!(keys(text, &["admin"]), keys_of::<AdminSettings>());
     assert_eq!(keys(text, &["log"]), keys_of::<LogSettings>());
+    assert_eq!(keys(text, &["kubernetes"]), keys_of::<KubernetesSettings>());
     let mut auth = keys_of::<AuthSettings>();
     auth.retain(|key| key != "issuers" && key != "api_keys");
     assert_eq!(keys(text, &["auth"]), auth);
@@ -251,6 +254,14 @@ fn settings_that_do_not_fit_each_other_are_refused() {
             "[gateway]\nrefusal_hold_min = \"1m\"",
         ),
         ("gateway.listen", "[gateway]\nlisten = \"0.0.0.0:9090\""),
+        (
+            "kubernetes.pod_name",
+            "[kubernetes]\npod_name = \"a b-c-d e\"",
+        ),
+        (
+            "kubernetes.gateway_selector",
+            "[kubernetes]\nwatch = true\ngateway_selector = \" \"",
+        ),
         ("log.level", "[log]\nlevel = \"carillon=loud\""),
         (
             "namespaces.0.prefix",
@@ -303,59 +314,8 @@ fn broken_files_are_named() {
         &[missing.unwrap_err().to_string()],
         &["/nonexistent/c.toml", "cannot be read"],
     );
-    let file = "[backend]\nurl_file = \"gone\"\n[auth]\napi_keys_file = \"also-gone\"";
-    let errors = errors(file, &[]);
+    let errors = errors("[backend]\nurl_file = \"gone\"", &[]);
     assert_error(&errors, &["backend.url_file", "cannot be read"]);
-    assert_error(&errors, &["also-gone", "cannot be read"]);
-}
-
-#[test]
-fn secrets_come_from_files_beside_the_one_that_names_them() {
-    let folder = scratch_folder();
-    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-    write("url", "redis://u:hunter2@localhost/\n");
-    write("jwt", "0123456789abcdef0123456789abcdef\n");
-    write(
-        "keys.toml",
-        &format!(
-            "[[api_keys]]\nname='b'\nhash='{}'\nscopes=['read']",
-            "b".repeat(64)
-        ),
-    );
-    let issuer = "[[auth.issuers]]\nname='a'\nalgorithms=['HS256']\nsecret_file='jwt'";
-    let main = format!("[backend]\nurl_file='url'\n[auth]\napi_keys_file='keys.toml'\n{issuer}\n");
-    write("main.toml", &main);
-    let settings = Settings::load(Some(&folder.join("main.toml")), std::iter::empty()).unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
-
-    assert_eq!(
-        settings.backend.url.expose(),
-        "redis://u:hunter2@localhost/"
-    );
-    let secret = settings.auth.issuers[0].secret.as_ref().unwrap();
-    assert_eq!(secret.expose(), "0123456789abcdef0123456789abcdef");
-    assert_eq!(settings.auth.api_keys[0].scopes, [Scope::Read]);
-    let shown = format!("{settings:?}");
-    assert!(
-        !shown.contains("hunter2") && !shown.contains("0123456789"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn an_issuer_has_exactly_one_key() {
-    let secret = "secret = \"0123456789abcdef0123456789abcdef\"";
-    for keys in [
-        "",
-        &format!("{secret}\npublic_key = \"x\""),
-        &format!("{secret}\nsecret_file='x'"),
-    ] {
-        let file = format!("[[auth.issuers]]\nname='a'\nalgorithms=['HS256']\n{keys}");
-        let errors = errors(&file, &[]);
-        assert_eq!(errors.len(), 1, "{errors:#?}");
-        assert_error(&errors, &["auth.issuers.0", "exactly one of"]);
-        assert!(!errors[0].contains("0123456789"));
-    }
 }
 
 #[test]
@@ -367,4 +327,14 @@ fn a_deployment_of_several_hosts_is_a_backend() {
         let settings = load("", &[("CARILLON__BACKEND__URL", url)]).unwrap();
         assert_eq!(settings.backend.url.expose(), url);
     }
+}
+
+#[test]
+fn a_gateway_is_called_by_the_configuration_then_by_its_pod() {
+    let pod = ("CARILLON__KUBERNETES__POD_NAME", "shop-gateway-5d8f7-x2x4z");
+    let name = |env: &[(&str, &str)]| load("", env).unwrap().gateway_name().unwrap();
+    assert_eq!(name(&[]), None);
+    assert_eq!(name(&[pod]).unwrap().as_str(), "5d8f7-x2x4z");
+    let own = ("CARILLON__GATEWAY__NAME", "one");
+    assert_eq!(name(&[pod, own]).unwrap().as_str(), "one");
 }

@@ -225,8 +225,16 @@ fn set(
 
 /// Completes an error about several settings with the origin of the one that it names.
 pub(super) fn locate(root: &Node, mut error: SettingsError) -> SettingsError {
+    if error.origin == Origin::Default {
+        error.origin = origin(root, &error.path);
+    }
+    error
+}
+
+/// Where what stands at `path` came from; as much of the path as there is counts.
+pub(super) fn origin(root: &Node, path: &str) -> Origin {
     let mut node = root;
-    for part in error.path.split('.') {
+    for part in path.split('.') {
         let child = match &node.kind {
             Kind::Table(children) => children.get(part),
             Kind::Items(items) => part.parse().ok().and_then(|index: usize| items.get(index)),
@@ -237,10 +245,7 @@ pub(super) fn locate(root: &Node, mut error: SettingsError) -> SettingsError {
             None => break,
         }
     }
-    if error.origin == Origin::Default {
-        error.origin = node.origin.clone();
-    }
-    error
+    node.origin.clone()
 }
 
 /// Puts the default back at `path`, where there is one.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::error::SettingsError;
-use super::{NamespaceSettings, Settings};
-use crate::auth::{ApiKeys, Verifier};
+use super::{KubernetesSettings, NamespaceSettings, Settings};
+use crate::ids::GatewayId;
 
 /// Schemes that choose a backend.
 const SCHEMES: [&str; 5] = [
@@ -21,21 +21,14 @@ const MAX_PARTITIONS: u16 = 1024;
 
 /// Appends everything that is wrong with `settings`.
 pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
-    // Keys whose files could not be read have been reported.
-    let unread = errors.iter().any(|error| error.path.starts_with("auth."));
-    let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway);
-    errors.extend(verifier.err().filter(|_| !unread).unwrap_or_default());
-    errors.extend(
-        ApiKeys::new(&settings.auth.api_keys)
-            .err()
-            .unwrap_or_default(),
-    );
+    settings.auth.read_credentials(errors);
 
     let mut rules = Rules { errors };
     rules.backend(settings);
     rules.not_zero(settings);
     rules.order(settings);
     rules.gateway(settings);
+    rules.kubernetes(&settings.kubernetes);
     rules.namespaces(&settings.namespaces);
 }
 
@@ -288,6 +281,22 @@ impl Rules<'_> {
             "log.level",
             format!("{:?} is not a level", settings.log.level),
             "write error, warn, info, debug or trace, or `info,carillon_gateway=debug`",
+        );
+    }
+
+    fn kubernetes(&mut self, kubernetes: &KubernetesSettings) {
+        let pod = kubernetes.pod_name.as_deref().unwrap_or("pod");
+        self.require(
+            GatewayId::of_pod(pod).is_ok(),
+            "kubernetes.pod_name",
+            format!("{pod:?} is not the name of a pod"),
+            "let the downward API fill it in (metadata.name), or leave it empty",
+        );
+        self.require(
+            !kubernetes.watch || !kubernetes.gateway_selector.trim().is_empty(),
+            "kubernetes.gateway_selector",
+            "is empty, which would take every pod for a gateway",
+            "name the labels of the gateway pods, or set kubernetes.watch to false",
         );
     }
 

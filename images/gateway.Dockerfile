@@ -1,0 +1,14 @@
+# One static program and nothing else; images/build stages it and fills in the arguments.
+FROM scratch
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="carillon-gateway" \
+      org.opencontainers.image.description="The Carillon gateway: holds WebSocket connections and delivers notifications" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/carillon-io/carillon" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY carillon-gateway /carillon-gateway
+USER 65532:65532
+EXPOSE 8080 9090
+ENTRYPOINT ["/carillon-gateway"]
