@@ -3,7 +3,10 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
-use carillon_common::auth::ApiKeys;
+use carillon_common::{
+    auth::{ApiKeys, NewToken, Secret, mint},
+    settings::{IssuerSettings, TokenAlgorithm},
+};
 use tempfile::TempDir;
 
 use crate::command::run;
@@ -74,6 +77,34 @@ impl Access {
             .await
             .context("a certificate for the ingress")?;
         Ok(access)
+    }
+
+    /// A client's token, good for an hour.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn token(&self, user: &str) -> Result<String> {
+        let issuer = IssuerSettings {
+            name: "tests".to_owned(),
+            algorithms: vec![TokenAlgorithm::Hs256],
+            secret: Some(Secret::new(self.jwt_secret.clone())),
+            secret_file: None,
+            public_key: None,
+            public_key_file: None,
+            issuer: None,
+            audience: None,
+            kid: None,
+        };
+        let now = jiff::Timestamp::now().as_second();
+        let token = NewToken {
+            sub: user,
+            exp: now + 3_600,
+            iat: Some(now),
+            nbf: None,
+            jti: None,
+            channels: &[],
+        };
+        Ok(mint(&issuer, &token)?)
     }
 
     /// One of: `key`, `jwt`, `tls.key`, `tls.crt`.

@@ -9,10 +9,6 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use axum::{Router, extract::State, routing::post};
-use carillon_common::{
-    auth::{NewToken, Secret, mint},
-    settings::{IssuerSettings, TokenAlgorithm},
-};
 use carillon_tests::{figures::Figures, poll::eventually};
 use serde_json::json;
 use tokio::{net::TcpListener, process::Command};
@@ -41,30 +37,6 @@ async fn listen(told: Told) -> Result<u16> {
     Ok(port)
 }
 
-fn token(deployment: &Deployment) -> Result<String> {
-    let issuer = IssuerSettings {
-        name: "tests".to_owned(),
-        algorithms: vec![TokenAlgorithm::Hs256],
-        secret: Some(Secret::new(deployment.access.jwt_secret.clone())),
-        secret_file: None,
-        public_key: None,
-        public_key_file: None,
-        issuer: None,
-        audience: None,
-        kid: None,
-    };
-    let now = jiff::Timestamp::now().as_second();
-    let token = NewToken {
-        sub: USER,
-        exp: now + 3_600,
-        iat: Some(now),
-        nbf: None,
-        jti: None,
-        channels: &[],
-    };
-    Ok(mint(&issuer, &token)?)
-}
-
 async fn send(deployment: &Deployment, n: usize) -> Result<String> {
     let body =
         json!({ "target_user": USER, "notification_type": "test", "content": n.to_string() });
@@ -81,7 +53,7 @@ pub(super) async fn survives_a_rollout(stage: &Stage) -> Result<Figures> {
         "file://{}#{}/ws/notifications?token={} {port}",
         file("page.html").display(),
         deployment.sockets(),
-        token(deployment)?,
+        deployment.access.token(USER)?,
     );
     let profile = tempfile::tempdir()?;
     let mut chromium = Command::new("chromium")

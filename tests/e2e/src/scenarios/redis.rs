@@ -15,10 +15,7 @@ use crate::{
 /// Failovers in a row.
 const FAILOVERS: usize = 3;
 /// What a Redis that is to survive a crash is told.
-const DURABLE: [&str; 2] = [
-    "redis.dev.persistence.enabled=true",
-    "redis.dev.extraArgs={--appendfsync,always}",
-];
+const DURABLE: [&str; 1] = ["redis.dev.extraArgs={--appendfsync,always}"];
 
 fn nothing_closed(report: &Report) -> Result<()> {
     ensure!(
@@ -31,15 +28,6 @@ fn nothing_closed(report: &Report) -> Result<()> {
 
 pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
     let deployment = stage.deployment().await?;
-    // The volume is a part of the set that cannot be changed in place.
-    deployment
-        .kubectl(&[
-            "delete",
-            "statefulset",
-            "carillon-redis",
-            "--ignore-not-found",
-        ])
-        .await?;
     deployment.upgrade(&DURABLE).await?;
     let mut figures = Figures::new("Redis killed under traffic");
     let load = Load::start(deployment, stage.sizes.sockets, stage.sizes.rate).await?;
@@ -77,9 +65,6 @@ pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
         deployment.pods.identities("gateway").await? == before,
         "gateways restarted"
     );
-    deployment
-        .kubectl(&["delete", "statefulset", "carillon-redis"])
-        .await?;
     Ok(figures)
 }
 
