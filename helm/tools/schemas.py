@@ -10,19 +10,24 @@ import pathlib
 import subprocess
 import sys
 
+ALTERNATIVES = ("anyOf", "oneOf", "allOf", "not")
+
 
 def raw(path: str) -> dict:
     done = subprocess.run(["kubectl", "get", "--raw", path], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def closed(schema, definitions: dict):
-    """The schema without references into the document, and with `additionalProperties: false`."""
+def closed(schema, alternative: bool = False):
+    """The schema with references into its own file, and with `additionalProperties: false`.
+
+    An alternative speaks of some of the fields alone, and must not refuse the others.
+    """
     if isinstance(schema, list):
-        return [closed(part, definitions) for part in schema]
+        return [closed(part, alternative) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    schema = {key: closed(part, definitions) for key, part in schema.items()}
+    schema = {key: closed(part, alternative or key in ALTERNATIVES) for key, part in schema.items()}
     if isinstance(schema.get("$ref"), str):
         schema["$ref"] = schema["$ref"].replace("#/components/schemas/", "#/definitions/")
     # A quantity and a port may be a text or a number; OpenAPI 3 says so by its own format.
@@ -30,8 +35,8 @@ def closed(schema, definitions: dict):
         schema.pop("type", None)
     if schema.get("nullable"):
         schema = {"anyOf": [{key: part for key, part in schema.items() if key != "nullable"}, {"type": "null"}]}
-    elif isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        schema.setdefault("additionalProperties", False)
+    elif not alternative and isinstance(schema.get("properties"), dict):
+        schema.setdefault("additionalProperties", bool(schema.get("x-kubernetes-preserve-unknown-fields")))
     return schema
 
 
@@ -43,11 +48,14 @@ def main() -> None:
         if not path.startswith("api"):
             continue
         definitions = raw(entry["serverRelativeURL"]).get("components", {}).get("schemas", {})
-        shared = {name: closed(schema, definitions) for name, schema in definitions.items()}
+        # `allOf` around one reference is how OpenAPI gives it a description.
+        shared = {name: closed(schema) for name, schema in definitions.items()}
         for schema in definitions.values():
             for kind in schema.get("x-kubernetes-group-version-kind", []):
-                name = f"{kind['group']}_{kind['version']}_{kind['kind'].lower()}.json"
-                top = closed(schema, definitions) | {"definitions": shared}
+                # kubeconform takes `v1` for the group of the core.
+                group = kind["group"] or kind["version"]
+                name = f"{group}_{kind['version']}_{kind['kind'].lower()}.json"
+                top = closed(schema) | {"definitions": shared}
                 (folder / name).write_text(json.dumps(top))
                 written += 1
     print(f"{written} schemas")
