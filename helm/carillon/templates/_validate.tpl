@@ -119,7 +119,7 @@ gateway.drain.profile is spot, but the drain takes {{ $drain.total }} s and such
 {{- define "carillon.validate.names" -}}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
 {{- range $where, $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" .Values.gateway.podLabels "dispatcher.podLabels" .Values.dispatcher.podLabels }}
-{{- range $name, $ := $labels }}
+{{- range $name, $_ := $labels }}
 {{- if has $name $own }}
 {{ $where }} sets {{ $name }}, which the chart sets itself; choose another label.
 {{- end }}
