@@ -33,7 +33,9 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let shutdown = shutdown_signal()?;
     let metrics = Metrics::new("dispatcher");
     backend::warn_if_alone(&settings);
-    let backend = backend::connect(&settings).await?;
+    let Some(backend) = backend::connect_when_up(&settings, &shutdown).await? else {
+        return Ok(());
+    };
     let app = App::new(settings.clone(), backend, metrics)?;
 
     let listener = bind(settings.dispatcher.listen)?;

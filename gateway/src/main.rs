@@ -43,7 +43,9 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
 
     let admin_listener = bind(settings.admin.listen)?;
     backend::warn_if_alone(&settings);
-    let backend = backend::connect(&settings).await?;
+    let Some(backend) = backend::connect_when_up(&settings, &shutdown).await? else {
+        return Ok(());
+    };
     let gateway = Gateway::start(
         settings.clone(),
         backend.clone(),

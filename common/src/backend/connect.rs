@@ -1,6 +1,9 @@
 //! The store that a URL names.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Backend, BackendError, Limits,
@@ -14,6 +17,10 @@ use super::{
 };
 use crate::settings::{Auto, Settings};
 
+/// Between two attempts to reach a store that is not there yet.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
 /// Connects to the store that `backend.url` names.
 ///
 /// # Errors
@@ -26,11 +33,34 @@ pub async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, BackendErr
             MemoryBounds::default(),
         ));
     }
-    let url =
-        RedisUrl::parse(text).map_err(|error| BackendError::Unavailable(error.to_string()))?;
+    let url = RedisUrl::parse(text).map_err(|error| BackendError::Unexpected(error.to_string()))?;
     let options = redis_options(settings, &url);
     let backend: Arc<dyn Backend> = RedisBackend::connect(url, options).await?;
     Ok(backend)
+}
+
+/// The same for a service that starts: a store that is not there yet is waited for, until `stop`, and
+/// then there is none. Services and their Redis start in any order.
+///
+/// # Errors
+/// Those that waiting does not mend.
+pub async fn connect_when_up(
+    settings: &Settings,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<dyn Backend>>, BackendError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match connect(settings).await {
+            Ok(backend) => return Ok(Some(backend)),
+            Err(error) if error.is_retryable() => error,
+            Err(error) => return Err(error),
+        };
+        tracing::warn!(%error, "waiting for the store");
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            return Ok(None);
+        }
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
 }
 
 fn is_memory(url: &str) -> bool {

@@ -14,7 +14,7 @@ pub(super) async fn of_one_service(stage: &Stage) -> Result<Figures> {
     );
 
     deployment
-        .upgrade(&["config.socket.ping_interval=11s"])
+        .upgrade(&["config.socket.ping_interval=21s"])
         .await?;
     ensure!(
         pods.identities("dispatcher").await? == dispatchers,
@@ -28,7 +28,7 @@ pub(super) async fn of_one_service(stage: &Stage) -> Result<Figures> {
 
     deployment
         .upgrade(&[
-            "config.socket.ping_interval=11s",
+            "config.socket.ping_interval=21s",
             "config.dispatcher.body_bytes=70000",
         ])
         .await?;
@@ -49,7 +49,7 @@ pub(super) async fn of_one_service(stage: &Stage) -> Result<Figures> {
         .await?;
     deployment
         .upgrade(&[
-            "config.socket.ping_interval=11s",
+            "config.socket.ping_interval=21s",
             "config.dispatcher.body_bytes=70000",
         ])
         .await?;
