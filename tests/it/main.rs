@@ -13,6 +13,7 @@ mod churn;
 mod contract;
 mod delivery;
 mod drain;
+mod edge;
 mod failover;
 mod ledger;
 mod outage;
