@@ -16,6 +16,7 @@ mod drain;
 mod edge;
 mod failover;
 mod ledger;
+mod moving;
 mod outage;
 mod reconnect;
 mod tidy;
