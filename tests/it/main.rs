@@ -19,5 +19,6 @@ mod ledger;
 mod moving;
 mod outage;
 mod reconnect;
+mod release;
 mod tidy;
 mod world;
