@@ -5,10 +5,7 @@
 {{- $secretUrl := and (eq (include "carillon.redis.url" $root) "") (ne $root.Values.redis.existingSecret "") -}}
 metadata:
   labels:
-    {{- include "carillon.podLabels" . | nindent 4 }}
-    {{- with $service.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- merge (dict) $service.podLabels (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
   annotations:
     # Of the configuration alone: keys and issuers are read again while the pod runs.
     checksum/config: {{ include "carillon.config" . | sha256sum }}
