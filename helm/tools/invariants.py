@@ -18,7 +18,7 @@ ONLY = {
     "gateway": {"gateway", "socket", "audit"},
     "dispatcher": {"dispatcher", "idempotency", "kubernetes"},
 }
-# Settings that newer programs have than this carillon.toml.
+# Settings that this carillon.toml may not have yet.
 AHEAD = {"auth.dir", "kubernetes.watch", "kubernetes.gateway_selector"}
 
 
@@ -150,7 +150,7 @@ def guarded(objects: list[dict]):
             for thing in policies
             if selects(thing["spec"].get("podSelector") or thing["spec"].get("endpointSelector"), pod)
         ]
-        if not any("ingress" in spec and "egress" in spec for spec in own):
+        if not any(spec.get("policyTypes") == ["Ingress", "Egress"] or "ingress" in spec and "egress" in spec for spec in own):
             yield f"{title(owner)} has no network policy"
 
 
@@ -197,7 +197,7 @@ def configured(objects: list[dict], defaults: dict):
                 continue
             for key, value in settings.items():
                 path = f"{section}.{key}"
-                if path in AHEAD or path in ("auth.issuers", "auth.api_keys"):
+                if path in ("auth.issuers", "auth.api_keys") or path in AHEAD and key not in defaults.get(section, {}):
                     continue
                 if key not in defaults.get(section, {}):
                     yield f"the {component}'s configuration sets {path}, which is no setting"

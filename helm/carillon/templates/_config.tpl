@@ -10,7 +10,6 @@
 backend.url: redis.url
 backend.url_file: redis.existingSecret
 auth.dir: auth.existingSecret
-auth.api_keys_file: auth.existingSecret
 gateway.listen: listenAddress
 gateway.name: nothing, because each pod needs a name of its own
 gateway.path: gateway.path

@@ -51,10 +51,7 @@ app.kubernetes.io/part-of: carillon
 {{- define "carillon.metadata" -}}
 name: {{ .name | default (include "carillon.componentName" .) }}
 labels:
-  {{- include "carillon.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (dict) (.labels | default dict) (include "carillon.labels" . | fromYaml) | toYaml | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -29,7 +29,7 @@ or "kube-apiserver"), ports (of TCP), udp (true: the same of UDP). Functions ret
 {{- define "carillon.policy.egress" -}}
 {{- $root := .root -}}
 {{- $policy := $root.Values.networkPolicy -}}
-{{- $rules := list (dict "peers" $policy.dnsTo "all" "any" "ports" (list 53) "udp" true) -}}
+{{- $rules := list (dict "peers" $policy.dns.to "all" "any" "ports" $policy.dns.ports "udp" true) -}}
 {{- if eq $root.Values.redis.mode "dev" -}}
 {{- $redis := include "carillon.policy.peer" (dict "root" $root "component" "redis") | fromJson -}}
 {{- $rules = append $rules (dict "peers" (list $redis) "ports" (list 6379)) -}}
@@ -71,12 +71,13 @@ spec:
   {{- $rules = append $rules (include $render (merge (dict "direction" $direction) .) | fromJson) }}
   {{- end }}
   {{- $rules = concat $rules (index $ (printf "extra%s" (title $direction)) | default list) }}
-  {{- /* Without a rule nothing passes; Cilium says that with an empty one. */}}
-  {{- if $rules }}
+  {{- /* Without a rule nothing passes: policyTypes says so, and to Cilium an empty rule. */}}
+  {{- if and $cilium (not $rules) }}
+  {{- $rules = list dict }}
+  {{- end }}
+  {{- with $rules }}
   {{ $direction }}:
-    {{- toYaml $rules | nindent 4 }}
-  {{- else }}
-  {{ $direction }}: {{ ternary "[{}]" "[]" $cilium }}
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- end }}
 {{- end -}}

@@ -5,21 +5,11 @@
 {{- $secretUrl := and (eq (include "carillon.redis.url" $root) "") (ne $root.Values.redis.existingSecret "") -}}
 metadata:
   labels:
-    {{- include "carillon.podLabels" . | nindent 4 }}
-    {{- with $service.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- merge (dict) $service.podLabels (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
   annotations:
     # Of the configuration alone: keys and issuers are read again while the pod runs.
     checksum/config: {{ include "carillon.config" . | sha256sum }}
-    {{- if and (eq .component "gateway") (eq $service.drain.profile "serviceMesh") }}
-    # The sidecars stay until the last connection has been closed (Istio, Linkerd).
-    proxy.istio.io/config: |
-      holdApplicationUntilProxyStarts: true
-      terminationDrainDuration: {{ include "carillon.terminationGracePeriod" . }}s
-    config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.terminationGracePeriod" . | quote }}
-    {{- end }}
-    {{- with merge (dict) $service.podAnnotations $root.Values.commonAnnotations }}
+    {{- with merge (dict) $service.podAnnotations $root.Values.commonAnnotations (include "carillon.meshAnnotations" . | fromYaml) }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
@@ -141,6 +131,16 @@ spec:
     {{- with $service.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{/* With the drain profile serviceMesh the sidecars stay until the last connection has been closed (Istio, Linkerd). */}}
+{{- define "carillon.meshAnnotations" -}}
+{{- if and (eq .component "gateway") (eq .root.Values.gateway.drain.profile "serviceMesh") -}}
+proxy.istio.io/config: |
+  holdApplicationUntilProxyStarts: true
+  terminationDrainDuration: {{ include "carillon.terminationGracePeriod" . }}s
+config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.terminationGracePeriod" . | quote }}
+{{- end -}}
 {{- end -}}
 
 {{/* The variables that the chart sets. */}}
