@@ -9,12 +9,14 @@ use super::{KubernetesSettings, NamespaceSettings, Settings};
 use crate::ids::GatewayId;
 
 /// Schemes that choose a backend.
-const SCHEMES: [&str; 5] = [
+const SCHEMES: [&str; 7] = [
     "memory",
     "redis",
     "rediss",
     "redis+sentinel",
+    "rediss+sentinel",
     "redis+cluster",
+    "rediss+cluster",
 ];
 /// Most partitions: each costs every gateway a subscription check.
 const MAX_PARTITIONS: u16 = 1024;
@@ -53,7 +55,7 @@ impl Rules<'_> {
             Some(scheme) => format!("no backend for the scheme `{scheme}`"),
             None => "is not a URL".to_owned(),
         };
-        let remedy = "use memory://, redis://, rediss://, redis+sentinel:// or redis+cluster://";
+        let remedy = "use memory://, redis://, rediss://, redis+sentinel:// or redis+cluster:// (with TLS: rediss…)";
         self.require(known, "backend.url", problem, remedy);
 
         let partitions = settings.backend.partitions;
