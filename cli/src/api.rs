@@ -1,7 +1,7 @@
 //! The dispatcher's REST API, as a caller that must not lose or double anything uses it.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -103,6 +103,16 @@ pub(crate) struct Accepted {
     pub(crate) cursor: Option<String>,
     #[serde(default)]
     pub(crate) message: String,
+}
+
+/// A gateway, as the dispatcher lists it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct GatewayState {
+    pub(crate) id: String,
+    pub(crate) generation: u64,
+    pub(crate) users: u64,
+    #[serde(default)]
+    pub(crate) pod: Option<String>,
 }
 
 /// A refusal (RFC 9457), with members that are not known here left out.
@@ -227,6 +237,28 @@ impl Api {
         let answer = self.until_done(|| self.http.get(url.clone())).await?;
         let online: Online = serde_json::from_slice(&answer).map_err(unexpected)?;
         Ok(online.online_count)
+    }
+
+    /// The gateways that are there.
+    pub(crate) async fn gateways(&self) -> Result<Vec<GatewayState>, Failure> {
+        #[derive(Deserialize)]
+        struct Listed {
+            gateways: Vec<GatewayState>,
+        }
+        let url = self.url("api/gateways")?;
+        let answer = self.until_done(|| self.http.get(url.clone())).await?;
+        let listed: Listed = serde_json::from_slice(&answer).map_err(unexpected)?;
+        Ok(listed.gateways)
+    }
+
+    /// Asks a gateway to drain.
+    pub(crate) async fn drain(&self, gateway: &str) -> Result<(), Failure> {
+        let mut url = self.url("api/gateways")?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend([gateway, "drain"]);
+        }
+        self.until_done(|| self.http.post(url.clone())).await?;
+        Ok(())
     }
 
     fn url(&self, route: &str) -> Result<Url, Failure> {

@@ -113,7 +113,7 @@ impl Dev {
         Ok(())
     }
 
-    fn token(&self, user: &str, now: i64, until: i64) -> Result<String, Failure> {
+    pub(crate) fn token(&self, user: &str, now: i64, until: i64) -> Result<String, Failure> {
         let token = NewToken {
             sub: user,
             exp: until / 1000,

@@ -1,11 +1,12 @@
 //! A `carillon.v1` socket: one connection, and how it is asked for.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use carillon_common::{auth::Secret, protocol::SUBPROTOCOL};
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, StatusCode, header};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{net::TcpStream, time::timeout};
@@ -22,7 +23,6 @@ use url::Url;
 use crate::{
     failure::Failure,
     input::{secret_file, secret_variable},
-    tls,
 };
 
 /// From the first packet to the end of the handshake.
@@ -84,6 +84,8 @@ pub(crate) struct Target {
     pub(crate) urls: Vec<Url>,
     pub(crate) token: TokenSource,
     pub(crate) device: Option<String>,
+    /// Whom `wss` trusts.
+    pub(crate) tls: Arc<ClientConfig>,
 }
 
 impl Target {
@@ -204,7 +206,7 @@ impl Socket {
         let url = target.any_url();
         let request = request(target, url, session, since).map_err(NotOpen::Never)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-        let tls = Connector::Rustls(tls::client());
+        let tls = Connector::Rustls(target.tls.clone());
         let connecting = Box::pin(connect_async_tls_with_config(
             request,
             Some(config),
@@ -341,6 +343,7 @@ fn end(frame: Option<CloseFrame>) -> Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls;
 
     #[test]
     fn a_url_is_completed() {
@@ -362,6 +365,7 @@ mod tests {
             urls: vec![url.clone()],
             token: TokenSource::Fixed(Secret::new("s3cret".to_owned())),
             device: Some("lap top".to_owned()),
+            tls: tls::client(),
         };
         let request = request(&target, &url, Some("s"), Some("1-2")).unwrap();
         assert_eq!(

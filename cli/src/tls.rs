@@ -1,17 +1,14 @@
 //! Whom TLS trusts.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-/// Read once: the file is large, and `bench` opens thousands of connections.
-static CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| Arc::new(config(machine())));
-
-/// For every connection of this process: the roots that this machine trusts (those in SSL_CERT_FILE
-/// or SSL_CERT_DIR, where these are set). Where it has none, as in an image of this program alone,
-/// those of Mozilla, which are built in.
+/// For the connections of one command: the roots that this machine trusts (those in SSL_CERT_FILE or
+/// SSL_CERT_DIR, where these are set). Where it has none, as in an image of this program alone, those of
+/// Mozilla, which are built in. Reads a large file: made once, and shared.
 pub(crate) fn client() -> Arc<ClientConfig> {
-    CONFIG.clone()
+    Arc::new(config(machine()))
 }
 
 fn machine() -> RootCertStore {

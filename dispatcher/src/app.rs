@@ -19,7 +19,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{counters::Counters, dispatch::Stamp, failures::FailureLog, router::router};
+use crate::{
+    counters::Counters,
+    dispatch::Stamp,
+    failures::FailureLog,
+    pods::{Cluster, Names, Watch},
+    router::router,
+};
 
 /// Requests at once; with the bound on a body, it bounds what they hold. Beyond it: 503.
 const MAX_UNDER_WAY: usize = 4096;
@@ -30,6 +36,7 @@ const ADMIN_PATIENCE: Duration = Duration::from_millis(500);
 pub struct App {
     service: Arc<Service>,
     metrics: Metrics,
+    cluster: Cluster,
 }
 
 /// What the routes work with.
@@ -40,6 +47,7 @@ pub(crate) struct Service {
     pub(crate) under_way: Semaphore,
     pub(crate) failures: FailureLog,
     pub(crate) counters: Counters,
+    pub(crate) pods: Names,
     clock: Clock,
 }
 
@@ -64,13 +72,24 @@ impl App {
             under_way: Semaphore::new(MAX_UNDER_WAY),
             failures: FailureLog::default(),
             counters: Counters::new(metrics.dispatcher.clone()),
+            pods: Names::default(),
             settings,
             backend,
         };
         Ok(Self {
             service: Arc::new(service),
             metrics,
+            cluster: Cluster::Inferred,
         })
+    }
+
+    /// With the API server of Kubernetes there, and not where the pod's service account or a
+    /// kubeconfig says. It is used with `kubernetes.watch` alone.
+    pub fn with_cluster(self, config: kube::Config) -> Self {
+        Self {
+            cluster: Cluster::At(Box::new(config)),
+            ..self
+        }
     }
 
     /// The routes alone, for a process that serves them on a port of its own.
@@ -108,8 +127,23 @@ impl App {
             ADMIN_PATIENCE,
         );
         let watch = end.run_until_cancelled(show_condition(&*self.service.backend, &health));
+        let pods = end.run_until_cancelled(self.watch_pods(&health));
         health.set_started();
-        tokio::join!(service, leave, admin, watch);
+        tokio::join!(service, leave, admin, watch, pods);
+    }
+
+    async fn watch_pods(&self, health: &Health) {
+        if !self.service.settings.kubernetes.watch {
+            return;
+        }
+        let watch = Watch {
+            settings: self.service.settings.kubernetes.clone(),
+            backend: self.service.backend.clone(),
+            health: health.clone(),
+            metrics: self.metrics.dispatcher.clone(),
+            names: self.service.pods.clone(),
+        };
+        watch.run(self.cluster.clone()).await;
     }
 
     #[cfg(test)]

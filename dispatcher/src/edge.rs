@@ -30,6 +30,18 @@ impl Arrival {
     }
 }
 
+/// How a request is named in its answer and in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The request's; every request that passed the edge has one.
+    pub(crate) fn of(request: &Request) -> &str {
+        let id = request.extensions().get::<Self>();
+        id.and_then(|Self(id)| id.to_str().ok()).unwrap_or("-")
+    }
+}
+
 /// Wraps every route.
 pub(crate) async fn edge(
     State(service): State<Arc<Service>>,
@@ -40,6 +52,7 @@ pub(crate) async fn edge(
     let id = request_id(request.headers());
     let route = router::pattern(request.uri().path());
     request.extensions_mut().insert(Arrival(arrived));
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = match service.under_way.try_acquire() {
         Ok(_place) => next.run(request).await,
         Err(_) => ApiError::Overloaded.into_response(),

@@ -51,6 +51,12 @@ pub enum ApiError {
     /// No such route.
     #[error("there is no such route")]
     NotFound,
+    /// No gateway of that name has a lease.
+    #[error(
+        "no gateway of this name is there: GET /api/gateways lists those that are (of a pod, the \
+         name is the last two parts of the pod's)"
+    )]
+    GatewayUnknown,
     /// The route has other methods; `Allow` names them.
     #[error("this route does not have that method; the header Allow names those it has")]
     MethodNotAllowed,
@@ -155,6 +161,7 @@ impl ApiError {
                 "The API key may not do this",
             ),
             Self::NotFound => kind(S::NOT_FOUND, "not_found", "No such route"),
+            Self::GatewayUnknown => kind(S::NOT_FOUND, "gateway_unknown", "No such gateway"),
             Self::MethodNotAllowed => kind(
                 S::METHOD_NOT_ALLOWED,
                 "method_not_allowed",

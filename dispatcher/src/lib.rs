@@ -10,6 +10,7 @@ mod edge;
 mod error;
 mod extract;
 mod failures;
+mod pods;
 mod router;
 mod routes;
 

@@ -12,6 +12,8 @@ use crate::{app::Service, edge, error::ApiError, routes};
 const SEND: &str = "/api/notifications/send";
 const BROADCAST: &str = "/api/notifications/broadcast";
 const ONLINE_COUNT: &str = "/api/notifications/online-count";
+const GATEWAYS: &str = "/api/gateways";
+const DRAIN: &str = "/api/gateways/{id}/drain";
 
 /// The REST service.
 pub(crate) fn router(service: Arc<Service>) -> Router {
@@ -19,6 +21,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route(SEND, post(routes::send))
         .route(BROADCAST, post(routes::broadcast))
         .route(ONLINE_COUNT, get(routes::online_count))
+        .route(GATEWAYS, get(routes::gateways))
+        .route(DRAIN, post(routes::drain))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(service.clone(), edge::edge))
@@ -27,8 +31,42 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 
 /// The route that a path belongs to, as the metrics name it.
 pub(crate) fn pattern(path: &str) -> &'static str {
-    [SEND, BROADCAST, ONLINE_COUNT]
+    [SEND, BROADCAST, ONLINE_COUNT, GATEWAYS, DRAIN]
         .into_iter()
-        .find(|route| *route == path)
+        .find(|route| is_of(path, route))
         .unwrap_or("other")
+}
+
+/// Whether a path is one of a route, in which `{…}` stands for one part.
+fn is_of(path: &str, route: &str) -> bool {
+    let (mut path, mut route) = (path.split('/'), route.split('/'));
+    loop {
+        match (path.next(), route.next()) {
+            (None, None) => return true,
+            (Some(part), Some(pattern)) if pattern.starts_with('{') && !part.is_empty() => {}
+            (Some(part), Some(pattern)) if part == pattern => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_counted_under_its_route() {
+        for (path, route) in [
+            ("/api/notifications/send", SEND),
+            ("/api/gateways", GATEWAYS),
+            ("/api/gateways/5d8f-abcde/drain", DRAIN),
+            ("/api/gateways//drain", "other"),
+            ("/api/gateways/a/b/drain", "other"),
+            ("/api/gateways/a", "other"),
+            ("/api/notifications/send/", "other"),
+            ("/", "other"),
+        ] {
+            assert_eq!(pattern(path), route, "{path}");
+        }
+    }
 }

@@ -179,15 +179,19 @@ async fn serve_http(stream: TcpStream, http: Router, stop: CancellationToken) {
 /// Answers a handshake that is not admitted: 503 with `Retry-After` (RFC 9110 section 15.6.4).
 pub(crate) async fn refuse(mut stream: TcpStream, refused: &Refused) {
     let seconds = refused.retry_after.as_secs();
+    let (code, title, why) = match refused.reason {
+        "draining" => ("draining", "Draining", "takes no new connections"),
+        "rate" => (
+            "overloaded",
+            "Overloaded",
+            "is at its limit of handshakes per second",
+        ),
+        _ => ("overloaded", "Overloaded", "is at its limit of connections"),
+    };
     let body = format!(
-        "{{\"type\":\"urn:carillon:problem:overloaded\",\"title\":\"Overloaded\",\"status\":503,\
-         \"code\":\"overloaded\",\"retryable\":true,\
-         \"detail\":\"this gateway is at its limit of {}; try again in {seconds} s\"}}",
-        if refused.reason == "rate" {
-            "handshakes per second"
-        } else {
-            "connections"
-        }
+        "{{\"type\":\"urn:carillon:problem:{code}\",\"title\":\"{title}\",\"status\":503,\
+         \"code\":\"{code}\",\"retryable\":true,\
+         \"detail\":\"this gateway {why}; try again in {seconds} s\"}}"
     );
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\

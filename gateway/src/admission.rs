@@ -1,7 +1,10 @@
 //! How many may come in, and how fast.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ pub(crate) struct Admission {
     bucket: Mutex<Bucket>,
     rate: f64,
     burst: f64,
+    closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -28,7 +32,7 @@ struct Bucket {
 /// Why a handshake is refused, and when to try again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// `connections` or `rate`.
+    /// `connections`, `rate` or `draining`.
     pub reason: &'static str,
     /// For `Retry-After`.
     pub retry_after: Duration,
@@ -46,13 +50,19 @@ impl Admission {
             }),
             rate: f64::from(rate),
             burst,
+            closed: AtomicBool::new(false),
         }
+    }
+
+    /// Admits nobody any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// A place for one connection; it is free again when the permit is dropped.
     ///
     /// # Errors
-    /// At the limit, or faster than the rate.
+    /// Closed, at the limit, or faster than the rate.
     pub(crate) fn admit(&self, now: Instant) -> Result<OwnedSemaphorePermit, Refused> {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let refill = now.saturating_duration_since(bucket.refilled).as_secs_f64() * self.rate;
@@ -66,6 +76,9 @@ impl Admission {
                 retry_after,
             }
         };
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(later("draining"));
+        }
         if bucket.tokens < 1.0 {
             return Err(later("rate"));
         }
@@ -96,5 +109,8 @@ mod tests {
         assert_eq!(admission.admit(now).unwrap_err().reason, "connections");
         places.pop();
         assert!(admission.admit(now).is_ok());
+        admission.close();
+        now += Duration::from_secs(1);
+        assert_eq!(admission.admit(now).unwrap_err().reason, "draining");
     }
 }

@@ -179,6 +179,10 @@ impl Gateway {
         &self.health
     }
 
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }

@@ -71,18 +71,31 @@ async fn release_strays(gateway: &Gateway, concerns: impl Fn(&UserId) -> bool) {
 async fn leave_when_asked(gateway: Arc<Gateway>, bus: Arc<Bus>) {
     loop {
         bus.leave.notified().await;
-        let reason = if bus.is_isolated() {
-            "rebalance"
-        } else {
-            "draining"
-        };
-        tracing::warn!(
-            reason,
-            isolated = bus.is_isolated(),
-            "closing every connection"
-        );
-        gateway.drain(reason).await;
+        if bus.is_isolated() {
+            // The store may be back before anybody else could take the connections.
+            tracing::warn!("cut off from the store for too long: closing every connection");
+            gateway.drain("rebalance").await;
+        } else if !gateway.health().is_draining() {
+            empty(&gateway).await;
+        }
     }
+}
+
+/// As an operator asks: not ready, so that nobody is sent here any more; then nobody is let in, and
+/// whoever is there moves. The process stays for whoever asked to end it.
+async fn empty(gateway: &Gateway) {
+    let delay = gateway.settings().drain.asked_delay;
+    gateway.health().set_draining();
+    gateway.metrics().all.draining.set(1);
+    tracing::info!(
+        connections = gateway.connections(),
+        ?delay,
+        "draining, as it was asked to"
+    );
+    tokio::time::sleep(delay).await;
+    gateway.admission().close();
+    gateway.drain("draining").await;
+    tracing::info!("drained; it stays, and takes no connection until it is restarted");
 }
 
 /// Compares where connections stand with what the store holds.

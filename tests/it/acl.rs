@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::ensure;
+use carillon_common::{auth::Secret, backend, settings::Settings};
 use carillon_tests::client::{Socket, broadcast};
 use carillon_tests::poll::eventually;
 use carillon_tests::redis::{Options, Standalone};
@@ -187,6 +188,44 @@ async fn the_documented_users_have_what_they_need_and_no_more() {
         .filter_map(|word| word.strip_prefix('+'));
     let unused: BTreeSet<&str> = given.filter(|command| !used.contains(command)).collect();
     assert_eq!(unused, BTreeSet::from(["wait"]), "used with replicas alone");
+}
+
+/// What a row of the table adds to the dispatcher's user.
+fn added(row: &str) -> String {
+    let row = DOCUMENT
+        .lines()
+        .find(|line| line.starts_with(&format!("| {row}")))
+        .unwrap();
+    let rights = row.split('`').filter(|part| part.starts_with('+'));
+    rights.last().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_watches_pods_needs_what_its_row_adds() {
+    let more = added("`kubernetes.watch`");
+    let change = |line: &str| match line.contains("carillon-dispatcher") {
+        true => format!("{line} {more}"),
+        false => line.to_owned(),
+    };
+    let world = start(change, true).await;
+    let mut page = world.open_simple("alice").await;
+    world.until_connections("alice", 1).await;
+    let [_, url] = make_users(&world.redis, change).await;
+    let mut settings = Settings::default();
+    settings.backend.url = Secret::new(url);
+    let store = backend::connect(&settings).await.unwrap();
+    let gateways = store.gateways().await.unwrap();
+    let dead = gateways.iter().find(|gateway| gateway.users == 1).unwrap();
+    let now = store.clock().now();
+    assert!(store.reap(&dead.name, now).await.unwrap());
+    // It lives, and registers her again.
+    world.until_connections("alice", 1).await;
+    world.send("alice", "again").await;
+    assert_eq!(next_content(&mut page).await.unwrap(), "again");
+    assert_eq!(
+        refused(&world.redis).await,
+        BTreeSet::from(["function|load".to_owned()])
+    );
 }
 
 #[tokio::test]

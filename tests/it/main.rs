@@ -6,6 +6,7 @@
 )]
 
 mod acl;
+mod asked_to_drain;
 mod audit;
 mod bad_input;
 mod channels;

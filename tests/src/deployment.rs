@@ -77,7 +77,7 @@ impl Plan {
         let config = format!(
             "[[auth.issuers]]\nname = \"tests\"\nalgorithms = [\"HS256\"]\nsecret = \"{SECRET}\"\n\
              [[auth.api_keys]]\nname = \"tests\"\nhash = \"{hash}\"\n\
-             scopes = [\"send\", \"broadcast\", \"read\"]\n"
+             scopes = [\"send\", \"broadcast\", \"read\", \"admin\"]\n"
         );
         let prepare = |service: Service, section: &str| {
             let service = service

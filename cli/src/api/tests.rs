@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use super::*;
 
 /// What was asked: path, idempotency key, authorization.
-type Asked = Arc<Mutex<Vec<[String; 3]>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<[String; 3]>>>;
 
 /// A dispatcher that gives these answers in turn, the last one for ever.
-async fn dispatcher(answers: &'static [(u16, &'static str)]) -> (Api, Asked) {
+pub(crate) async fn dispatcher(answers: &'static [(u16, &'static str)]) -> (Api, Asked) {
     let asked = Asked::default();
     let seen = asked.clone();
     let answer = move |request: Request| {

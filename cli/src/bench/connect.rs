@@ -22,6 +22,7 @@ use crate::{
     failure::Failure,
     socket::{Incoming, NotOpen, Socket, Target},
     terminal::{Progress, Style},
+    tls,
 };
 
 /// Handshakes under way at once; beyond it the schedule waits, and the wait counts.
@@ -70,12 +71,14 @@ pub(crate) async fn connect(plan: ConnectPlan) -> Result<Connected, Failure> {
     // Held by every handshake that is under way; nothing is sent.
     let (under_way, mut none_left) = mpsc::channel::<()>(1);
     let mut all = JoinSet::new();
+    let tls = tls::client();
     for n in 0..plan.connections {
         let due = began + Duration::from_secs_f64(n as f64 / plan.rate);
         let target = Target {
             urls: plan.urls.clone(),
             token: token(&plan.issuer, &user(&run, n))?,
             device: None,
+            tls: tls.clone(),
         };
         sleep_until(due).await;
         all.spawn(one(

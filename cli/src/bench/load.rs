@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     api::Api, failure::Failure, follow::Follower, input::human, socket::Target, terminal::Progress,
+    tls,
 };
 
 /// Calls under way at once, at most.
@@ -114,12 +115,14 @@ async fn connect_readers(
 ) -> Result<(), Failure> {
     let all = plan.users * plan.devices;
     let deadline = Instant::now() + CONNECT_WITHIN;
+    let tls = tls::client();
     for n in 0..all {
         let (user, device) = (user(&shared.run, n % plan.users), n / plan.users);
         let target = Target {
             urls: plan.urls.clone(),
             token: token(&plan.issuer, &user)?,
             device: Some(format!("bench-{device}")),
+            tls: tls.clone(),
         };
         let name = format!("{user}/{device}");
         let audiences = audiences(plan, shared, user);

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::presence::StoreArgs;
 use crate::{
     doctor::{
-        Expected, Finding, Level, check_deployment, check_local, check_node, gather,
+        Expected, Finding, Level, check_cluster, check_deployment, check_local, check_node, gather,
         recorded_partitions,
     },
     failure::Failure,
@@ -25,9 +25,16 @@ Examples:
   carillon doctor --config carillon.toml
   carillon doctor --backend redis+sentinel://a,b,c/main
   carillon doctor --config carillon.toml --json | jq '.findings[] | select(.level != \"ok\")'
+  carillon doctor --kubernetes --namespace carillon
 
 Run it as the services run: on such a machine, with their configuration and environment. It writes
 nothing but one key of its own, for seconds.
+
+With --kubernetes it looks at the cluster: the version, the dispatcher's access to pods, the gateway
+pods and their grace period, versions, PodDisruptionBudget and Service. It uses the pod's own service
+account or the kubeconfig's user, and looks at configuration, machine and Redis as well where --config
+or --backend names them.
+
 Exit code 0: all well, 1: warnings, 2: failures; 3: Redis cannot be reached, 64: the configuration
 cannot be read.";
 
@@ -37,6 +44,13 @@ cannot be read.";
 pub(crate) struct Doctor {
     #[command(flatten)]
     store: StoreArgs,
+    /// Look at the deployment in its Kubernetes cluster
+    #[arg(long)]
+    kubernetes: bool,
+    /// Its namespace there [default: kubernetes.namespace, else the service account's or the
+    /// kubeconfig's]
+    #[arg(long, requires = "kubernetes")]
+    namespace: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -45,25 +59,12 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let settings = self.store.settings()?;
-        let mut findings = check_local(&settings)?;
-        if is_memory(&settings) {
-            findings.push(Finding::warning(
-                "store",
-                "in memory: everything ends with the process",
-                "name a Redis in backend.url for anything but trying out",
-            ));
-        } else {
-            match link(&settings).await {
-                Ok((link, options)) => {
-                    findings.extend(check_redis(&link, &options, &settings).await?);
-                }
-                // It answers, but not as a service needs it.
-                Err(Failure::Failed(why)) => {
-                    let remedy = "look at this user's ACL, and at the server";
-                    findings.push(Finding::failure("redis", why, remedy));
-                }
-                Err(failure) => return Err(failure),
-            }
+        let mut findings = Vec::new();
+        if self.kubernetes {
+            findings = check_cluster(&settings, self.namespace.as_deref()).await?;
+        }
+        if !self.kubernetes || self.store.is_given() {
+            findings.extend(check_services(&settings).await?);
         }
         let worst = findings
             .iter()
@@ -81,6 +82,31 @@ impl Doctor {
             Level::Failure => 2,
         }))
     }
+}
+
+/// What the services see: configuration, machine and store.
+async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
+    let mut findings = check_local(settings)?;
+    if is_memory(settings) {
+        findings.push(Finding::warning(
+            "store",
+            "in memory: everything ends with the process",
+            "name a Redis in backend.url for anything but trying out",
+        ));
+    } else {
+        match link(settings).await {
+            Ok((link, options)) => {
+                findings.extend(check_redis(&link, &options, settings).await?);
+            }
+            // It answers, but not as a service needs it.
+            Err(Failure::Failed(why)) => {
+                let remedy = "look at this user's ACL, and at the server";
+                findings.push(Finding::failure("redis", why, remedy));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(findings)
 }
 
 async fn check_redis(

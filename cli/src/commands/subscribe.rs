@@ -16,6 +16,7 @@ use crate::{
     input::{duration, human},
     socket::{Frame, Target, TokenArgs},
     terminal::{Style, say, shown},
+    tls,
 };
 
 const EXAMPLES: &str = "\
@@ -74,6 +75,7 @@ impl Subscribe {
                 .device
                 .as_ref()
                 .map(|device| device.as_str().to_owned()),
+            tls: tls::client(),
         };
         let channels: Vec<_> = self.channels.iter().map(ToString::to_string).collect();
         let since = self.since.map(|cursor| cursor.to_string());

@@ -96,6 +96,7 @@ fn follower(address: SocketAddr, channels: &[&str]) -> Follower {
         urls: vec![Target::parse_url(&format!("ws://{address}")).unwrap()],
         token: TokenSource::Fixed(Secret::new("t0ken".to_owned())),
         device: None,
+        tls: crate::tls::client(),
     };
     let channels: Vec<_> = channels.iter().map(|&name| name.to_owned()).collect();
     Follower::new(target, None, &channels)

@@ -46,8 +46,13 @@ pub trait Backend: Send + Sync {
     /// Leaves a word for a gateway; it is heeded within a second or so, or lapses after a minute.
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError>;
 
-    /// The gateways whose lease holds.
-    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError>;
+    /// The gateways whose lease holds, by name.
+    async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError>;
+
+    /// Ends what a gateway that is known to be dead has left: every generation of it that is not
+    /// newer than `until`, whether or not its lease has run out. One that lives after all takes a
+    /// new generation and registers again. Answers whether there was anything to end.
+    async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError>;
 
     /// Takes a lease for this gateway, reaps its older generations, and from then on tells `sink`
     /// whatever concerns its connections.
@@ -208,7 +213,7 @@ pub enum Control {
         /// Which user.
         user: UserId,
     },
-    /// Drain as on SIGTERM, and stay up.
+    /// Drain as on SIGTERM, then stay up, empty and not ready. There is no way back but a restart.
     Drain,
 }
 
@@ -292,6 +297,18 @@ pub struct Presence {
     pub generation: u64,
     /// When it was opened.
     pub since: Millis,
+}
+
+/// A gateway whose lease holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveGateway {
+    /// Its name.
+    pub name: GatewayId,
+    /// The generation of its lease: the time at which it was taken, in ms, unless two were taken at
+    /// once.
+    pub generation: u64,
+    /// How many users have a connection there.
+    pub users: u64,
 }
 
 /// Who a connection reads for.

@@ -82,10 +82,12 @@ impl GatewaySettings {
 }
 
 settings! {
-    /// `[drain]`: from SIGTERM to the end.
+    /// `[drain]`: from SIGTERM to the end, or to an empty gateway.
     pub struct DrainSettings {
         /// Time of not being ready before accepting stops.
         pub delay: Duration,
+        /// The same, when an operator asks for the drain.
+        pub asked_delay: Duration,
         /// Time over which connections are closed.
         pub window: Duration,
         /// Fewest connections closed per second.

@@ -52,16 +52,19 @@ where
         LogFormat::Human => Box::new(lines),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true)),
     };
-    let lines = lines.with_filter(filter_fn(tells_no_secrets));
+    let lines = lines.with_filter(filter_fn(is_wanted));
     (
         tracing_subscriber::registry().with(filter).with(lines),
         LogLevel(handle),
     )
 }
 
-/// The WebSocket library's details are whole frames, with the tokens and notifications in them.
-fn tells_no_secrets(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::INFO || !metadata.target().starts_with("tungstenite")
+/// The WebSocket library's details are whole frames, with the tokens and notifications in them. The
+/// Kubernetes client warns at every attempt of what our watch tells once.
+fn is_wanted(metadata: &Metadata<'_>) -> bool {
+    let (target, level) = (metadata.target(), *metadata.level());
+    !(target.starts_with("tungstenite") && level > Level::INFO
+        || target.starts_with("kube_") && level <= Level::WARN)
 }
 
 #[cfg(test)]
@@ -130,6 +133,15 @@ mod tests {
             tracing::trace!("ours");
         });
         assert!(!text.contains("hush") && text.contains("loud") && text.contains("ours"));
+    }
+
+    #[test]
+    fn what_the_kubernetes_client_repeats_is_in_no_log() {
+        let text = logged(LogFormat::Human, "debug", false, |_| {
+            tracing::warn!(target: "kube_runtime::watcher", "again");
+            tracing::debug!(target: "kube_runtime::watcher", "details");
+        });
+        assert!(!text.contains("again") && text.contains("details"));
     }
 
     #[test]

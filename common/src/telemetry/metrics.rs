@@ -94,6 +94,10 @@ metrics! {
             "From reading a send's body to its acceptance or refusal.";
         auth_failures: IntCounterVec = "carillon_dispatcher_auth_failures_total" ["reason"]
             "Requests without a key, with a wrong one, or with one that lacks the scope.";
+        pod_watch: IntGauge = "carillon_dispatcher_pod_watch" []
+            "1 while the gateway pods are watched.";
+        reaped: IntCounterVec = "carillon_dispatcher_reaped_gateways_total" ["cause"]
+            "Gateways that were reaped because their pod was seen dead (deleted, terminated).";
     }
 }
 

@@ -1,15 +1,19 @@
 //! Who calls, and whether it may.
 
 use carillon_common::{
-    auth::{ApiKeys, bearer},
+    auth::{ApiKey, ApiKeys, bearer},
     settings::Scope,
 };
 use http::{HeaderMap, header};
 
 use crate::error::ApiError;
 
-/// Lets a caller pass whose API key has this scope.
-pub(crate) fn authorize(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Result<(), ApiError> {
+/// Lets a caller pass whose API key has this scope; answers with the key.
+pub(crate) fn authorize<'a>(
+    keys: &'a ApiKeys,
+    headers: &HeaderMap,
+    scope: Scope,
+) -> Result<&'a ApiKey, ApiError> {
     if keys.is_empty() {
         return Err(ApiError::NoApiKeys);
     }
@@ -21,7 +25,7 @@ pub(crate) fn authorize(keys: &ApiKeys, headers: &HeaderMap, scope: Scope) -> Re
         .authenticate(presented)
         .ok_or(ApiError::Unauthenticated { presented: true })?;
     if key.allows(scope) {
-        Ok(())
+        Ok(key)
     } else {
         Err(ApiError::InsufficientScope(scope))
     }

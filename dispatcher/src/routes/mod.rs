@@ -1,10 +1,12 @@
 //! The routes: each reads, plans, delivers, answers.
 
 mod broadcast;
+mod gateways;
 mod online_count;
 mod send;
 
 pub(crate) use broadcast::broadcast;
+pub(crate) use gateways::{drain, gateways};
 pub(crate) use online_count::online_count;
 pub(crate) use send::send;
 

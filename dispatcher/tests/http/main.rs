@@ -10,7 +10,9 @@
 mod answers;
 mod bad_bodies;
 mod bad_requests;
+mod gateways;
 mod operation;
+mod pods;
 mod service;
 mod store;
 mod stored;

@@ -45,6 +45,23 @@ impl Service {
     }
 
     pub async fn start_with(backend: Arc<dyn Backend>, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_app(backend, change, |app| app).await
+    }
+
+    /// With an API server of Kubernetes.
+    pub async fn start_watching(
+        backend: Arc<dyn Backend>,
+        cluster: kube::Config,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        Self::start_app(backend, change, |app| app.with_cluster(cluster)).await
+    }
+
+    async fn start_app(
+        backend: Arc<dyn Backend>,
+        change: impl FnOnce(&mut Settings),
+        finish: impl FnOnce(App) -> App,
+    ) -> Self {
         let mut settings = Settings::default();
         settings.drain.delay = Duration::ZERO;
         let (key, key_hash) = ApiKeys::generate();
@@ -53,7 +70,7 @@ impl Service {
             api_key(
                 "all",
                 key_hash,
-                &[Scope::Send, Scope::Broadcast, Scope::Read],
+                &[Scope::Send, Scope::Broadcast, Scope::Read, Scope::Admin],
             ),
             api_key("reader", reader_hash, &[Scope::Read]),
         ];
@@ -64,6 +81,7 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let admin = admin_listener.local_addr().unwrap();
         let app = App::new(Arc::new(settings), backend, Metrics::new("dispatcher")).unwrap();
+        let app = finish(app);
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(app.run(listener, admin_listener, shutdown.clone()));
         Self {

@@ -9,10 +9,10 @@ use std::{
 use async_trait::async_trait;
 use carillon_common::{
     backend::{
-        Backend, BackendError, BusSink, Clock, Control, Membership, Presence, PublishOrder,
-        Published, SendOrder, Sent,
+        Backend, BackendError, BusSink, Clock, Control, LiveGateway, Membership, Presence,
+        PublishOrder, Published, SendOrder, Sent,
     },
-    ids::{Cursor, GatewayId, UserId},
+    ids::{Cursor, GatewayId, Millis, UserId},
 };
 
 pub const CURSOR: Cursor = Cursor { seq: 7, nonce: 9 };
@@ -41,6 +41,9 @@ struct Told {
     answers: VecDeque<Answer>,
     sends: Vec<SendOrder>,
     publishes: Vec<PublishOrder>,
+    gateways: Vec<LiveGateway>,
+    words: Vec<(GatewayId, Control)>,
+    reaps: Vec<(GatewayId, Millis)>,
 }
 
 impl ToldStore {
@@ -55,6 +58,26 @@ impl ToldStore {
 
     pub fn publishes(&self) -> Vec<PublishOrder> {
         self.told().publishes.clone()
+    }
+
+    /// These have a lease.
+    pub fn has_gateways(&self, gateways: &[(&str, u64, u64)]) {
+        let live = |(name, generation, users): &(&str, u64, u64)| LiveGateway {
+            name: name.parse().unwrap(),
+            generation: *generation,
+            users: *users,
+        };
+        self.told().gateways = gateways.iter().map(live).collect();
+    }
+
+    /// What was left for gateways.
+    pub fn words(&self) -> Vec<(GatewayId, Control)> {
+        self.told().words.clone()
+    }
+
+    /// Which gateways were reaped, until when.
+    pub fn reaps(&self) -> Vec<(GatewayId, Millis)> {
+        self.told().reaps.clone()
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
@@ -96,12 +119,19 @@ impl Backend for ToldStore {
         Ok(Vec::new())
     }
 
-    async fn control(&self, _: &GatewayId, _: &Control) -> Result<(), BackendError> {
-        Ok(())
+    async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
+        let word = (gateway.clone(), control.clone());
+        self.told().words.push(word);
+        self.next().await.map(drop)
     }
 
-    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError> {
-        Ok(Vec::new())
+    async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
+        Ok(self.told().gateways.clone())
+    }
+
+    async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError> {
+        self.told().reaps.push((gateway.clone(), until));
+        self.next().await.map(|_| true)
     }
 
     async fn join(

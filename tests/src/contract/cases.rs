@@ -1,8 +1,8 @@
 //! The table of cases.
 
 use super::{
-    CaseFn, acks, anonymous, channels, full, idempotency, inbox, leases, model, presence, resume,
-    subscriptions,
+    CaseFn, acks, anonymous, channels, full, idempotency, inbox, known_dead, leases, model,
+    presence, resume, subscriptions,
 };
 
 macro_rules! cases {
@@ -139,6 +139,12 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         audits_tell_where_a_connection_stands,
         audits_answer_each_question_in_turn,
         what_is_sent_to_a_dead_gateways_user_is_kept,
+    }
+    known_dead {
+        a_gateway_seen_dead_is_reaped_at_once,
+        a_generation_newer_than_the_death_stands,
+        who_was_taken_for_dead_and_lives_registers_again,
+        the_users_of_each_gateway_are_counted,
     }
     channels {
         publications_continue_each_other_in_order,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use carillon_common::{
     backend::{BusEvent, Control},
-    ids::{Cursor, GatewayId, UserId},
+    ids::{Cursor, UserId},
 };
 
 use super::{
@@ -16,9 +16,8 @@ use super::{
 use crate::poll::eventually;
 
 async fn live(world: &World, names: &[&str]) -> Result<()> {
-    let mut live: Vec<GatewayId> = world.other.gateways().await?;
-    live.sort_unstable();
-    let live: Vec<&str> = live.iter().map(GatewayId::as_str).collect();
+    let live = world.other.gateways().await?;
+    let live: Vec<&str> = live.iter().map(|it| it.name.as_str()).collect();
     ensure!(live == names, "live are {live:?}, expected {names:?}");
     Ok(())
 }

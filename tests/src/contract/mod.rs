@@ -11,6 +11,7 @@ mod channels;
 mod full;
 mod idempotency;
 mod inbox;
+mod known_dead;
 mod leases;
 mod model;
 mod presence;

@@ -79,6 +79,18 @@ impl Leases {
         }
     }
 
+    /// Ends the lease of a dead gateway, if it is not newer than `until`. Whether it was there.
+    pub(super) fn end(&mut self, gateway: &GatewayId, until: u64, now: Millis) -> bool {
+        let lease = self
+            .by_gateway
+            .get_mut(gateway)
+            .filter(|lease| lease.generation <= until && !lease.reaped);
+        lease.is_some_and(|lease| {
+            lease.ends = Some(now);
+            true
+        })
+    }
+
     /// The generations that are over and were not yet taken by this; abandoned ones are forgotten.
     pub(super) fn take_ended(&mut self, now: Millis) -> Vec<(GatewayId, u64)> {
         let mut ended = std::mem::take(&mut self.superseded);
@@ -114,13 +126,16 @@ impl Leases {
             .is_some_and(|lease| lease.generation == generation && lease.holds(now))
     }
 
-    /// Whose lease holds.
-    pub(super) fn live(&self, now: Millis) -> Vec<GatewayId> {
-        self.by_gateway
+    /// Whose lease holds, and its generation; by name.
+    pub(super) fn live(&self, now: Millis) -> Vec<(GatewayId, u64)> {
+        let mut live: Vec<_> = self
+            .by_gateway
             .iter()
             .filter(|(_, lease)| lease.holds(now))
-            .map(|(gateway, _)| gateway.clone())
-            .collect()
+            .map(|(gateway, lease)| (gateway.clone(), lease.generation))
+            .collect();
+        live.sort_unstable();
+        live
     }
 
     /// Tells one gateway, if it hears.

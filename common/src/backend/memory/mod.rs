@@ -22,10 +22,10 @@ use async_trait::async_trait;
 
 use crate::{
     backend::{
-        Backend, BackendError, BusEvent, BusSink, Clock, Control, Gap, Limits, Membership, Page,
-        Presence, PublishOrder, Published, SendOrder, Sent,
+        Backend, BackendError, BusEvent, BusSink, Clock, Control, Gap, Limits, LiveGateway,
+        Membership, Page, Presence, PublishOrder, Published, SendOrder, Sent,
     },
-    ids::{Cursor, GatewayId, UserId},
+    ids::{Cursor, GatewayId, Millis, UserId},
 };
 use membership::MemoryMembership;
 pub use rules::Reader;
@@ -116,8 +116,19 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
-    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError> {
-        Ok(self.store.with_leases(|leases, now| leases.live(now)))
+    async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
+        let live = self.store.with_leases(|leases, now| leases.live(now));
+        let read = |(name, generation)| LiveGateway {
+            users: self.store.users_of(&name, generation),
+            name,
+            generation,
+        };
+        Ok(live.into_iter().map(read).collect())
+    }
+
+    async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError> {
+        let until = u64::try_from(until).unwrap_or_default();
+        Ok(self.store.reap_dead(gateway, until))
     }
 
     async fn join(

@@ -176,6 +176,26 @@ impl Store {
         self.leases_mut().lose(gateway, now);
     }
 
+    /// Ends what a dead gateway left, up to a generation. Whether there was anything.
+    pub(super) fn reap_dead(&self, gateway: &GatewayId, until: u64) -> bool {
+        let now = self.clock.now();
+        let there = self.leases_mut().end(gateway, until, now);
+        self.reap_ended();
+        there
+    }
+
+    /// How many users have a connection under a generation.
+    pub(super) fn users_of(&self, gateway: &GatewayId, generation: u64) -> u64 {
+        let count = |users: MutexGuard<'_, HashMap<UserId, User>>| {
+            let there = users.values().filter(|user| {
+                let mut places = user.presence.values();
+                places.any(|place| place.gateway == *gateway && place.generation == generation)
+            });
+            there.count() as u64
+        };
+        self.users.each().map(count).sum()
+    }
+
     /// What living gateways do every now and then: reap the dead, sweep what has lapsed.
     pub(super) fn tend(&self) {
         self.reap_ended();

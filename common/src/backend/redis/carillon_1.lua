@@ -640,6 +640,14 @@ local function lease_drop(K, A)
   return 1
 end
 
+-- Ends the lease of a gateway that is known to be dead. It stays among the ended until it is reaped.
+-- KEYS lease gateways | ARGV gateway generation
+local function lease_end(K, A)
+  if redis.call('GET', K[1]) == A[2] then redis.call('DEL', K[1]) end
+  redis.call('ZADD', K[2], 'XX', 0, A[1] .. '|' .. A[2])
+  return 1
+end
+
 -- Whose lease holds, and whose has ended: {live, ended}, each gateway|generation.
 -- KEYS gateways
 local function lease_list(K)
@@ -662,4 +670,5 @@ redis.register_function('c1_history', history)
 redis.register_function('c1_lease_take', lease_take)
 redis.register_function('c1_lease_renew', lease_renew)
 redis.register_function('c1_lease_drop', lease_drop)
+redis.register_function('c1_lease_end', lease_end)
 redis.register_function('c1_lease_list', lease_list)

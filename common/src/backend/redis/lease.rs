@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use redis::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, clock::local_now},
-    ids::UserId,
+    ids::{GatewayId, Millis, UserId},
 };
 
 /// Users reaped with one round trip.
@@ -115,6 +115,60 @@ pub(super) async fn reap(
     forget.cmd("DEL").arg(&lock);
     core.link.pipeline::<Value>(Keys::HOME, &forget).await?;
     Ok(Some(users))
+}
+
+/// Ends and reaps every generation of a dead gateway that is not newer than `until`. Answers whether
+/// there was any.
+pub(super) async fn reap_dead(
+    core: &Arc<Core>,
+    gateway: &GatewayId,
+    until: Millis,
+) -> Result<bool, BackendError> {
+    let (live, ended) = read_leases(core).await?;
+    let until = u64::try_from(until).unwrap_or_default();
+    let dead = |(name, generation): &Generation| name == gateway.as_str() && *generation <= until;
+    let generations: Vec<_> = live.into_iter().chain(ended).filter(dead).collect();
+    for (name, generation) in &generations {
+        // First, so that the gateway cannot renew it if it lives, and others finish this if we die.
+        let keys = [core.keys.lease(gateway), core.keys.gateways()];
+        let keys = keys.each_ref().map(String::as_str);
+        let args = [word(name), number(generation)];
+        core.call(Keys::HOME, "c1_lease_end", &keys, &args).await?;
+        if let Some(users) = reap(core, name, *generation).await? {
+            tracing::info!(%gateway, generation, users, "reaped a gateway that is dead");
+        }
+    }
+    Ok(!generations.is_empty())
+}
+
+/// How many users have a connection under each of these generations.
+pub(super) async fn count_users(
+    core: &Core,
+    generations: &[Generation],
+) -> Result<Vec<u64>, BackendError> {
+    let mut counts = vec![0; generations.len()];
+    let topology = core.link.topology().borrow().clone();
+    let asked = topology.primaries().iter().filter_map(|primary| {
+        let partitions = topology.owned_by(primary);
+        let first = *partitions.first()?;
+        let mut pipeline = redis::pipe();
+        for (gateway, generation) in generations {
+            for partition in &partitions {
+                let sessions = core.keys.sessions(*partition, gateway, *generation);
+                pipeline.cmd("SCARD").arg(sessions);
+            }
+        }
+        Some(async move {
+            let users = core.link.pipeline::<Vec<u64>>(first, &pipeline).await?;
+            Ok::<_, BackendError>((users, partitions.len()))
+        })
+    });
+    for (users, partitions) in try_join_all(asked).await? {
+        for (count, users) in counts.iter_mut().zip(users.chunks(partitions)) {
+            *count += users.iter().sum::<u64>();
+        }
+    }
+    Ok(counts)
 }
 
 async fn reap_partition(

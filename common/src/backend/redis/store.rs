@@ -25,10 +25,10 @@ use super::{
 };
 use crate::{
     backend::{
-        Backend, BackendError, BusSink, Clock, Control, Device, Limits, Membership, Presence,
-        PublishOrder, Published, SendOrder, Sent,
+        Backend, BackendError, BusSink, Clock, Control, Device, Limits, LiveGateway, Membership,
+        Presence, PublishOrder, Published, SendOrder, Sent,
     },
-    ids::{Cursor, DeviceId, GatewayId, SessionId, UserId},
+    ids::{Cursor, DeviceId, GatewayId, Millis, SessionId, UserId},
 };
 
 /// How long a count of who is online is good enough.
@@ -226,6 +226,11 @@ pub(super) fn word(value: &str) -> Bytes {
     Bytes::copy_from_slice(value.as_bytes())
 }
 
+fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort_unstable();
+    items
+}
+
 fn nonce() -> Bytes {
     number(rand::random_range(1..=u32::MAX))
 }
@@ -376,14 +381,23 @@ impl Backend for RedisBackend {
         Ok(())
     }
 
-    async fn gateways(&self) -> Result<Vec<GatewayId>, BackendError> {
+    async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         let (live, _) = lease::read_leases(&self.core).await?;
-        let names: std::collections::BTreeSet<String> =
-            live.into_iter().map(|(gateway, _)| gateway).collect();
-        Ok(names
-            .iter()
-            .filter_map(|name| GatewayId::new(name).ok())
-            .collect())
+        // Of one that has just come back, the newest.
+        let live: Vec<_> = BTreeMap::from_iter(sorted(live)).into_iter().collect();
+        let users = lease::count_users(&self.core, &live).await?;
+        let read = |((name, generation), users): ((String, u64), u64)| {
+            Some(LiveGateway {
+                name: GatewayId::new(&name).ok()?,
+                generation,
+                users,
+            })
+        };
+        Ok(live.into_iter().zip(users).filter_map(read).collect())
+    }
+
+    async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError> {
+        lease::reap_dead(&self.core, gateway, until).await
     }
 
     async fn join(

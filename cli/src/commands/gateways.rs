@@ -1,0 +1,109 @@
+//! `carillon gateways`
+
+use std::process::ExitCode;
+
+use carillon_common::{backend::LiveGateway, ids::Millis, notification::rfc3339};
+use clap::Args;
+use serde_json::json;
+
+use super::presence::StoreArgs;
+use crate::{
+    api::{ApiArgs, GatewayState},
+    failure::Failure,
+    store::backend_failure,
+    terminal::{Style, say, shown},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  carillon gateways --api http://127.0.0.1:8081 --key-file ops.key
+  carillon gateways --backend redis://redis:6379
+  carillon gateways --config carillon.toml --json
+
+With --backend or --config it asks the store itself, else the dispatcher (the key needs the scope
+`read`), which knows the pods as well where it watches them. Exit code 1 when there is none.";
+
+/// List the gateways that are there
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Gateways {
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Gateways {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let gateways = if self.store.is_given() {
+            let store = self.store.connect().await?;
+            let live = store.gateways().await.map_err(backend_failure)?;
+            live.into_iter().map(state).collect()
+        } else {
+            self.api.client()?.gateways().await?
+        };
+        for gateway in &gateways {
+            say(&match self.json {
+                true => json!(gateway).to_string(),
+                false => line(gateway, Style::stdout()),
+            })?;
+        }
+        if gateways.is_empty() && !self.json {
+            say("no gateway is there")?;
+        }
+        Ok(ExitCode::from(u8::from(gateways.is_empty())))
+    }
+}
+
+fn state(gateway: LiveGateway) -> GatewayState {
+    GatewayState {
+        id: gateway.name.as_str().to_owned(),
+        generation: gateway.generation,
+        users: gateway.users,
+        pod: None,
+    }
+}
+
+fn line(gateway: &GatewayState, style: Style) -> String {
+    let users = match gateway.users {
+        1 => "1 user".to_owned(),
+        count => format!("{count} users"),
+    };
+    // A generation is the time at which it began.
+    let since = rfc3339(Millis::try_from(gateway.generation).unwrap_or_default());
+    let pod = gateway.pod.as_deref();
+    let pod = pod.map(|pod| format!(", pod {}", shown(pod)));
+    let rest = format!("since {since}{}", pod.unwrap_or_default());
+    format!(
+        "{} {users} {}",
+        style.bold(&shown(&gateway.id)),
+        style.dim(&rest)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_where_how_many_and_since_when() {
+        let mut gateway = GatewayState {
+            id: "5d8f-abcde".to_owned(),
+            generation: 1_767_225_600_123,
+            users: 1,
+            pod: None,
+        };
+        let since = "since 2026-01-01T00:00:00.123Z";
+        let told = |gateway: &GatewayState| line(gateway, Style::stdout());
+        assert_eq!(told(&gateway), format!("5d8f-abcde 1 user {since}"));
+        gateway.users = 12;
+        gateway.pod = Some("carillon-gateway-5d8f-abcde".to_owned());
+        assert_eq!(
+            told(&gateway),
+            format!("5d8f-abcde 12 users {since}, pod carillon-gateway-5d8f-abcde")
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! Which gateways there are, and asking one to drain.
+
+use std::sync::Arc;
+
+use carillon_common::backend::{BackendError, Control};
+use serde_json::json;
+
+use crate::{
+    service::{Service, answer, check},
+    store::{Answer, ToldStore},
+};
+
+const GATEWAYS: &str = "/api/gateways";
+
+async fn started() -> (Arc<ToldStore>, Service) {
+    let store = Arc::new(ToldStore::default());
+    store.has_gateways(&[("5d8f-abcde", 1_767_225_600_123, 3), ("b", 7, 0)]);
+    let service = Service::start(store.clone()).await;
+    (store, service)
+}
+
+#[tokio::test]
+async fn gateways_are_listed() {
+    let (_, service) = started().await;
+    let listed = answer(
+        service
+            .anonymous("GET", GATEWAYS)
+            .bearer_auth(&service.reader),
+    )
+    .await;
+    assert_eq!(listed.status, 200);
+    assert_eq!(
+        listed.json(),
+        json!({"gateways": [
+            {"id": "5d8f-abcde", "generation": 1_767_225_600_123_u64, "users": 3, "pod": null},
+            {"id": "b", "generation": 7, "users": 0, "pod": null},
+        ]})
+    );
+    let asked = answer(service.request("GET", "/api/gateways?all=1")).await;
+    check("query", &asked, 400, "unexpected_query", &[]);
+}
+
+#[tokio::test]
+async fn a_gateway_is_asked_to_drain_as_often_as_wanted() {
+    let (store, service) = started().await;
+    for _ in 0..2 {
+        let asked = answer(service.request("POST", "/api/gateways/5d8f-abcde/drain")).await;
+        assert_eq!(asked.status, 202, "{asked:?}");
+        assert_eq!(asked.json()["id"], "5d8f-abcde");
+    }
+    let word = ("5d8f-abcde".parse().unwrap(), Control::Drain);
+    assert_eq!(store.words(), [word.clone(), word]);
+}
+
+#[tokio::test]
+async fn only_a_gateway_that_is_there_is_asked() {
+    let (store, service) = started().await;
+    for name in ["5d8f", "a%2Fb", "a:b", "carillon-gateway-5d8f-abcde"] {
+        let path = format!("/api/gateways/{name}/drain");
+        let refused = answer(service.request("POST", &path)).await;
+        check(name, &refused, 404, "gateway_unknown", &[]);
+    }
+    let path = "/api/gateways/b/drain";
+    let refused = answer(service.anonymous("POST", path).bearer_auth(&service.reader)).await;
+    check("scope", &refused, 403, "insufficient_scope", &[]);
+    let refused = answer(service.anonymous("POST", path)).await;
+    check("no key", &refused, 401, "unauthenticated", &[]);
+    let refused = answer(service.request("GET", path)).await;
+    check("method", &refused, 405, "method_not_allowed", &[]);
+    assert!(store.words().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_no_unknown_gateway() {
+    let (store, service) = started().await;
+    store.answer([Answer::Fails(BackendError::StoreFull("words"))]);
+    let refused = answer(service.request("POST", "/api/gateways/b/drain")).await;
+    check("away", &refused, 507, "store_full", &[]);
+}
