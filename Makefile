@@ -6,7 +6,7 @@ CARGO ?= cargo
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check bench images push doc clean
+.PHONY: help setup setup-check run build test check check-chart bench images push test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,12 +35,20 @@ check: setup-check ## formatting, lints, documentation, dependencies' licences a
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --release --locked --workspace --no-deps
 	$(CARGO) deny --locked --workspace check bans licenses sources
 
+check-chart: ## lint, drift, unit tests and every value set of the Helm chart and of k8s/; needs no cluster
+	@scripts/setup chart
+	scripts/chart check
+
 bench: build ## measure cost per connection, delivery, connect and send against a floor
 	$(CARGO) run --release -p carillon-tests --bin bench -- $(ARGS)
 
 images: build ## build the container images, and the list of what is in each, from the same programs
 	@scripts/setup images
 	images/build
+
+test-kind: images ## run the scenarios in a real Kubernetes: make test-kind ARGS='rollout --keep' (FULL=1: 5000 sockets)
+	@scripts/setup kind
+	tests/e2e/run $(ARGS)
 
 push: images ## publish them: make push REGISTRY=ghcr.io/carillon-io
 	images/push $(REGISTRY)
