@@ -22,8 +22,12 @@ use super::{
 
 /// A connection that died silently is noticed when the API server should have ended the watch.
 const WATCH_SECONDS: u32 = 60;
-/// Without another failure for so long it works again: longer than the pauses between attempts.
-const RECOVERED: Duration = Duration::from_secs(75);
+/// How long the API server may be silent, and take to be connected to.
+const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
+const CONNECTED: Duration = Duration::from_secs(10);
+/// Without another failure for so long it works again, though no pod has changed: longer than an
+/// attempt and the pause before it.
+const RECOVERED: Duration = Duration::from_secs(120);
 /// How often the way to the API server is looked for where there is none.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How often a death is told to a store that does not take it; then its lease decides.
@@ -168,10 +172,12 @@ impl Watch {
 }
 
 async fn connect(cluster: &Cluster) -> Result<(Client, String), String> {
-    let config = match cluster {
+    let mut config = match cluster {
         Cluster::Inferred => Config::infer().await.map_err(|error| error.to_string())?,
         Cluster::At(config) => (**config).clone(),
     };
+    config.read_timeout = Some(SILENCE);
+    config.connect_timeout = Some(CONNECTED);
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(|error| error.to_string())?;
     Ok((client, namespace))
