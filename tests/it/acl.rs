@@ -196,8 +196,8 @@ fn added(row: &str) -> String {
         .lines()
         .find(|line| line.starts_with(&format!("| {row}")))
         .unwrap();
-    let rights = row.split('`').filter(|part| part.starts_with('+'));
-    rights.last().unwrap().to_owned()
+    let mut rights = row.split('`').filter(|part| part.starts_with('+'));
+    rights.next_back().unwrap().to_owned()
 }
 
 #[tokio::test]

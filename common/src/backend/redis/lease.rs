@@ -147,6 +147,10 @@ pub(super) async fn count_users(
     generations: &[Generation],
 ) -> Result<Vec<u64>, BackendError> {
     let mut counts = vec![0; generations.len()];
+    // Nothing to ask: a pipeline without a command is an error.
+    if generations.is_empty() {
+        return Ok(counts);
+    }
     let topology = core.link.topology().borrow().clone();
     let asked = topology.primaries().iter().filter_map(|primary| {
         let partitions = topology.owned_by(primary);
