@@ -150,6 +150,12 @@ impl Deployment {
             self.kubectl(&["rollout", "status", &name, "--timeout=240s"])
                 .await?;
         }
+        let redis = format!("statefulset/{RELEASE}-redis");
+        let there = self.kubectl(&["get", &redis, "--ignore-not-found"]).await?;
+        if !there.is_empty() {
+            self.kubectl(&["rollout", "status", &redis, "--timeout=120s"])
+                .await?;
+        }
         self.pods.settled(Duration::from_secs(180)).await?;
         // The ingress learns of the last change a moment later.
         eventually(

@@ -8,6 +8,7 @@ use carillon_tests::{figures::Figures, poll::eventually};
 use super::under_load;
 use crate::{
     cluster::{Cluster, file},
+    command::run,
     deployment::Deployment,
     stage::Stage,
 };
@@ -78,7 +79,7 @@ impl Probe<'_> {
 pub(super) async fn policy(stage: &Stage) -> Result<Figures> {
     let deployment = stage.deployment().await?;
     let manifest = file("manifests/probe.yaml").display().to_string();
-    deployment.kubectl(&["apply", "-f", &manifest]).await?;
+    run("kubectl", &["apply", "-f", &manifest]).await?;
     for (namespace, pod) in [("carillon", "like-a-gateway"), ("strangers", "stranger")] {
         let words = [
             "wait",
@@ -92,9 +93,7 @@ pub(super) async fn policy(stage: &Stage) -> Result<Figures> {
         deployment.kubectl(&words).await?;
     }
     let result = reach(deployment).await;
-    deployment
-        .kubectl(&["delete", "-f", &manifest, "--wait=false"])
-        .await?;
+    run("kubectl", &["delete", "-f", &manifest, "--wait=false"]).await?;
     result
 }
 
@@ -160,5 +159,5 @@ async fn run_get(object: &str, namespace: &str) -> Result<String> {
         "-o",
         "jsonpath={.spec.clusterIP}",
     ];
-    crate::command::run("kubectl", &words).await
+    run("kubectl", &words).await
 }
