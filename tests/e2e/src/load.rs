@@ -223,7 +223,7 @@ impl Report {
             .iter()
             .filter(|(why, _)| *why != "connection")
             .collect();
-        ensure!(failed.is_empty(), "calls failed: {failed:?}");
+        ensure!(failed.is_empty(), "calls failed: {failed:?} in {self:?}");
         Ok(())
     }
 
@@ -237,10 +237,13 @@ impl Report {
             .iter()
             .filter(|(code, _)| !PLANNED.contains(code))
             .collect();
-        ensure!(unplanned.is_empty(), "unplanned closes: {unplanned:?}");
+        ensure!(
+            unplanned.is_empty(),
+            "unplanned closes: {unplanned:?} in {self:?}"
+        );
         ensure!(
             self.most_reconnects <= most,
-            "a client came back {} times",
+            "a client came back {} times in {self:?}",
             self.most_reconnects
         );
         Ok(())

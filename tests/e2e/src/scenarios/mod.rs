@@ -77,7 +77,6 @@ async fn under_load(
     what(&mut figures).await?;
     let report = load.finish().await?;
     report.describe(&mut figures);
-    print!("{figures}");
     report.keeps_the_promise()?;
     Ok((figures, report))
 }

@@ -58,7 +58,6 @@ pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
     }
     let report = load.finish().await?;
     report.describe(&mut figures);
-    print!("{figures}");
     report.keeps_the_promise()?;
     nothing_closed(&report)?;
     ensure!(
@@ -126,7 +125,6 @@ async fn fail_over(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
     }
     let report = load.finish().await?;
     report.describe(&mut figures);
-    print!("{figures}");
     report.keeps_the_promise()?;
     nothing_closed(&report)?;
     Ok(figures)
