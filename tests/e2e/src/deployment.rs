@@ -58,6 +58,16 @@ impl Deployment {
               "metadata": { "name": "carillon-tls", "namespace": namespace },
               "stringData": { "tls.crt": read("tls.crt")?, "tls.key": read("tls.key")? } },
         ]});
+        // One that an earlier run left knows none of these keys, and perhaps older images.
+        let words = [
+            "uninstall",
+            RELEASE,
+            "--namespace",
+            namespace,
+            "--ignore-not-found",
+            "--wait",
+        ];
+        run(helm, &words).await?;
         feed("kubectl", &["apply", "-f", "-"], &objects.to_string()).await?;
         let certificate = reqwest::Certificate::from_pem(&std::fs::read(access.path("tls.crt"))?)?;
         let http = reqwest::Client::builder()

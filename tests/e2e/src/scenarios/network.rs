@@ -66,7 +66,6 @@ impl Probe<'_> {
             "--",
             "busybox",
             "nc",
-            "-z",
             "-w",
             "3",
             host,
