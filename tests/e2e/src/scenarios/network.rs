@@ -26,8 +26,8 @@ pub(super) async fn partition(stage: &Stage) -> Result<Figures> {
         let far = gateways.iter().find(|pod| pod.node != redis.node);
         let node = &far.context("every gateway is on Redis' node")?.node;
         let table = format!(
-            "add table inet cut; add chain inet cut drop {{ type filter hook forward priority -300; }}; \
-             add rule inet cut drop ip daddr {address} drop; add rule inet cut drop ip saddr {address} drop"
+            "add table inet cut; add chain inet cut forwarded {{ type filter hook forward priority -300; }}; \
+             add rule inet cut forwarded ip daddr {address} drop; add rule inet cut forwarded ip saddr {address} drop"
         );
         Cluster::on_node(node, &["nft", &table]).await?;
         tokio::time::sleep(CUT).await;
