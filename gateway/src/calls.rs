@@ -169,10 +169,9 @@ impl Calls {
     /// Ends the user's registrations that no connection here holds. One that is being registered
     /// right now has no fence to go by: then the next audit looks again.
     pub(crate) async fn release_strays(&self, user: &UserId) -> Result<(), BackendError> {
-        let fences = |handles: &[Arc<Handle>]| -> Option<Vec<u64>> {
-            handles.iter().map(|handle| handle.fence()).collect()
-        };
-        let Some(held) = fences(&self.hub.of(user)) else {
+        let handles = self.hub.of(user);
+        let fences: Option<Vec<u64>> = handles.iter().map(|handle| handle.fence()).collect();
+        let Some(held) = fences else {
             return Ok(());
         };
         let released = self.membership.release(user, &held).await?;

@@ -119,7 +119,7 @@ impl Backend for MemoryBackend {
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         let live = self.store.with_leases(|leases, now| leases.live(now));
         let read = |(name, generation)| LiveGateway {
-            users: self.store.users_of(&name, generation),
+            users: self.store.registered(&name, generation).len() as u64,
             name,
             generation,
         };

@@ -184,18 +184,6 @@ impl Store {
         there
     }
 
-    /// How many users have a connection under a generation.
-    pub(super) fn users_of(&self, gateway: &GatewayId, generation: u64) -> u64 {
-        let count = |users: MutexGuard<'_, HashMap<UserId, User>>| {
-            let there = users.values().filter(|user| {
-                let mut places = user.presence.values();
-                places.any(|place| place.gateway == *gateway && place.generation == generation)
-            });
-            there.count() as u64
-        };
-        self.users.each().map(count).sum()
-    }
-
     /// What living gateways do every now and then: reap the dead, sweep what has lapsed.
     pub(super) fn tend(&self) {
         self.reap_ended();

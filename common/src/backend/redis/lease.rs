@@ -214,17 +214,10 @@ pub(super) async fn reap_user(
 ) -> Result<u64, BackendError> {
     let keys = core.keys.user(user);
     let sessions = core.keys.sessions(keys.partition, gateway, generation);
-    let names = [
-        &keys.presence,
-        &keys.online,
-        &keys.user,
-        &sessions,
-        &keys.subs,
-    ];
     let mut args = vec![word(user.as_str()), word(gateway), number(generation)];
     args.extend(held.iter().map(number));
     let value = core
-        .call(keys.partition, "c1_reap", &names.map(String::as_str), &args)
+        .call(keys.partition, "c1_reap", &keys.of_ending(&sessions), &args)
         .await?;
     Reply::new(Value::Array(vec![value]))?.parse()
 }

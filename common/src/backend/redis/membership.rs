@@ -260,17 +260,10 @@ impl Membership for RedisMembership {
             args.push(word(kept.channel.as_str()));
             args.push(number(kept.cursor));
         }
-        let names = [
-            &keys.presence,
-            &keys.online,
-            &keys.user,
-            &sessions,
-            &keys.subs,
-        ];
         core.call(
             keys.partition,
             "c1_disconnect",
-            &names.map(String::as_str),
+            &keys.of_ending(&sessions),
             &args,
         )
         .await?;
