@@ -12,7 +12,9 @@ use carillon_common::{
 };
 use tokio::sync::Notify;
 
-use crate::{channels::Channels, hub::Hub, metrics::Metrics, push::Push, session::Event};
+use crate::{
+    channels::Channels, hub::Hub, metrics::Metrics, moving::ToMove, push::Push, session::Event,
+};
 
 /// The gateway's ear on the bus.
 pub(crate) struct Bus {
@@ -23,6 +25,8 @@ pub(crate) struct Bus {
     pub(crate) dirty: Notify,
     /// The gateway is asked to drain, or is cut off from its store.
     pub(crate) leave: Notify,
+    /// Connections that are to move to other gateways.
+    pub(crate) to_move: ToMove,
     isolated: AtomicBool,
 }
 
@@ -36,6 +40,7 @@ impl Bus {
             metrics,
             dirty,
             leave,
+            to_move: ToMove::default(),
             isolated: AtomicBool::new(false),
         }
     }
@@ -87,6 +92,7 @@ impl BusSink for Bus {
                     .post(&user, |_| true, || Event::Close(CloseCode::Disconnected));
             }
             BusEvent::Control(Control::Drain) => self.leave.notify_one(),
+            BusEvent::Control(Control::Rebalance { connections }) => self.to_move.add(connections),
             BusEvent::Isolated => {
                 self.isolated.store(true, Ordering::Relaxed);
                 self.leave.notify_one();

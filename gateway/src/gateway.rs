@@ -1,5 +1,5 @@
-//! The gateway as a whole: what it is made of, how it starts, how a socket becomes a connection,
-//! how it drains.
+//! The gateway as a whole: what it is made of, how it starts and ends, how a socket becomes a
+//! connection.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ use crate::{
     hub::{Handle, Hub},
     metrics::Metrics,
     refusals::Refusals,
-    session::{Event, Identity, Now, Rules, Session},
+    session::{Identity, Now, Rules, Session},
     upkeep,
 };
 
@@ -229,33 +229,6 @@ impl Gateway {
         }
         tracing::info!("drained");
         Ok(())
-    }
-
-    /// Closes every connection, spread over the window, each at a time of its own.
-    pub async fn drain(&self, reason: &'static str) {
-        let mut all = self.hub.all();
-        // In no order that the clients know.
-        for at in (1..all.len()).rev() {
-            all.swap(at, rand::random_range(0..=at));
-        }
-        let window = self.settings.drain.spread(all.len());
-        let slot = window.div_f64(all.len().max(1) as f64);
-        for (at, handle) in all.iter().enumerate() {
-            let close_in = slot.mul_f64(at as f64 + rand::random_range(0.5..1.0));
-            handle.mailbox.post(Event::Drain {
-                close_in,
-                window,
-                reason,
-            });
-        }
-        drop(all);
-        let deadline = Instant::now() + window + self.settings.drain.close_grace;
-        while !self.hub.is_empty() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        // Who came in the last moment, or does not answer.
-        self.hub
-            .each(|handle| handle.mailbox.post(Event::Close(CloseCode::GoingAway)));
     }
 
     /// Makes a connection of a socket whose upgrade request was looked at.

@@ -14,6 +14,7 @@ mod hello;
 mod hub;
 mod mailbox;
 mod metrics;
+mod moving;
 mod outgoing;
 mod push;
 mod refusals;

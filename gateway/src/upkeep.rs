@@ -23,6 +23,7 @@ pub(crate) const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Backend>) {
     spawn(gateway, resume_when_dirty(gateway.clone(), bus.clone()));
     spawn(gateway, leave_when_asked(gateway.clone(), bus.clone()));
+    spawn(gateway, rebalance_when_asked(gateway.clone(), bus.clone()));
     spawn(gateway, audit(gateway.clone()));
     spawn(gateway, sweep(gateway.clone()));
     let (health, backend) = (gateway.health().clone(), backend.clone());
@@ -96,6 +97,16 @@ async fn empty(gateway: &Gateway) {
     gateway.admission().close();
     gateway.drain("draining").await;
     tracing::info!("drained; it stays, and takes no connection until it is restarted");
+}
+
+/// One word after the other. Whoever is on a gateway that drains moves anyway.
+async fn rebalance_when_asked(gateway: Arc<Gateway>, bus: Arc<Bus>) {
+    loop {
+        let connections = bus.to_move.take().await;
+        if !gateway.health().is_draining() {
+            gateway.rebalance(connections).await;
+        }
+    }
 }
 
 /// Compares where connections stand with what the store holds.

@@ -13,7 +13,7 @@ const LONG: [(&str, usize); 6] = [
     ("common/src/backend/redis/carillon_1.lua", 700),
     ("common/src/backend/redis/membership.rs", 500),
     ("common/src/backend/redis/store.rs", 460),
-    ("gateway/src/gateway.rs", 560),
+    ("gateway/src/gateway.rs", 500),
     ("gateway/src/session/frames.rs", 440),
     ("gateway/src/session/mod.rs", 680),
 ];

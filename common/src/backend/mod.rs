@@ -215,6 +215,12 @@ pub enum Control {
     },
     /// Drain as on SIGTERM, then stay up, empty and not ready. There is no way back but a restart.
     Drain,
+    /// Ask that many connections to move, and stay open for others. Words add up, so that one which
+    /// is given twice moves twice as many.
+    Rebalance {
+        /// How many.
+        connections: u64,
+    },
 }
 
 /// A personal notification to be accepted.

@@ -76,6 +76,8 @@ metrics! {
             "Sessions of dead gateways that this one removed.";
         refused_frames: IntCounterVec = "carillon_gateway_refused_frames_total" ["code"]
             "Requests of clients that were answered with an error.";
+        rebalanced: IntCounter = "carillon_gateway_rebalanced_connections_total" []
+            "Connections that were asked to move, for gateways to be balanced.";
         draining: IntGauge = "carillon_gateway_draining" []
             "1 while the gateway drains.";
         delivery_latency: Histogram = "carillon_gateway_delivery_latency_seconds" []

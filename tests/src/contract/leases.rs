@@ -241,7 +241,12 @@ pub(super) async fn a_word_reaches_its_gateway_once(on: Arc<dyn Stores>) -> Resu
             user: user.parse()?,
         })
     };
-    let words = [disconnect("alice")?, disconnect("a|{b}\n")?, Control::Drain];
+    let words = [
+        disconnect("alice")?,
+        disconnect("a|{b}\n")?,
+        Control::Drain,
+        Control::Rebalance { connections: 20 },
+    ];
     for word in &words {
         world.backend.control(&one.name, word).await?;
     }
@@ -251,12 +256,12 @@ pub(super) async fn a_word_reaches_its_gateway_once(on: Arc<dyn Stores>) -> Resu
         BusEvent::Control(word) => Some(word.clone()),
         _ => None,
     };
-    assert_eq!(one.heard.heard(3, heard).await?, words);
+    assert_eq!(one.heard.heard(4, heard).await?, words);
     assert_eq!(two.heard.heard(1, heard).await?, std::slice::from_ref(&end));
     // One more, after which any repetition of those before would have come.
     world.advance(2 * SECOND).await;
     world.backend.control(&one.name, &end).await?;
-    assert_eq!(one.heard.heard(4, heard).await?.len(), 4);
+    assert_eq!(one.heard.heard(5, heard).await?.len(), 5);
     assert_eq!(two.heard.heard(1, heard).await?.len(), 1);
     Ok(())
 }
