@@ -14,6 +14,7 @@ const BROADCAST: &str = "/api/notifications/broadcast";
 const ONLINE_COUNT: &str = "/api/notifications/online-count";
 const GATEWAYS: &str = "/api/gateways";
 const DRAIN: &str = "/api/gateways/{id}/drain";
+const REBALANCE: &str = "/api/gateways/rebalance";
 
 /// The REST service.
 pub(crate) fn router(service: Arc<Service>) -> Router {
@@ -23,6 +24,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route(ONLINE_COUNT, get(routes::online_count))
         .route(GATEWAYS, get(routes::gateways))
         .route(DRAIN, post(routes::drain))
+        .route(REBALANCE, post(routes::rebalance))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(service.clone(), edge::edge))
@@ -31,7 +33,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 
 /// The route that a path belongs to, as the metrics name it.
 pub(crate) fn pattern(path: &str) -> &'static str {
-    [SEND, BROADCAST, ONLINE_COUNT, GATEWAYS, DRAIN]
+    [SEND, BROADCAST, ONLINE_COUNT, GATEWAYS, DRAIN, REBALANCE]
         .into_iter()
         .find(|route| is_of(path, route))
         .unwrap_or("other")
@@ -60,6 +62,8 @@ mod tests {
             ("/api/notifications/send", SEND),
             ("/api/gateways", GATEWAYS),
             ("/api/gateways/5d8f-abcde/drain", DRAIN),
+            ("/api/gateways/rebalance", REBALANCE),
+            ("/api/gateways/rebalance/drain", DRAIN),
             ("/api/gateways//drain", "other"),
             ("/api/gateways/a/b/drain", "other"),
             ("/api/gateways/a", "other"),

@@ -3,11 +3,13 @@
 mod broadcast;
 mod gateways;
 mod online_count;
+mod rebalance;
 mod send;
 
 pub(crate) use broadcast::broadcast;
 pub(crate) use gateways::{drain, gateways};
 pub(crate) use online_count::online_count;
+pub(crate) use rebalance::rebalance;
 pub(crate) use send::send;
 
 use axum::{

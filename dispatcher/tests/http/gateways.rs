@@ -1,4 +1,4 @@
-//! Which gateways there are, and asking one to drain.
+//! Which gateways there are, asking one to drain, and asking those with too many users to move some.
 
 use std::sync::Arc;
 
@@ -76,4 +76,76 @@ async fn a_store_that_is_away_is_no_unknown_gateway() {
     store.answer([Answer::Fails(BackendError::StoreFull("words"))]);
     let refused = answer(service.request("POST", "/api/gateways/b/drain")).await;
     check("away", &refused, 507, "store_full", &[]);
+}
+
+const REBALANCE: &str = "/api/gateways/rebalance";
+
+#[tokio::test]
+async fn gateways_with_too_many_users_are_asked_to_move_some() {
+    let (store, service) = started().await;
+    store.has_gateways(&[("a", 1, 812), ("b", 2, 402), ("c", 3, 0)]);
+    let asked = answer(service.request("POST", REBALANCE)).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    assert_eq!(
+        asked.json(),
+        json!({
+            "status": "ok",
+            "message": "connections that are asked to move: 407",
+            "moving": [{"id": "a", "users": 812, "connections": 407}],
+        })
+    );
+    store.has_gateways(&[("a", 1, 600), ("b", 2, 600), ("c", 3, 0)]);
+    let asked = answer(service.request("POST", REBALANCE)).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    let word = |gateway: &str, connections| {
+        let word = Control::Rebalance { connections };
+        (gateway.parse().unwrap(), word)
+    };
+    assert_eq!(
+        store.words(),
+        [word("a", 407), word("a", 200), word("b", 200)]
+    );
+}
+
+#[tokio::test]
+async fn balanced_gateways_are_left_alone() {
+    let (store, service) = started().await;
+    for gateways in [&[][..], &[("a", 1, 7)], &[("a", 1, 110), ("b", 2, 90)]] {
+        store.has_gateways(gateways);
+        let told = answer(service.request("POST", REBALANCE)).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        let expected =
+            json!({"status": "ok", "message": "the gateways are balanced", "moving": []});
+        assert_eq!(told.json(), expected);
+    }
+    assert!(store.words().is_empty());
+}
+
+#[tokio::test]
+async fn only_an_operator_may_rebalance() {
+    let (store, service) = started().await;
+    store.has_gateways(&[("a", 1, 40), ("b", 2, 0)]);
+    let reader = service
+        .anonymous("POST", REBALANCE)
+        .bearer_auth(&service.reader);
+    let refused = answer(reader).await;
+    check("scope", &refused, 403, "insufficient_scope", &[]);
+    let refused = answer(service.anonymous("POST", REBALANCE)).await;
+    check("no key", &refused, 401, "unauthenticated", &[]);
+    let refused = answer(service.request("GET", REBALANCE)).await;
+    check("method", &refused, 405, "method_not_allowed", &[]);
+    let refused = answer(service.request("POST", "/api/gateways/rebalance?all=1")).await;
+    check("query", &refused, 400, "unexpected_query", &[]);
+    assert!(store.words().is_empty());
+}
+
+#[tokio::test]
+async fn a_word_to_move_is_given_once_and_its_failure_told() {
+    let (store, service) = started().await;
+    store.has_gateways(&[("a", 1, 40), ("b", 2, 0)]);
+    // A second time it would move twice as many.
+    store.answer([Answer::Fails(BackendError::Unknown("lost".to_owned()))]);
+    let refused = answer(service.request("POST", REBALANCE)).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(store.words().len(), 1);
 }
