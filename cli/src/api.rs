@@ -115,6 +115,14 @@ pub(crate) struct GatewayState {
     pub(crate) pod: Option<String>,
 }
 
+/// A gateway that is asked to move connections.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MovingGateway {
+    pub(crate) id: String,
+    pub(crate) users: u64,
+    pub(crate) connections: u64,
+}
+
 /// A refusal (RFC 9457), with members that are not known here left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Problem {
@@ -259,6 +267,23 @@ impl Api {
         }
         self.until_done(|| self.http.post(url.clone())).await?;
         Ok(())
+    }
+
+    /// Asks gateways with too many users to move some. Once, whatever comes of it: a second call moves
+    /// others.
+    pub(crate) async fn rebalance(&self) -> Result<Vec<MovingGateway>, Failure> {
+        #[derive(Deserialize)]
+        struct Asked {
+            moving: Vec<MovingGateway>,
+        }
+        let url = self.url("api/gateways/rebalance")?;
+        match self.once(self.http.post(url)).await {
+            Attempt::Done(answer) => {
+                let asked: Asked = serde_json::from_slice(&answer).map_err(unexpected)?;
+                Ok(asked.moving)
+            }
+            Attempt::Again(failure, _) | Attempt::Refused(failure) => Err(failure),
+        }
     }
 
     fn url(&self, route: &str) -> Result<Url, Failure> {

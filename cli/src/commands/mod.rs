@@ -11,6 +11,7 @@ mod drain;
 mod gateways;
 mod online;
 mod presence;
+mod rebalance;
 mod redis;
 mod send;
 mod standalone;
@@ -28,6 +29,7 @@ pub(crate) use drain::Drain;
 pub(crate) use gateways::Gateways;
 pub(crate) use online::Online;
 pub(crate) use presence::Presence;
+pub(crate) use rebalance::Rebalance;
 pub(crate) use redis::Redis;
 pub(crate) use send::Send;
 #[cfg(test)]
