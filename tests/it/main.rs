@@ -19,6 +19,7 @@ mod failover;
 mod ledger;
 mod moving;
 mod outage;
+mod rebalanced;
 mod reconnect;
 mod release;
 mod tidy;
