@@ -66,7 +66,7 @@ impl Redis {
 }
 
 async fn load(link: &Link) -> Result<(), Failure> {
-    let functions = Functions::new(LIBRARY);
+    let functions = Functions::new(LIBRARY.clone());
     functions.load_all(link).await.map_err(link_failure)?;
     let style = Style::stdout();
     for (node, libraries) in functions.list(link).await.map_err(link_failure)? {
@@ -80,24 +80,13 @@ async fn load(link: &Link) -> Result<(), Failure> {
 }
 
 async fn prune(link: &Link, dry_run: bool) -> Result<(), Failure> {
-    let functions = Functions::new(LIBRARY);
-    let removed: Vec<(String, String)> = if dry_run {
-        let listed = functions.list(link).await.map_err(link_failure)?;
-        let mut older = Vec::new();
-        for (node, names) in listed {
-            let names = names
-                .into_iter()
-                .filter(|name| is_older(name, LIBRARY.name));
-            older.extend(names.map(|name| (node.to_string(), name)));
-        }
-        older
+    let functions = Functions::new(LIBRARY.clone());
+    let removed = if dry_run {
+        functions.older(link).await
     } else {
-        let deleted = functions.prune(link).await.map_err(link_failure)?;
-        deleted
-            .into_iter()
-            .map(|(node, name)| (node.to_string(), name))
-            .collect()
+        functions.prune(link).await
     };
+    let removed = removed.map_err(link_failure)?;
     let word = if dry_run { "would remove" } else { "removed" };
     for (node, name) in &removed {
         say(&format!("{node}: {word} {name}"))?;
@@ -106,35 +95,4 @@ async fn prune(link: &Link, dry_run: bool) -> Result<(), Failure> {
         say("there is nothing older than this version's")?;
     }
     Ok(())
-}
-
-/// Whether a library is an earlier version of `own` (`carillon_1` of `carillon_2`).
-fn is_older(name: &str, own: &str) -> bool {
-    fn version(name: &str) -> Option<(&str, u32)> {
-        let (stem, version) = name.rsplit_once('_')?;
-        Some((stem, version.parse().ok()?))
-    }
-    match (version(name), version(own)) {
-        (Some((stem, version)), Some((own, current))) => stem == own && version < current,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_lower_versions_of_ours_are_older() {
-        assert!(is_older("carillon_1", "carillon_2"));
-        for other in [
-            "carillon_2",
-            "carillon_10",
-            "other_1",
-            "carillon",
-            "carillon_x",
-        ] {
-            assert!(!is_older(other, "carillon_2"), "{other}");
-        }
-    }
 }

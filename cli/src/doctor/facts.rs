@@ -38,11 +38,11 @@ pub(crate) async fn gather(
     link: &Link,
     node: &Address,
     settings: &Settings,
-    library: Library,
+    library: &Library,
 ) -> Result<NodeFacts, LinkError> {
     let info: String = link.at(node, &cmd("INFO")).await?;
     let mut list = cmd("FUNCTION");
-    list.arg("LIST").arg("LIBRARYNAME").arg(library.name);
+    list.arg("LIST").arg("LIBRARYNAME").arg(&*library.name);
     let libraries = link.at::<Value>(node, &list).await.ok();
     Ok(NodeFacts {
         node: node.to_string(),

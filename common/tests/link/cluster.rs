@@ -1,6 +1,6 @@
 //! Redis Cluster: routing, slots that move, primaries that die.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use carillon_common::backend::redis::functions::{Functions, Library};
 use carillon_common::backend::redis::link::Link;
@@ -186,9 +186,11 @@ async fn channels_of_several_slots_come_back_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promoted_replica_takes_over() {
     const LIBRARY: Library = Library {
-        name: "carillon_1",
-        source: "#!lua name=carillon_1\n\
+        name: Cow::Borrowed("carillon_1"),
+        source: Cow::Borrowed(
+            "#!lua name=carillon_1\n\
                  redis.register_function('c1_incr', function(keys) return redis.call('INCR', keys[1]) end)",
+        ),
     };
     let mut cluster = Cluster::start().await;
     let link = link(&cluster.url()).await;
@@ -202,7 +204,7 @@ async fn a_promoted_replica_takes_over() {
     let patience = Duration::from_secs(10);
     assert_eq!(
         functions
-            .call::<i64>(&link, 0, "c1_incr", &keys, none, None)
+            .call::<i64>(&link, 0, "incr", &keys, none, None)
             .await,
         Ok(1)
     );
@@ -218,7 +220,7 @@ async fn a_promoted_replica_takes_over() {
     .await;
     eventually("a call to the promoted replica", || async {
         functions
-            .call::<i64>(&link, 0, "c1_incr", &keys, none, None)
+            .call::<i64>(&link, 0, "incr", &keys, none, None)
             .await
             == Ok(3)
     })

@@ -1,6 +1,6 @@
 //! Libraries, loaded where they are missing and run as scripts where they are refused.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use carillon_common::backend::redis::commit::Durability;
 use carillon_common::backend::redis::functions::{Functions, Library};
@@ -10,20 +10,22 @@ use crate::servers::Server;
 use crate::{key, link};
 
 const LIBRARY: Library = Library {
-    name: "carillon_2",
-    source: "#!lua name=carillon_2\n\
+    name: Cow::Borrowed("carillon_2"),
+    source: Cow::Borrowed(
+        "#!lua name=carillon_2\n\
              local function add(keys, args)\n\
                return redis.call('INCRBY', keys[1], args[1]) .. '/' .. #keys .. '/' .. #args\n\
              end\n\
              local function fail(keys, args) return redis.error_reply('NOPE ' .. args[1]) end\n\
              redis.register_function('c2_add', add)\n\
              redis.register_function{function_name = 'c2_fail', callback = fail}\n",
+    ),
 };
 
 async fn add(functions: &Functions, link: &Link, amount: &str) -> String {
     let keys = [key(link, 3, "n"), key(link, 3, "m")];
     functions
-        .call(link, 3, "c2_add", &keys, &[amount, "x"], None)
+        .call(link, 3, "add", &keys, &[amount, "x"], None)
         .await
         .unwrap()
 }
@@ -45,12 +47,12 @@ async fn a_missing_library_is_loaded() {
 
     let no: &[&str] = &[];
     let error = functions
-        .call::<()>(&link, 3, "c2_fail", no, &["why"], None)
+        .call::<()>(&link, 3, "fail", no, &["why"], None)
         .await
         .unwrap_err();
     assert!(error.has_code("NOPE"), "{error}");
     let error = functions
-        .call::<()>(&link, 3, "c2_none", no, no, None)
+        .call::<()>(&link, 3, "none", no, no, None)
         .await
         .unwrap_err();
     assert!(error.to_string().contains("not found"), "{error}");
@@ -82,7 +84,7 @@ async fn where_functions_are_refused_scripts_do() {
     assert_eq!(server.count("eval"), 2);
     let no: &[&str] = &[];
     let error = functions
-        .call::<()>(&link, 3, "c2_fail", no, &["why"], None)
+        .call::<()>(&link, 3, "fail", no, &["why"], None)
         .await
         .unwrap_err();
     assert!(error.has_code("NOPE"), "{error}");
@@ -127,7 +129,7 @@ async fn durable_calls_load_the_library_too() {
     });
     let keys = [key(&link, 3, "n")];
     let answer: String = functions
-        .call(&link, 3, "c2_add", &keys, &["7"], durable)
+        .call(&link, 3, "add", &keys, &["7"], durable)
         .await
         .unwrap();
     assert_eq!(answer, "7/1/1");
@@ -173,10 +175,10 @@ async fn the_library_in_use_compiles_as_a_script() {
         "&*",
     ]);
     let link = link(&format!("redis://app:pw@127.0.0.1:{}", server.port)).await;
-    let functions = Functions::new(carillon_common::backend::redis::LIBRARY);
+    let functions = Functions::new(carillon_common::backend::redis::LIBRARY.clone());
     let no: &[&str] = &[];
     let error = functions
-        .call::<()>(&link, 3, "c1_none", no, no, None)
+        .call::<()>(&link, 3, "none", no, no, None)
         .await
         .unwrap_err();
     assert!(functions.scripted());

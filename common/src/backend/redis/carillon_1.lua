@@ -1,7 +1,8 @@
 #!lua name=carillon_1
 -- The delivery protocol, version 1. Every function touches the keys of one partition only (one
 -- hash tag, so one slot) and runs atomically. A change of arguments or layout is carillon_2 beside
--- this one; nothing here is changed in place once released.
+-- this one; nothing here is changed in place once released. Frames and hints start with the version of
+-- their layout: 1 is written, and a later one whose head is the same is passed on (version.rs).
 --
 -- cursor    seq-nonce           frame   1|cursor|id|stored|expires|flag|body   (flag n, or t: tombstone)
 -- user hash l  last cursor      f       highest fence: it is there once the user has ever connected
@@ -20,15 +21,15 @@ end
 
 local function int(n) return string.format('%.0f', n) end
 local function seq(cursor) return tonumber(string.match(cursor, '^%d+')) end
-local function cursor_of(frame) return string.match(frame, '^1|(%d+%-%d+)|') end
+local function cursor_of(frame) return string.match(frame, '^%d|(%d+%-%d+)|') end
 
 local function tombstone(frame)
-  local head = string.match(frame, '^(1|[^|]*|[^|]*|[^|]*|[^|]*|)')
+  local head = string.match(frame, '^(%d|[^|]*|[^|]*|[^|]*|[^|]*|)')
   return head .. 't|'
 end
 
 local function expired(frame, now)
-  local expires, flag = string.match(frame, '^1|[^|]*|[^|]*|[^|]*|(%d+)|(%a)')
+  local expires, flag = string.match(frame, '^%d|[^|]*|[^|]*|[^|]*|(%d+)|(%a)')
   return flag == 't' or tonumber(expires) <= now
 end
 

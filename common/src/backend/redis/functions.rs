@@ -4,7 +4,10 @@
 //! `(keys, args)`, `redis.register_function('name', callback)` last. Where the server or its ACL
 //! does not allow functions, the same source runs as a script.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use redis::{Cmd, FromRedisValue, Script, Value};
 use tokio::sync::Mutex;
@@ -18,18 +21,20 @@ use super::url::Address;
 const MAX_LOADS: usize = 3;
 
 /// A function library. Nothing is replaced in place: a changed source is a new name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Library {
-    /// A stem and a version, as in `carillon_1`.
-    pub name: &'static str,
+    /// A stem and a version, as in `carillon_1`; its functions are `c1_…` then.
+    pub name: Cow<'static, str>,
     /// The Lua source, shebang line included.
-    pub source: &'static str,
+    pub source: Cow<'static, str>,
 }
 
 /// Calls to one library over one link.
 #[derive(Debug)]
 pub struct Functions {
     library: Library,
+    /// What the names of its functions start with.
+    prefix: String,
     script: Script,
     /// Functions are refused here; scripts are used instead.
     scripted: AtomicBool,
@@ -40,9 +45,11 @@ pub struct Functions {
 impl Functions {
     /// Calls to `library`. Nothing is sent yet.
     pub fn new(library: Library) -> Self {
+        let version = version(&library.name).map_or(0, |(_, version)| version);
         Self {
+            script: Script::new(&as_script(&library.source)),
+            prefix: format!("c{version}_"),
             library,
-            script: Script::new(&as_script(library.source)),
             scripted: AtomicBool::new(false),
             loaded: Mutex::default(),
         }
@@ -53,8 +60,8 @@ impl Functions {
         self.scripted.load(Ordering::Relaxed)
     }
 
-    /// Calls `function` on the owner of `partition`; all `keys` belong to that partition. With
-    /// `durable`, as [`Link::durable`].
+    /// Calls `function` (its name without the version before it) on the owner of `partition`; all
+    /// `keys` belong to that partition. With `durable`, as [`Link::durable`].
     ///
     /// # Errors
     /// See [`LinkError`]. A missing library is loaded and the call made again.
@@ -67,6 +74,7 @@ impl Functions {
         args: &[impl AsRef<[u8]>],
         durable: Option<Durability>,
     ) -> Result<T, LinkError> {
+        let function = &[&self.prefix, function].concat();
         for _ in 0..MAX_LOADS {
             if self.scripted() {
                 break;
@@ -88,7 +96,7 @@ impl Functions {
         let by_hash = self.eval("EVALSHA", self.script.get_hash(), function, keys, args);
         let answer = match send(link, partition, by_hash, durable).await {
             Err(error) if error.has_code("NOSCRIPT") => {
-                let source = as_script(self.library.source);
+                let source = as_script(&self.library.source);
                 let in_full = self.eval("EVAL", &source, function, keys, args);
                 send(link, partition, in_full, durable).await
             }
@@ -103,7 +111,7 @@ impl Functions {
     /// The first error of a primary. Being loaded already is none.
     pub async fn load_all(&self, link: &Link) -> Result<(), LinkError> {
         let mut load = redis::cmd("FUNCTION");
-        load.arg("LOAD").arg(self.library.source);
+        load.arg("LOAD").arg(&*self.library.source);
         let answers = link.each_primary(&load).await;
         let mut errors = answers.into_iter().filter_map(|(_, answer)| answer.err());
         errors
@@ -116,7 +124,7 @@ impl Functions {
     /// # Errors
     /// See [`LinkError`].
     pub async fn list(&self, link: &Link) -> Result<Vec<(Address, Vec<String>)>, LinkError> {
-        let (stem, _) = version(self.library.name)
+        let (stem, _) = version(&self.library.name)
             .ok_or_else(|| LinkError::shape("a library name without a version"))?;
         let mut list = redis::cmd("FUNCTION");
         list.arg("LIST").arg("LIBRARYNAME").arg(format!("{stem}_*"));
@@ -127,22 +135,32 @@ impl Functions {
             .collect()
     }
 
+    /// The older versions of the library, by primary.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn older(&self, link: &Link) -> Result<Vec<(Address, String)>, LinkError> {
+        let own = version(&self.library.name);
+        let mut older = Vec::new();
+        for (node, names) in self.list(link).await? {
+            let names = names.into_iter().filter(|name| is_older(name, own));
+            older.extend(names.map(|name| (node.clone(), name)));
+        }
+        Ok(older)
+    }
+
     /// Deletes older versions of the library from every primary and names what it deleted.
     ///
     /// # Errors
     /// See [`LinkError`]; what was deleted before stays deleted.
     pub async fn prune(&self, link: &Link) -> Result<Vec<(Address, String)>, LinkError> {
-        let own = version(self.library.name);
-        let mut deleted = Vec::new();
-        for (node, names) in self.list(link).await? {
-            for name in names.into_iter().filter(|name| is_older(name, own)) {
-                let mut delete = redis::cmd("FUNCTION");
-                delete.arg("DELETE").arg(&name);
-                link.at::<()>(&node, &delete).await?;
-                deleted.push((node.clone(), name));
-            }
+        let older = self.older(link).await?;
+        for (node, name) in &older {
+            let mut delete = redis::cmd("FUNCTION");
+            delete.arg("DELETE").arg(name);
+            link.at::<()>(node, &delete).await?;
         }
-        Ok(deleted)
+        Ok(older)
     }
 
     /// Loads the library unless another call has done so since `started`.

@@ -147,6 +147,11 @@ impl Keys {
     pub fn partition_count(&self) -> String {
         self.key(Self::HOME, format_args!("partitions"))
     }
+
+    /// The highest layout that was ever written here.
+    pub fn layout(&self) -> String {
+        self.key(Self::HOME, format_args!("layout"))
+    }
 }
 
 /// The keys of one user.

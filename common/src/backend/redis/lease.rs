@@ -56,7 +56,7 @@ pub(super) async fn read_leases(
     core: &Core,
 ) -> Result<(Vec<Generation>, Vec<Generation>), BackendError> {
     let value = core
-        .call(Keys::HOME, "c1_lease_list", &[&core.keys.gateways()], &[])
+        .call(Keys::HOME, "lease_list", &[&core.keys.gateways()], &[])
         .await?;
     let mut reply = Reply::new(value)?;
     let (live, ended) = (read(reply.texts()?), read(reply.texts()?));
@@ -133,7 +133,7 @@ pub(super) async fn reap_dead(
         let keys = [core.keys.lease(gateway), core.keys.gateways()];
         let keys = keys.each_ref().map(String::as_str);
         let args = [word(name), number(generation)];
-        core.call(Keys::HOME, "c1_lease_end", &keys, &args).await?;
+        core.call(Keys::HOME, "lease_end", &keys, &args).await?;
         if let Some(users) = reap(core, name, *generation).await? {
             tracing::info!(%gateway, generation, users, "reaped a gateway that is dead");
         }
@@ -217,7 +217,7 @@ pub(super) async fn reap_user(
     let mut args = vec![word(user.as_str()), word(gateway), number(generation)];
     args.extend(held.iter().map(number));
     let value = core
-        .call(keys.partition, "c1_reap", &keys.of_ending(&sessions), &args)
+        .call(keys.partition, "reap", &keys.of_ending(&sessions), &args)
         .await?;
     Reply::new(Value::Array(vec![value]))?.parse()
 }

@@ -223,12 +223,7 @@ impl Membership for RedisMembership {
             &keys.subs,
         ];
         let value = core
-            .call(
-                keys.partition,
-                "c1_connect",
-                &names.map(String::as_str),
-                &args,
-            )
+            .call(keys.partition, "connect", &names.map(String::as_str), &args)
             .await?;
         let mut reply = Reply::new(value)?;
         if reply.text()? == "replaced" {
@@ -262,7 +257,7 @@ impl Membership for RedisMembership {
         }
         core.call(
             keys.partition,
-            "c1_disconnect",
+            "disconnect",
             &keys.of_ending(&sessions),
             &args,
         )
@@ -290,7 +285,7 @@ impl Membership for RedisMembership {
             number(PAGE_BYTES),
         ];
         let value = core
-            .call(keys.partition, "c1_read", &[&keys.user, &keys.inbox], &args)
+            .call(keys.partition, "read", &[&keys.user, &keys.inbox], &args)
             .await?;
         reply::page(value)
     }
@@ -310,7 +305,7 @@ impl Membership for RedisMembership {
         ];
         args.extend(ack.expired.iter().map(number));
         let names = [&keys.user, &keys.inbox, &keys.left, &keys.presence];
-        core.call(keys.partition, "c1_ack", &names.map(String::as_str), &args)
+        core.call(keys.partition, "ack", &names.map(String::as_str), &args)
             .await?;
         Ok(())
     }
@@ -348,7 +343,7 @@ impl Membership for RedisMembership {
             number(PAGE_BYTES),
         ];
         let value = core
-            .call(partition, "c1_history", &[&core.keys.log(channel)], &args)
+            .call(partition, "history", &[&core.keys.log(channel)], &args)
             .await?;
         reply::page(value)
     }
@@ -413,7 +408,7 @@ impl Membership for RedisMembership {
             number(core.life_s()),
         ];
         let value = core
-            .call(keys.partition, "c1_claim", &[&keys.subs], &args)
+            .call(keys.partition, "claim", &[&keys.subs], &args)
             .await?;
         let mut reply = Reply::new(value)?;
         let others_hold = reply.flag()?;
@@ -480,7 +475,7 @@ impl Membership for RedisMembership {
         let args = [word(self.gateway.as_str()), number(generation)];
         let keys = keys.each_ref().map(String::as_str);
         lease::reap(core, self.gateway.as_str(), generation).await?;
-        core.call(Keys::HOME, "c1_lease_drop", &keys, &args).await?;
+        core.call(Keys::HOME, "lease_drop", &keys, &args).await?;
         self.bus.close().await;
         Ok(())
     }

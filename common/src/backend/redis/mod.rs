@@ -16,14 +16,8 @@ pub mod store;
 mod tenure;
 pub mod topology;
 pub mod url;
+pub mod version;
 pub mod wire;
 
 pub use store::{RedisBackend, RedisOptions};
-
-use functions::Library;
-
-/// The functions of this version.
-pub const LIBRARY: Library = Library {
-    name: "carillon_1",
-    source: include_str!("carillon_1.lua"),
-};
+pub use version::LIBRARY;

@@ -22,6 +22,7 @@ use super::{
     membership::RedisMembership,
     reply::Reply,
     url::RedisUrl,
+    version,
 };
 use crate::{
     backend::{
@@ -83,7 +84,7 @@ impl RedisBackend {
         let tags = link.tags().iter().map(|(tag, _)| tag.clone()).collect();
         let core = Arc::new(Core {
             keys: Keys::new(&options.prefix, tags),
-            functions: Functions::new(LIBRARY),
+            functions: Functions::new(LIBRARY.clone()),
             clock: Clock::default(),
             wrong: Mutex::default(),
             online: Mutex::default(),
@@ -96,6 +97,7 @@ impl RedisBackend {
             tracing::debug!(%error, "the functions were not loaded at start");
         }
         core.check_partitions().await?;
+        core.check_layout().await?;
         lease::read_clock(&core).await?;
         lease::read_leases(&core).await?;
         let stop = CancellationToken::new();
@@ -175,6 +177,24 @@ impl Core {
              {mine}: set it to {there}, or use another redis.prefix",
             self.options.prefix
         )))
+    }
+
+    /// Notes which layout is written here, unless there is one already that this build cannot read.
+    async fn check_layout(&self) -> Result<(), BackendError> {
+        let key = self.keys.layout();
+        let held: Option<u8> = self
+            .link
+            .call(Keys::HOME, redis::cmd("GET").arg(&key))
+            .await?;
+        if let Some(refusal) = held.and_then(version::refusal) {
+            return Err(BackendError::Unexpected(refusal));
+        }
+        if held.is_none_or(|held| held < version::WRITTEN) {
+            let mut note = redis::cmd("SET");
+            note.arg(&key).arg(version::WRITTEN);
+            self.link.call::<Value>(Keys::HOME, &note).await?;
+        }
+        Ok(())
     }
 
     pub(super) fn set_wrong(&self, what: &'static str, detail: Option<String>) {
@@ -268,7 +288,7 @@ impl Backend for RedisBackend {
         ];
         let names = [&keys.inbox, &keys.user, &keys.left, &keys.presence, &dedup];
         let value = core
-            .commit(keys.partition, "c1_send", &names.map(String::as_str), &args)
+            .commit(keys.partition, "send", &names.map(String::as_str), &args)
             .await?;
         let mut reply = Reply::new(value)?;
         let outcome = reply.text()?;
@@ -307,7 +327,7 @@ impl Backend for RedisBackend {
             order.body.clone(),
         ];
         let value = core
-            .commit(partition, "c1_publish", &[&log, &dedup], &args)
+            .commit(partition, "publish", &[&log, &dedup], &args)
             .await?;
         let mut reply = Reply::new(value)?;
         match reply.text()?.as_str() {

@@ -33,7 +33,7 @@ pub(super) async fn take_lease(core: &Core, gateway: &GatewayId) -> Result<u64, 
         number(core.options.limits.lease_ttl.as_millis()),
     ];
     let keys = keys.each_ref().map(String::as_str);
-    let value = core.call(Keys::HOME, "c1_lease_take", &keys, &args).await?;
+    let value = core.call(Keys::HOME, "lease_take", &keys, &args).await?;
     Reply::new(Value::Array(vec![value]))?.parse()
 }
 
@@ -83,10 +83,7 @@ async fn renew_once(membership: &RedisMembership) -> Result<(), BackendError> {
         number(core.options.limits.lease_ttl.as_millis()),
     ];
     let keys = keys.each_ref().map(String::as_str);
-    match core
-        .call(Keys::HOME, "c1_lease_renew", &keys, &args)
-        .await?
-    {
+    match core.call(Keys::HOME, "lease_renew", &keys, &args).await? {
         Value::Int(1) => Ok(()),
         _ => membership.new_generation().await,
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::version;
 use crate::{
     backend::BusEvent,
     ids::{ChannelName, Cursor, SessionId, UserId},
@@ -17,7 +18,7 @@ pub fn frame(text: &Bytes) -> Option<Frame> {
         at += length + 1;
         Some(field)
     };
-    if field()? != "1" {
+    if !version::is_readable(field()?) {
         return None;
     }
     let cursor = field()?.parse().ok()?;
@@ -40,7 +41,12 @@ pub fn frame(text: &Bytes) -> Option<Frame> {
 /// Reads a hint: its kind and version, a position, a name with its length before it, the rest.
 pub fn hint(text: &Bytes) -> Option<BusEvent> {
     let mut parts = text.splitn(4, |byte| *byte == b'|');
-    let kind = parts.next()?;
+    let (kind, layout) = std::str::from_utf8(parts.next()?)
+        .ok()?
+        .split_at_checked(1)?;
+    if !version::is_readable(layout) {
+        return None;
+    }
     let position = std::str::from_utf8(parts.next()?).ok()?;
     let length: usize = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
     let rest = text.slice_ref(parts.next()?);
@@ -50,21 +56,21 @@ pub fn hint(text: &Bytes) -> Option<BusEvent> {
     let name = std::str::from_utf8(&rest[..length]).ok()?;
     let rest = rest.slice(length..);
     match kind {
-        b"I1" => Some(BusEvent::Inbox {
+        "I" => Some(BusEvent::Inbox {
             user: UserId::new(name).ok()?,
             prev: position.parse::<Cursor>().ok()?,
             frame: frame(&rest)?,
         }),
-        b"F1" => Some(BusEvent::Fleeting {
+        "F" => Some(BusEvent::Fleeting {
             user: UserId::new(name).ok()?,
             frame: frame(&rest)?,
         }),
-        b"C1" => Some(BusEvent::Channel {
+        "C" => Some(BusEvent::Channel {
             channel: ChannelName::new(name).ok()?,
             prev: position.parse().ok()?,
             frame: frame(&rest)?,
         }),
-        b"R1" => Some(BusEvent::Replaced {
+        "R" => Some(BusEvent::Replaced {
             user: UserId::new(name).ok()?,
             session: SessionId::new(std::str::from_utf8(&rest).ok()?).ok()?,
             fence: position.parse().ok()?,
@@ -109,7 +115,9 @@ mod tests {
             "",
             "I1",
             "I1|1-1|9|x",
-            "Z9|0|1|a",
+            "Z1|0|1|a",
+            "I9|0|1|a",
+            "é|0|1|a",
             "I1|1-1|1|a2|1-1|",
             "I1|1-1|18446744073709551615|a",
         ] {
