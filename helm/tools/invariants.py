@@ -18,8 +18,6 @@ ONLY = {
     "gateway": {"gateway", "socket", "audit"},
     "dispatcher": {"dispatcher", "idempotency", "kubernetes"},
 }
-# Settings that this carillon.toml may not have yet.
-AHEAD = {"auth.dir", "kubernetes.watch", "kubernetes.gateway_selector"}
 
 
 def restricted(owner: dict, pod: dict):
@@ -197,7 +195,7 @@ def configured(objects: list[dict], defaults: dict):
                 continue
             for key, value in settings.items():
                 path = f"{section}.{key}"
-                if path in ("auth.issuers", "auth.api_keys") or path in AHEAD and key not in defaults.get(section, {}):
+                if path in ("auth.issuers", "auth.api_keys"):
                     continue
                 if key not in defaults.get(section, {}):
                     yield f"the {component}'s configuration sets {path}, which is no setting"

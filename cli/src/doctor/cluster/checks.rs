@@ -135,14 +135,8 @@ fn grace(gateways: &[Pod], settings: &Settings) -> Finding {
     const WHAT: &str = "grace period";
     let drain = &settings.drain;
     let short = gateways.iter().find_map(|pod| {
-        let asleep = pre_stop(pod);
-        // Whoever sleeps in preStop does not wait for the load balancers once more.
-        let delay = if asleep.is_zero() {
-            drain.delay
-        } else {
-            asleep
-        };
-        let needed = delay + drain.window + drain.close_grace;
+        // The process hears of its end only after preStop, and waits its own delay then.
+        let needed = pre_stop(pod) + drain.delay + drain.window + drain.close_grace;
         let given = pod.spec.as_ref()?.termination_grace_period_seconds;
         let given = given.unwrap_or(DEFAULT_GRACE);
         (Duration::from_secs(u64::try_from(given).unwrap_or_default()) < needed)
@@ -151,7 +145,7 @@ fn grace(gateways: &[Pod], settings: &Settings) -> Finding {
     match short {
         None => Finding::ok(
             WHAT,
-            "long enough for preStop (or drain.delay), drain.window and close_grace",
+            "long enough for preStop, drain.delay, drain.window and close_grace",
         ),
         Some((given, needed)) => Finding::failure(
             WHAT,

@@ -14,7 +14,7 @@ fn pod(name: &str, component: &str, change: impl FnOnce(&mut Value)) -> Pod {
     let mut pod = json!({
         "metadata": {"name": name, "labels": {LABELS: component, "pod-template-hash": "1"}},
         "spec": {
-            "terminationGracePeriodSeconds": 150,
+            "terminationGracePeriodSeconds": 165,
             "containers": [
                 {"name": "proxy", "image": "mesh:9"},
                 {"name": "gateway", "image": format!("h:5000/x/carillon-{component}:0.1.0"),
@@ -113,7 +113,7 @@ fn each_fact_has_its_complaint() {
             (|pod| pod["status"] = json!({})) as fn(&mut Value),
         ),
         ("Failure grace period", |pod| {
-            pod["spec"]["terminationGracePeriodSeconds"] = 139.into();
+            pod["spec"]["terminationGracePeriodSeconds"] = 154.into();
         }),
         ("Failure grace period", |pod| {
             pod["spec"]["terminationGracePeriodSeconds"] = Value::Null;
