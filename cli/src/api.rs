@@ -112,15 +112,17 @@ pub(crate) struct GatewayState {
     pub(crate) generation: u64,
     pub(crate) users: u64,
     #[serde(default)]
+    pub(crate) draining: bool,
+    #[serde(default)]
     pub(crate) pod: Option<String>,
 }
 
-/// A gateway that is asked to move connections.
+/// A gateway that is asked to move some of its users.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MovingGateway {
     pub(crate) id: String,
     pub(crate) users: u64,
-    pub(crate) connections: u64,
+    pub(crate) to_move: u64,
 }
 
 /// A refusal (RFC 9457), with members that are not known here left out.
@@ -269,21 +271,16 @@ impl Api {
         Ok(())
     }
 
-    /// Asks gateways with too many users to move some. Once, whatever comes of it: a second call moves
-    /// others.
+    /// Asks gateways with too many users to move some.
     pub(crate) async fn rebalance(&self) -> Result<Vec<MovingGateway>, Failure> {
         #[derive(Deserialize)]
         struct Asked {
             moving: Vec<MovingGateway>,
         }
         let url = self.url("api/gateways/rebalance")?;
-        match self.once(self.http.post(url)).await {
-            Attempt::Done(answer) => {
-                let asked: Asked = serde_json::from_slice(&answer).map_err(unexpected)?;
-                Ok(asked.moving)
-            }
-            Attempt::Again(failure, _) | Attempt::Refused(failure) => Err(failure),
-        }
+        let answer = self.until_done(|| self.http.post(url.clone())).await?;
+        let asked: Asked = serde_json::from_slice(&answer).map_err(unexpected)?;
+        Ok(asked.moving)
     }
 
     fn url(&self, route: &str) -> Result<Url, Failure> {

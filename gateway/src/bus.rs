@@ -10,11 +10,9 @@ use carillon_common::{
     ids::Cursor,
     protocol::CloseCode,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::{
-    channels::Channels, hub::Hub, metrics::Metrics, moving::ToMove, push::Push, session::Event,
-};
+use crate::{channels::Channels, hub::Hub, metrics::Metrics, push::Push, session::Event};
 
 /// The gateway's ear on the bus.
 pub(crate) struct Bus {
@@ -25,8 +23,8 @@ pub(crate) struct Bus {
     pub(crate) dirty: Notify,
     /// The gateway is asked to drain, or is cut off from its store.
     pub(crate) leave: Notify,
-    /// Connections that are to move to other gateways.
-    pub(crate) to_move: ToMove,
+    /// How many users the gateway is to hold at most. Only the newest word counts.
+    pub(crate) most_users: watch::Sender<u64>,
     isolated: AtomicBool,
 }
 
@@ -40,7 +38,7 @@ impl Bus {
             metrics,
             dirty,
             leave,
-            to_move: ToMove::default(),
+            most_users: watch::Sender::new(u64::MAX),
             isolated: AtomicBool::new(false),
         }
     }
@@ -92,7 +90,9 @@ impl BusSink for Bus {
                     .post(&user, |_| true, || Event::Close(CloseCode::Disconnected));
             }
             BusEvent::Control(Control::Drain) => self.leave.notify_one(),
-            BusEvent::Control(Control::Rebalance { connections }) => self.to_move.add(connections),
+            BusEvent::Control(Control::Rebalance { users }) => {
+                self.most_users.send_replace(users);
+            }
             BusEvent::Isolated => {
                 self.isolated.store(true, Ordering::Relaxed);
                 self.leave.notify_one();

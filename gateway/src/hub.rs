@@ -101,9 +101,7 @@ impl Hub {
 
     fn shard(&self, user: &UserId) -> MutexGuard<'_, Users> {
         let shard = self.hasher.hash_one(user) as usize % SHARDS;
-        self.shards[shard]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shards[shard])
     }
 
     /// The bound of a mailbox, in bytes.
@@ -150,6 +148,11 @@ impl Hub {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// How many users have a connection here.
+    pub(crate) fn users(&self) -> usize {
+        self.shards().map(|users| users.len()).sum()
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
@@ -192,8 +195,7 @@ impl Hub {
 
     /// Does something with every connection, a shard at a time. `visit` must not block.
     pub(crate) fn each(&self, mut visit: impl FnMut(&Arc<Handle>)) {
-        for shard in &self.shards {
-            let users = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        for users in self.shards() {
             users.values().flatten().for_each(&mut visit);
         }
     }
@@ -204,4 +206,22 @@ impl Hub {
         self.each(|handle| all.push(handle.clone()));
         all
     }
+
+    /// All connections at this moment, each user's together.
+    pub(crate) fn by_user(&self) -> Vec<Vec<Arc<Handle>>> {
+        let mut all = Vec::new();
+        for users in self.shards() {
+            all.extend(users.values().cloned());
+        }
+        all
+    }
+
+    /// Every shard in turn, one locked at a time.
+    fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Users>> {
+        self.shards.iter().map(lock)
+    }
+}
+
+fn lock(shard: &Mutex<Users>) -> MutexGuard<'_, Users> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

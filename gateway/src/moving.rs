@@ -1,56 +1,20 @@
 //! Connections that are asked to move: all of them when the gateway leaves, some of them when other
 //! gateways have room.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use carillon_common::protocol::CloseCode;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::{gateway::Gateway, hub::Handle, session::Event};
-
-/// How many connections are to move to other gateways, of which none has been asked yet.
-#[derive(Debug, Default)]
-pub(crate) struct ToMove {
-    connections: AtomicU64,
-    more: Notify,
-}
-
-impl ToMove {
-    /// So many more; never waits.
-    pub(crate) fn add(&self, connections: u64) {
-        self.connections
-            .update(Ordering::Relaxed, Ordering::Relaxed, |before| {
-                before.saturating_add(connections)
-            });
-        self.more.notify_one();
-    }
-
-    /// All of them, once there are any.
-    pub(crate) async fn take(&self) -> u64 {
-        loop {
-            self.more.notified().await;
-            let connections = self.connections.swap(0, Ordering::Relaxed);
-            if connections > 0 {
-                return connections;
-            }
-        }
-    }
-}
 
 impl Gateway {
     /// Closes every connection, spread over the window, each at a time of its own.
     pub async fn drain(&self, reason: &'static str) {
-        let (_, window) = self.ask_to_move(usize::MAX, reason);
-        let deadline = Instant::now() + window + self.settings().drain.close_grace;
+        // In no order that the clients know.
+        let all = picked(self.hub().all(), usize::MAX);
+        let deadline = Instant::now() + self.ask_to_move(&all, reason);
+        drop(all);
         while !self.hub().is_empty() && Instant::now() < deadline {
             sleep(Duration::from_millis(20)).await;
         }
@@ -59,24 +23,34 @@ impl Gateway {
             .each(|handle| handle.mailbox.post(Event::Close(CloseCode::GoingAway)));
     }
 
-    /// Closes so many connections, as a drain does, and goes on. Returns when they are gone: until
-    /// then they could be picked again, and fewer would move than were asked for.
-    pub(crate) async fn rebalance(&self, connections: u64) {
-        let most = usize::try_from(connections).unwrap_or(usize::MAX);
-        let (asked, window) = self.ask_to_move(most, "rebalance");
-        self.metrics().all.rebalanced.inc_by(asked as u64);
+    /// Closes, as a drain does, all connections here of as many users as are more than `most`, and
+    /// goes on. Returns when they are gone: until then they would be counted and could be picked
+    /// again.
+    pub(crate) async fn rebalance(&self, most: u64) {
+        let there = self.hub().users();
+        let above = there.saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+        let mut asked = Vec::new();
+        if above > 0 {
+            asked = picked(self.hub().by_user(), above).concat();
+        }
+        self.metrics().all.rebalanced.inc_by(asked.len() as u64);
         tracing::info!(
-            connections = asked,
-            ?window,
-            "asked to move, for gateways to be balanced"
+            users = there,
+            most,
+            above,
+            connections = asked.len(),
+            "asked those above to move, for gateways to be balanced"
         );
-        sleep(window + self.settings().drain.close_grace).await;
+        if !asked.is_empty() {
+            let time = self.ask_to_move(&asked, "rebalance");
+            drop(asked);
+            sleep(time).await;
+        }
     }
 
-    /// Asks connections, `most` of them, to be gone at a time of their own each. Answers how many
-    /// were asked, and over which time they go.
-    fn ask_to_move(&self, most: usize, reason: &'static str) -> (usize, Duration) {
-        let asked: Vec<Arc<Handle>> = picked(self.hub().all(), most);
+    /// Asks these connections to be gone at a time of their own each, in this order. Answers how
+    /// long that may take.
+    fn ask_to_move(&self, asked: &[Arc<Handle>], reason: &'static str) -> Duration {
         let window = self.settings().drain.spread(asked.len());
         let slot = window.div_f64(asked.len().max(1) as f64);
         for (at, handle) in asked.iter().enumerate() {
@@ -87,7 +61,7 @@ impl Gateway {
                 reason,
             });
         }
-        (asked.len(), window)
+        window + self.settings().drain.close_grace
     }
 }
 
@@ -129,19 +103,6 @@ mod tests {
         assert_eq!(first.len(), 4, "everyone may be");
     }
 
-    #[tokio::test]
-    async fn words_add_up_until_somebody_listens() {
-        let to_move = ToMove::default();
-        to_move.add(3);
-        to_move.add(4);
-        assert_eq!(to_move.take().await, 7);
-        let nothing = timeout(Duration::from_millis(20), to_move.take()).await;
-        assert!(nothing.is_err(), "{nothing:?}");
-        to_move.add(u64::MAX);
-        to_move.add(1);
-        assert_eq!(to_move.take().await, u64::MAX);
-    }
-
     /// A gateway in memory, and what its store is told.
     async fn gateway() -> (Arc<Gateway>, Arc<dyn Backend>) {
         let mut settings = Settings::default();
@@ -161,9 +122,9 @@ mod tests {
         (gateway.await.unwrap(), backend)
     }
 
-    /// A connection that goes when it is asked to; answers with why.
-    async fn connection(gateway: Arc<Gateway>, name: usize) -> &'static str {
-        let (user, session) = (format!("user{name}"), format!("session{name}"));
+    /// A user's connection that goes when it is asked to; answers with why.
+    async fn connection(gateway: Arc<Gateway>, user: usize, session: &str) -> &'static str {
+        let user = format!("user{user}");
         let handle = Handle::new(
             user.parse().unwrap(),
             Device::Anonymous,
@@ -192,44 +153,80 @@ mod tests {
                 sleep(Duration::from_millis(5)).await;
             }
         });
+        let arrived = arrived.await.is_ok();
         let there = gateway.connections();
-        assert!(arrived.await.is_ok(), "{there}, expected {expected}");
+        assert!(arrived, "{there}, expected {expected}");
+    }
+
+    /// The gateway is to hold at most so many users.
+    async fn hold(gateway: &Gateway, backend: &Arc<dyn Backend>, users: u64) {
+        let word = Control::Rebalance { users };
+        backend.control(gateway.name(), &word).await.unwrap();
     }
 
     #[tokio::test]
-    async fn as_many_move_as_were_asked_for_and_the_gateway_stays() {
+    async fn users_above_the_newest_word_move_and_the_gateway_stays() {
         let (gateway, backend) = gateway().await;
-        let all: Vec<_> = (0..10)
-            .map(|name| tokio::spawn(connection(gateway.clone(), name)))
-            .collect();
-        left(&gateway, 10).await;
-        let rebalance = async |connections| {
-            let word = Control::Rebalance { connections };
-            backend.control(gateway.name(), &word).await.unwrap();
-        };
-        rebalance(4).await;
-        // While those go.
-        rebalance(1).await;
-        rebalance(2).await;
-        left(&gateway, 3).await;
+        // Each user's two connections go together.
+        let both = |user| ["phone", "laptop"].map(|name| connection(gateway.clone(), user, name));
+        let all: Vec<_> = (0..10).flat_map(both).map(tokio::spawn).collect();
+        left(&gateway, 20).await;
+        assert_eq!(gateway.hub().users(), 10);
+        hold(&gateway, &backend, 100).await;
+        hold(&gateway, &backend, 7).await;
+        left(&gateway, 14).await;
+        // While the last ones are waited for: the same word again, and two of which the newer counts.
+        hold(&gateway, &backend, 7).await;
+        hold(&gateway, &backend, 0).await;
+        hold(&gateway, &backend, 4).await;
+        left(&gateway, 8).await;
+        assert_eq!(gateway.hub().users(), 4);
+        assert_eq!(gateway.metrics().all.rebalanced.get(), 12);
         assert!(gateway.health().is_ready());
-        rebalance(100).await;
+        hold(&gateway, &backend, 0).await;
         left(&gateway, 0).await;
-        assert_eq!(gateway.metrics().all.rebalanced.get(), 10);
         for one in all {
             assert_eq!(one.await.unwrap(), "rebalance");
         }
     }
 
     #[tokio::test]
-    async fn a_gateway_that_drains_asks_nobody_twice() {
+    async fn a_word_that_is_repeated_moves_only_who_came_since() {
         let (gateway, backend) = gateway().await;
-        let one = tokio::spawn(connection(gateway.clone(), 1));
+        for user in 0..6 {
+            tokio::spawn(connection(gateway.clone(), user, "phone"));
+        }
+        left(&gateway, 6).await;
+        hold(&gateway, &backend, 4).await;
+        left(&gateway, 4).await;
+        hold(&gateway, &backend, 4).await;
+        // Longer than both rounds would take.
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(gateway.metrics().all.rebalanced.get(), 2);
+        for user in 6..9 {
+            tokio::spawn(connection(gateway.clone(), user, "phone"));
+        }
+        left(&gateway, 7).await;
+        hold(&gateway, &backend, 4).await;
+        left(&gateway, 4).await;
+        assert_eq!(gateway.metrics().all.rebalanced.get(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_drains_says_so_and_asks_nobody_twice() {
+        let (gateway, backend) = gateway().await;
+        let shown = async || backend.gateways().await.unwrap()[0].draining;
+        assert!(!shown().await);
+        let one = tokio::spawn(connection(gateway.clone(), 1, "phone"));
         left(&gateway, 1).await;
         gateway.health().set_draining();
-        let word = Control::Rebalance { connections: 1 };
-        backend.control(gateway.name(), &word).await.unwrap();
-        sleep(Duration::from_millis(200)).await;
+        hold(&gateway, &backend, 0).await;
+        let says = timeout(Duration::from_secs(10), async {
+            while !shown().await {
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert!(says.await.is_ok());
         assert_eq!(gateway.metrics().all.rebalanced.get(), 0);
         gateway.drain("draining").await;
         assert_eq!(one.await.unwrap(), "draining");

@@ -8,7 +8,10 @@ use carillon_common::{
     process::show_condition,
 };
 use futures_util::future::join_all;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
 
@@ -16,6 +19,8 @@ use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
 const RESUMED_PER_SECOND: usize = 2_000;
 /// Connections asked about in one pipeline.
 const AUDITED: usize = 256;
+/// How often a gateway that drains says so, at least.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection that stands behind may take to catch up before it is told to.
 pub(crate) const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -23,7 +28,9 @@ pub(crate) const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Backend>) {
     spawn(gateway, resume_when_dirty(gateway.clone(), bus.clone()));
     spawn(gateway, leave_when_asked(gateway.clone(), bus.clone()));
-    spawn(gateway, rebalance_when_asked(gateway.clone(), bus.clone()));
+    let most_users = bus.most_users.subscribe();
+    spawn(gateway, rebalance_when_asked(gateway.clone(), most_users));
+    spawn(gateway, show_draining(gateway.clone()));
     spawn(gateway, audit(gateway.clone()));
     spawn(gateway, sweep(gateway.clone()));
     let (health, backend) = (gateway.health().clone(), backend.clone());
@@ -99,12 +106,27 @@ async fn empty(gateway: &Gateway) {
     tracing::info!("drained; it stays, and takes no connection until it is restarted");
 }
 
-/// One word after the other. Whoever is on a gateway that drains moves anyway.
-async fn rebalance_when_asked(gateway: Arc<Gateway>, bus: Arc<Bus>) {
-    loop {
-        let connections = bus.to_move.take().await;
+/// One round after the other; what was said meanwhile is looked at after it, by what is here then.
+/// Whoever is on a gateway that drains moves anyway.
+async fn rebalance_when_asked(gateway: Arc<Gateway>, mut most_users: watch::Receiver<u64>) {
+    while most_users.changed().await.is_ok() {
+        let most = *most_users.borrow_and_update();
         if !gateway.health().is_draining() {
-            gateway.rebalance(connections).await;
+            gateway.rebalance(most).await;
+        }
+    }
+}
+
+/// Shows the deployment that this gateway drains, for whatever reason: it is not to be counted on.
+/// Again and again, because that lapses, and goes with a lost lease.
+async fn show_draining(gateway: Arc<Gateway>) {
+    let mut tick = interval(gateway.settings().lease.renew.min(SHOWN_EVERY));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if gateway.health().is_draining() {
+            // What fails is said again with the next tick.
+            drop(gateway.membership().show_draining().await);
         }
     }
 }

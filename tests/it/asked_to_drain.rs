@@ -46,12 +46,14 @@ async fn a_gateway_drains_when_it_is_asked_and_stays_empty() -> Result<()> {
     deployment.online(3, SOON).await?;
 
     let api = deployment.api();
-    let gateways = async || -> Result<Vec<(String, u64)>> {
+    let listing = async || -> Result<Vec<Value>> {
         let answer = api.request(Method::GET, "/api/gateways").send().await?;
         let answer: Value = answer.error_for_status()?.json().await?;
-        let all = answer["gateways"].as_array().cloned().unwrap_or_default();
+        Ok(answer["gateways"].as_array().cloned().unwrap_or_default())
+    };
+    let gateways = async || -> Result<Vec<(String, u64)>> {
         let read = |it: &Value| Some((it["id"].as_str()?.to_owned(), it["users"].as_u64()?));
-        Ok(all.iter().filter_map(read).collect())
+        Ok(listing().await?.iter().filter_map(read).collect())
     };
     let before = gateways().await?;
     let Some((name, _)) = before.iter().find(|(_, users)| *users == 2) else {
@@ -74,6 +76,15 @@ async fn a_gateway_drains_when_it_is_asked_and_stays_empty() -> Result<()> {
     })
     .await?;
     let mut late = Socket::connect(&handshake(leaving, "dave")).await?;
+
+    eventually("that it drains is listed", SOON, async || {
+        let now = listing().await?;
+        let drains = |it: &&Value| it["draining"] == true;
+        let draining: Vec<_> = now.iter().filter(drains).map(|it| &it["id"]).collect();
+        ensure!(draining == [name], "{now:?}");
+        Ok(())
+    })
+    .await?;
 
     ensure!(page.closed(SOON).await?.0 == 1012);
     ensure!(late.closed(SOON).await?.0 == 1012);

@@ -149,6 +149,7 @@ fn one_file_spells_the_keys_of_redis() {
         "dedup",
         "sessions",
         "lease",
+        "draining",
         "gateways",
         "log",
         "ctl",

@@ -210,14 +210,14 @@ impl World {
 
     /// Everything in Redis but what leases change by themselves.
     pub(crate) async fn stored(&self) -> Result<Stored> {
-        self.stored_but(&["lease:", "gateways", "generations"])
+        self.stored_but(&["lease:", "draining:", "gateways", "generations"])
             .await
     }
 
     /// Notifications, subscriptions and idempotency keys; not who is connected and was seen.
     pub(crate) async fn contents(&self) -> Result<Stored> {
         let connections = ["user:", "presence:", "online", "sessions:"];
-        let leases = ["lease:", "gateways", "generations"];
+        let leases = ["lease:", "draining:", "gateways", "generations"];
         self.stored_but(&[&connections[..], &leases[..]].concat())
             .await
     }

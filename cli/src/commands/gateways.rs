@@ -63,6 +63,7 @@ fn state(gateway: LiveGateway) -> GatewayState {
         id: gateway.name.as_str().to_owned(),
         generation: gateway.generation,
         users: gateway.users,
+        draining: gateway.draining,
         pod: None,
     }
 }
@@ -72,13 +73,17 @@ fn line(gateway: &GatewayState, style: Style) -> String {
         1 => "1 user".to_owned(),
         count => format!("{count} users"),
     };
+    let draining = match gateway.draining {
+        true => format!(", {}", style.yellow("draining")),
+        false => String::new(),
+    };
     // A generation is the time at which it began.
     let since = rfc3339(Millis::try_from(gateway.generation).unwrap_or_default());
     let pod = gateway.pod.as_deref();
     let pod = pod.map(|pod| format!(", pod {}", shown(pod)));
     let rest = format!("since {since}{}", pod.unwrap_or_default());
     format!(
-        "{} {users} {}",
+        "{} {users}{draining} {}",
         style.bold(&shown(&gateway.id)),
         style.dim(&rest)
     )
@@ -94,6 +99,7 @@ mod tests {
             id: "5d8f-abcde".to_owned(),
             generation: 1_767_225_600_123,
             users: 1,
+            draining: false,
             pod: None,
         };
         let since = "since 2026-01-01T00:00:00.123Z";
@@ -104,6 +110,12 @@ mod tests {
         assert_eq!(
             told(&gateway),
             format!("5d8f-abcde 12 users {since}, pod carillon-gateway-5d8f-abcde")
+        );
+        gateway.draining = true;
+        gateway.pod = None;
+        assert_eq!(
+            told(&gateway),
+            format!("5d8f-abcde 12 users, draining {since}")
         );
     }
 }

@@ -17,16 +17,15 @@ Examples:
   carillon rebalance --json
 
 After gateways were added: a connection stays where it is, so new gateways would stay empty. Every
-gateway that has more than 10 % above the mean of users is asked to move what it has above the mean.
-It picks connections at random, closes them over drain.window, and goes on taking new ones.
+gateway that has more than 10 % above the mean of users is asked to hold no more than the mean. It
+picks the others at random, closes their connections over drain.window, and goes on taking new ones.
+Asking again moves nobody twice.
 
 Clients land where the edge sends them: where that goes by the fewest connections, one call is
-enough; where it goes round robin, some come back, so repeat it. Let drain.window pass before that
-(`carillon gateways` shows how many users are where): what is asked while connections still move
-comes on top. For that reason a call that fails is not tried again, whatever --retry-for says.
+enough; where it goes round robin, some come back, so repeat it after drain.window until the
+gateways are balanced (`carillon gateways` shows how many users are where).
 
-A gateway that was asked to drain counts as an empty one: end it first. The key needs the scope
-`admin`.";
+A gateway that drains takes no part. The key needs the scope `admin`.";
 
 /// Ask gateways with too many clients to move some to the others
 #[derive(Debug, Args)]
@@ -60,7 +59,7 @@ fn line(gateway: &MovingGateway, style: Style) -> String {
         "{} {} is asked to move {} of {}",
         style.green("✓"),
         style.bold(&shown(&gateway.id)),
-        gateway.connections,
+        gateway.to_move,
         gateway.users
     )
 }
@@ -75,7 +74,7 @@ mod tests {
         let gateway = MovingGateway {
             id: "5d8f-abcde".to_owned(),
             users: 812,
-            connections: 407,
+            to_move: 407,
         };
         assert_eq!(
             line(&gateway, Style::stdout()),
@@ -84,22 +83,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_asked_once() {
+    async fn it_is_asked_until_there_is_an_answer() {
         const ASKED: (u16, &str) = (
             202,
-            r#"{"status":"ok","message":"m","moving":[{"id":"a","users":40,"connections":20}]}"#,
+            r#"{"status":"ok","message":"m","moving":[{"id":"a","users":40,"to_move":20}]}"#,
         );
-        let (api, asked) = dispatcher(&[ASKED]).await;
+        let (api, asked) = dispatcher(&[(503, "{}"), ASKED]).await;
         let moving = api.rebalance().await.unwrap();
         assert_eq!(
             json!(moving),
-            json!([{"id": "a", "users": 40, "connections": 20}])
+            json!([{"id": "a", "users": 40, "to_move": 20}])
         );
-        assert_eq!(asked.lock().unwrap()[0][0], "/api/gateways/rebalance");
-
-        // A second one would move twice as many, if the first one was heard.
-        let (api, asked) = dispatcher(&[(503, "{}"), ASKED]).await;
-        api.rebalance().await.unwrap_err();
-        assert_eq!(asked.lock().unwrap().len(), 1);
+        let asked = asked.lock().unwrap();
+        let paths: Vec<_> = asked.iter().map(|it| &it[0]).collect();
+        assert_eq!(paths, ["/api/gateways/rebalance"; 2]);
     }
 }

@@ -145,6 +145,10 @@ pub trait Membership: Send + Sync {
     /// `held`: they are of connections that ended without its being heard. Answers how many.
     async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError>;
 
+    /// Shows in [`Backend::gateways`] that this gateway drains. It holds for the current generation
+    /// and may lapse with the lease's time: say it again within that.
+    async fn show_draining(&self) -> Result<(), BackendError>;
+
     /// Gives up the lease and forgets every connection that is still registered under it.
     async fn leave(&self) -> Result<(), BackendError>;
 }
@@ -215,11 +219,11 @@ pub enum Control {
     },
     /// Drain as on SIGTERM, then stay up, empty and not ready. There is no way back but a restart.
     Drain,
-    /// Ask that many connections to move, and stay open for others. Words add up, so that one which
-    /// is given twice moves twice as many.
+    /// Hold at most so many users: ask the connections of the others to move, and stay open. Given
+    /// twice it moves nobody twice.
     Rebalance {
-        /// How many.
-        connections: u64,
+        /// How many may stay.
+        users: u64,
     },
 }
 
@@ -315,6 +319,8 @@ pub struct LiveGateway {
     pub generation: u64,
     /// How many users have a connection there.
     pub users: u64,
+    /// Whether it [says](Membership::show_draining) that it drains.
+    pub draining: bool,
 }
 
 /// Who a connection reads for.

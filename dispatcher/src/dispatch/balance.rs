@@ -1,4 +1,4 @@
-//! Which gateways have more than their share, and what they are to move. No IO, no clock.
+//! Which gateways have more than their share, and how many they are to hold. No IO, no clock.
 
 use carillon_common::{backend::LiveGateway, ids::GatewayId};
 use serde::Serialize;
@@ -7,31 +7,40 @@ use serde::Serialize;
 /// clients come and go, and each that moves has to connect anew.
 const TOLERATED: u64 = 10;
 
-/// A gateway that has too many, and what it is to move.
+/// A gateway that has too many, and how many of them are to move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Excess {
     /// Its name in the deployment.
     pub(crate) id: GatewayId,
     /// How many users have a connection there.
     pub(crate) users: u64,
-    /// How many connections are to move: one for each user above the mean.
-    pub(crate) connections: u64,
+    /// How many of them are above the mean, with all their connections there.
+    pub(crate) to_move: u64,
 }
 
-/// What each gateway above the tolerated number has more than the mean, rounded down.
+impl Excess {
+    /// How many users may stay.
+    pub(crate) fn target(&self) -> u64 {
+        self.users - self.to_move
+    }
+}
+
+/// What each gateway above the tolerated number has more than the mean, rounded down. One that drains
+/// takes no part, but its users do: they are about to be on the others.
 pub(crate) fn excesses(live: &[LiveGateway]) -> Vec<Excess> {
-    let count = live.len() as u64;
     let total: u64 = live.iter().map(|gateway| gateway.users).sum();
+    let stay = || live.iter().filter(|gateway| !gateway.draining);
+    let count = stay().count() as u64;
     let is_tolerated = |users: u64| users * count * 100 <= total * (100 + TOLERATED);
     let excess = |gateway: &LiveGateway| Excess {
         id: gateway.name.clone(),
         users: gateway.users,
-        connections: gateway.users.saturating_sub(total.div_ceil(count)),
+        to_move: gateway.users.saturating_sub(total.div_ceil(count)),
     };
-    live.iter()
+    stay()
         .filter(|gateway| !is_tolerated(gateway.users))
         .map(excess)
-        .filter(|excess| excess.connections > 0)
+        .filter(|excess| excess.to_move > 0)
         .collect()
 }
 
@@ -39,27 +48,34 @@ pub(crate) fn excesses(live: &[LiveGateway]) -> Vec<Excess> {
 mod tests {
     use super::*;
 
-    /// What gateways with so many users are to move, by their place.
+    /// Gateways with so many users.
+    fn live(users: &[u64]) -> Vec<LiveGateway> {
+        let live = |(at, users): (usize, &u64)| LiveGateway {
+            name: format!("g{at}").parse().unwrap(),
+            generation: 1,
+            users: *users,
+            draining: false,
+        };
+        users.iter().enumerate().map(live).collect()
+    }
+
+    /// What these gateways are to move, by their place.
     #[track_caller]
-    fn check(users: &[u64], expected: &[(usize, u64)]) {
-        let live: Vec<LiveGateway> = users
-            .iter()
-            .enumerate()
-            .map(|(at, users)| LiveGateway {
-                name: format!("g{at}").parse().unwrap(),
-                generation: 1,
-                users: *users,
-            })
-            .collect();
+    fn check_live(live: &[LiveGateway], expected: &[(usize, u64)]) {
         let expected: Vec<Excess> = expected
             .iter()
-            .map(|(at, connections)| Excess {
+            .map(|(at, to_move)| Excess {
                 id: live[*at].name.clone(),
-                users: users[*at],
-                connections: *connections,
+                users: live[*at].users,
+                to_move: *to_move,
             })
             .collect();
-        assert_eq!(excesses(&live), expected, "{users:?}");
+        assert_eq!(excesses(live), expected, "{live:?}");
+    }
+
+    #[track_caller]
+    fn check(users: &[u64], expected: &[(usize, u64)]) {
+        check_live(&live(users), expected);
     }
 
     #[test]
@@ -90,8 +106,34 @@ mod tests {
         // A mean of 3⅓: 6⅔ and 1⅔ above it.
         check(&[10, 0, 0], &[(0, 6)]);
         check(&[5, 5, 0], &[(0, 1), (1, 1)]);
-        // Half a connection is none.
+        // Half a user is none.
         check(&[1, 0], &[]);
         check(&[3, 2], &[]);
+    }
+
+    #[test]
+    fn what_may_stay_is_the_mean_rounded_up() {
+        for (users, mean) in [
+            (&[40, 0][..], 20),
+            (&[10, 0, 0], 4),
+            (&[900, 310, 0, 0], 303),
+        ] {
+            assert_eq!(excesses(&live(users))[0].target(), mean);
+        }
+    }
+
+    #[test]
+    fn one_that_drains_gives_what_it_has_and_takes_nothing() {
+        let mut all = live(&[40, 0, 20]);
+        check_live(&all, &[(0, 20)]);
+        all[2].draining = true;
+        check_live(&all, &[(0, 10)]);
+        all[1].draining = true;
+        check_live(&all, &[]);
+        all[0].draining = true;
+        check_live(&all, &[]);
+        let mut all = live(&[40, 0, 0]);
+        all[2].draining = true;
+        check_live(&all, &[(0, 20)]);
     }
 }

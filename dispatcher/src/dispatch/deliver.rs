@@ -40,7 +40,7 @@ where
             }
             Ok(Err(failure @ (BackendError::Unavailable(_) | BackendError::Unknown(_)))) => failure,
             Ok(Err(refusal)) => return Err(refusal),
-            Err(_) => unanswered(),
+            Err(_) => BackendError::Unknown("no answer before the request's deadline".to_owned()),
         };
         if matches!(failure, BackendError::Unknown(_)) {
             doubt = Some(failure.clone());
@@ -52,23 +52,6 @@ where
         sleep(jittered).await;
         pause = (pause * 2).min(LAST_PAUSE);
     }
-}
-
-/// Calls once: for an order that counts twice when it is given twice.
-///
-/// # Errors
-/// The store's refusal or failure, or that there was no answer in time.
-pub(crate) async fn deliver_once<T>(
-    deadline: Instant,
-    call: impl Future<Output = Result<T, BackendError>>,
-) -> Result<T, BackendError> {
-    timeout_at(deadline, call)
-        .await
-        .unwrap_or_else(|_| Err(unanswered()))
-}
-
-fn unanswered() -> BackendError {
-    BackendError::Unknown("no answer before the request's deadline".to_owned())
 }
 
 #[cfg(test)]
@@ -142,7 +125,5 @@ mod tests {
         let result = deliver(deadline, std::future::pending::<Result<u8, _>>).await;
         assert!(matches!(result, Err(BackendError::Unknown(_))));
         assert!(Instant::now() >= deadline);
-        let once = deliver_once(deadline, std::future::pending::<Result<u8, _>>()).await;
-        assert!(matches!(once, Err(BackendError::Unknown(_))));
     }
 }

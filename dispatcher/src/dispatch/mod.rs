@@ -6,6 +6,6 @@ mod plan;
 mod request;
 
 pub(crate) use balance::{Excess, excesses};
-pub(crate) use deliver::{deliver, deliver_once};
+pub(crate) use deliver::deliver;
 pub(crate) use plan::{Repeatable, Stamp, publish_order, send_order};
 pub(crate) use request::{BroadcastRequest, SendRequest};

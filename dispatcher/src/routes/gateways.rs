@@ -34,6 +34,7 @@ pub(crate) async fn gateways(
         pod: service.pods.of(&gateway.name),
         generation: gateway.generation,
         users: gateway.users,
+        draining: gateway.draining,
         id: gateway.name,
     });
     Ok(Json(Gateways {
@@ -100,6 +101,8 @@ pub(crate) struct Gateway {
     generation: u64,
     /// How many users have a connection there.
     users: u64,
+    /// Whether it moves its users elsewhere and takes no new ones.
+    draining: bool,
     /// The pod that it runs in, where pods are watched.
     pod: Option<String>,
 }

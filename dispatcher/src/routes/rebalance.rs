@@ -14,13 +14,14 @@ use tokio::time::Instant;
 
 use crate::{
     app::Service,
-    dispatch::{Excess, deliver, deliver_once, excesses},
+    dispatch::{Excess, deliver, excesses},
     edge::{Arrival, RequestId},
     error::ApiError,
     extract::{authorize, refuse_query},
 };
 
-/// Asks every gateway that has too many users to move what it has above the mean.
+/// Asks every gateway that has too many users to move those above the mean. Asking again moves nobody
+/// twice.
 ///
 /// Scope `admin`. No parameters. Answers: 202 [`Rebalance`], 200 when nobody was asked; problems 400,
 /// 401, 403, 500, 503.
@@ -33,12 +34,12 @@ pub(crate) async fn rebalance(
     refuse_query(request.uri())?;
     let outcome = ask_to_move(&service, deadline).await;
     let moving = outcome.as_deref().unwrap_or_default();
-    let connections: u64 = moving.iter().map(|excess| excess.connections).sum();
+    let users: u64 = moving.iter().map(|excess| excess.to_move).sum();
     tracing::info!(
         key = &*key.name,
         action = "rebalance",
         gateways = moving.len(),
-        connections,
+        users,
         outcome = outcome.as_ref().map_or_else(ApiError::code, |moving| {
             if moving.is_empty() {
                 "balanced"
@@ -53,7 +54,7 @@ pub(crate) async fn rebalance(
     let (status, message) = if moving.is_empty() {
         (StatusCode::OK, "the gateways are balanced".to_owned())
     } else {
-        let message = format!("connections that are asked to move: {connections}");
+        let message = format!("users that are asked to move: {users}");
         (StatusCode::ACCEPTED, message)
     };
     let answer = Rebalance {
@@ -69,9 +70,9 @@ async fn ask_to_move(service: &Service, deadline: Instant) -> Result<Vec<Excess>
     let moving = excesses(&live.answer);
     for excess in &moving {
         let word = Control::Rebalance {
-            connections: excess.connections,
+            users: excess.target(),
         };
-        deliver_once(deadline, service.backend.control(&excess.id, &word)).await?;
+        deliver(deadline, || service.backend.control(&excess.id, &word)).await?;
     }
     Ok(moving)
 }

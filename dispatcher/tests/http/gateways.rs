@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use carillon_common::backend::{BackendError, Control};
+use carillon_common::{
+    backend::{BackendError, Control},
+    ids::GatewayId,
+};
 use serde_json::json;
 
 use crate::{
@@ -21,7 +24,8 @@ async fn started() -> (Arc<ToldStore>, Service) {
 
 #[tokio::test]
 async fn gateways_are_listed() {
-    let (_, service) = started().await;
+    let (store, service) = started().await;
+    store.drains("b");
     let listed = answer(
         service
             .anonymous("GET", GATEWAYS)
@@ -32,8 +36,8 @@ async fn gateways_are_listed() {
     assert_eq!(
         listed.json(),
         json!({"gateways": [
-            {"id": "5d8f-abcde", "generation": 1_767_225_600_123_u64, "users": 3, "pod": null},
-            {"id": "b", "generation": 7, "users": 0, "pod": null},
+            {"id": "5d8f-abcde", "generation": 1_767_225_600_123_u64, "users": 3, "draining": false, "pod": null},
+            {"id": "b", "generation": 7, "users": 0, "draining": true, "pod": null},
         ]})
     );
     let asked = answer(service.request("GET", "/api/gateways?all=1")).await;
@@ -90,21 +94,31 @@ async fn gateways_with_too_many_users_are_asked_to_move_some() {
         asked.json(),
         json!({
             "status": "ok",
-            "message": "connections that are asked to move: 407",
-            "moving": [{"id": "a", "users": 812, "connections": 407}],
+            "message": "users that are asked to move: 407",
+            "moving": [{"id": "a", "users": 812, "to_move": 407}],
         })
     );
     store.has_gateways(&[("a", 1, 600), ("b", 2, 600), ("c", 3, 0)]);
     let asked = answer(service.request("POST", REBALANCE)).await;
     assert_eq!(asked.status, 202, "{asked:?}");
-    let word = |gateway: &str, connections| {
-        let word = Control::Rebalance { connections };
-        (gateway.parse().unwrap(), word)
-    };
+    store.has_gateways(&[("a", 1, 601), ("b", 2, 600), ("c", 3, 0)]);
+    store.drains("b");
+    let asked = answer(service.request("POST", REBALANCE)).await;
     assert_eq!(
-        store.words(),
-        [word("a", 407), word("a", 200), word("b", 200)]
+        asked.status, 200,
+        "what drains comes to the other: {asked:?}"
     );
+    store.has_gateways(&[("a", 1, 601), ("b", 2, 0), ("c", 3, 0)]);
+    store.drains("c");
+    let asked = answer(service.request("POST", REBALANCE)).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    let words = [("a", 405), ("a", 400), ("b", 400), ("a", 301)];
+    assert_eq!(store.words(), words.map(word));
+}
+
+/// That a gateway is to hold at most so many users.
+fn word((gateway, users): (&str, u64)) -> (GatewayId, Control) {
+    (gateway.parse().unwrap(), Control::Rebalance { users })
 }
 
 #[tokio::test]
@@ -140,12 +154,15 @@ async fn only_an_operator_may_rebalance() {
 }
 
 #[tokio::test]
-async fn a_word_to_move_is_given_once_and_its_failure_told() {
+async fn a_word_that_may_be_lost_is_given_again() {
     let (store, service) = started().await;
     store.has_gateways(&[("a", 1, 40), ("b", 2, 0)]);
-    // A second time it would move twice as many.
+    // The same word: who has heard it already has nothing more to do.
     store.answer([Answer::Fails(BackendError::Unknown("lost".to_owned()))]);
+    let asked = answer(service.request("POST", REBALANCE)).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    assert_eq!(store.words(), [word(("a", 20)), word(("a", 20))]);
+    store.answer([Answer::Fails(BackendError::StoreFull("words"))]);
     let refused = answer(service.request("POST", REBALANCE)).await;
-    assert_eq!(refused.status, 503, "{refused:?}");
-    assert_eq!(store.words().len(), 1);
+    check("full", &refused, 507, "store_full", &[]);
 }

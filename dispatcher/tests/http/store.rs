@@ -66,8 +66,16 @@ impl ToldStore {
             name: name.parse().unwrap(),
             generation: *generation,
             users: *users,
+            draining: false,
         };
         self.told().gateways = gateways.iter().map(live).collect();
+    }
+
+    /// This one of them drains.
+    pub fn drains(&self, gateway: &str) {
+        for live in &mut self.told().gateways {
+            live.draining |= live.name.as_str() == gateway;
+        }
     }
 
     /// What was left for gateways.

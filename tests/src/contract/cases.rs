@@ -145,6 +145,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         a_generation_newer_than_the_death_stands,
         who_was_taken_for_dead_and_lives_registers_again,
         the_users_of_each_gateway_are_counted,
+        a_gateway_that_drains_is_shown_as_that,
     }
     channels {
         publications_continue_each_other_in_order,

@@ -67,6 +67,7 @@ pub(super) async fn a_generation_newer_than_the_death_stands(on: Arc<dyn Stores>
             name: again.name.clone(),
             generation: again.generation(),
             users: 1,
+            draining: false,
         }]
     );
     Ok(())
@@ -118,5 +119,28 @@ pub(super) async fn the_users_of_each_gateway_are_counted(on: Arc<dyn Stores>) -
         tab.end().await?;
     }
     assert_eq!(users().await?, [16, 1], "the first still has a phone");
+    Ok(())
+}
+
+pub(super) async fn a_gateway_that_drains_is_shown_as_that(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let one = world.gateway("one").await?;
+    let two = world.other_gateway("two").await?;
+    let draining = async || -> Result<Vec<bool>> {
+        let live = world.other.gateways().await?;
+        Ok(live.iter().map(|gateway| gateway.draining).collect())
+    };
+    assert_eq!(draining().await?, [false, false]);
+    for _ in 0..2 {
+        one.membership.show_draining().await?;
+        assert_eq!(draining().await?, [true, false]);
+    }
+    // Of this generation alone: another process may have the name by then.
+    one.leave().await?;
+    let one = world.gateway("one").await?;
+    assert_eq!(draining().await?, [false, false]);
+    one.membership.show_draining().await?;
+    two.membership.show_draining().await?;
+    assert_eq!(draining().await?, [true, true]);
     Ok(())
 }

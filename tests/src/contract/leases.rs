@@ -245,7 +245,7 @@ pub(super) async fn a_word_reaches_its_gateway_once(on: Arc<dyn Stores>) -> Resu
         disconnect("alice")?,
         disconnect("a|{b}\n")?,
         Control::Drain,
-        Control::Rebalance { connections: 20 },
+        Control::Rebalance { users: 20 },
     ];
     for word in &words {
         world.backend.control(&one.name, word).await?;

@@ -21,6 +21,8 @@ struct Lease {
     sink: Arc<dyn BusSink>,
     /// Whether the owner still hears.
     owned: bool,
+    /// Whether the owner says that it drains.
+    draining: bool,
     /// When it runs out; `None` while it is renewed.
     ends: Option<Millis>,
     /// Whether it ran out and that was noticed.
@@ -49,6 +51,7 @@ impl Leases {
             generation,
             sink,
             owned: true,
+            draining: false,
             ends: None,
             reaped: false,
         };
@@ -70,6 +73,13 @@ impl Leases {
             lease.ends = Some(ends);
             true
         })
+    }
+
+    /// The owner of this generation says that it drains.
+    pub(super) fn show_draining(&mut self, gateway: &GatewayId, generation: u64) {
+        if let Some(lease) = self.by_gateway.get_mut(gateway) {
+            lease.draining |= lease.generation == generation;
+        }
     }
 
     /// The lease is over at once, though its owner lives.
@@ -126,13 +136,13 @@ impl Leases {
             .is_some_and(|lease| lease.generation == generation && lease.holds(now))
     }
 
-    /// Whose lease holds, and its generation; by name.
-    pub(super) fn live(&self, now: Millis) -> Vec<(GatewayId, u64)> {
+    /// Whose lease holds, its generation, and whether it drains; by name.
+    pub(super) fn live(&self, now: Millis) -> Vec<(GatewayId, u64, bool)> {
         let mut live: Vec<_> = self
             .by_gateway
             .iter()
             .filter(|(_, lease)| lease.holds(now))
-            .map(|(gateway, lease)| (gateway.clone(), lease.generation))
+            .map(|(gateway, lease)| (gateway.clone(), lease.generation, lease.draining))
             .collect();
         live.sort_unstable();
         live

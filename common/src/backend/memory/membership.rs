@@ -236,6 +236,12 @@ impl Membership for MemoryMembership {
         }))
     }
 
+    async fn show_draining(&self) -> Result<(), BackendError> {
+        self.store()
+            .show_draining(&self.lease.gateway, self.lease.generation());
+        Ok(())
+    }
+
     async fn leave(&self) -> Result<(), BackendError> {
         self.renewal.abort();
         self.store()

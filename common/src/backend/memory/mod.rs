@@ -118,10 +118,11 @@ impl Backend for MemoryBackend {
 
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         let live = self.store.with_leases(|leases, now| leases.live(now));
-        let read = |(name, generation)| LiveGateway {
+        let read = |(name, generation, draining)| LiveGateway {
             users: self.store.registered(&name, generation).len() as u64,
             name,
             generation,
+            draining,
         };
         Ok(live.into_iter().map(read).collect())
     }

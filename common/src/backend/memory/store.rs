@@ -171,6 +171,11 @@ impl Store {
         }
     }
 
+    /// A generation of a gateway says that it drains.
+    pub(super) fn show_draining(&self, gateway: &GatewayId, generation: u64) {
+        self.leases_mut().show_draining(gateway, generation);
+    }
+
     pub(super) fn lose_lease(&self, gateway: &GatewayId) {
         let now = self.clock.now();
         self.leases_mut().lose(gateway, now);

@@ -138,6 +138,11 @@ impl Keys {
         self.key(Self::HOME, format_args!("reap:{gateway}:{generation}"))
     }
 
+    /// There while a generation of a gateway drains.
+    pub fn draining(&self, gateway: &str, generation: u64) -> String {
+        self.key(Self::HOME, format_args!("draining:{gateway}:{generation}"))
+    }
+
     /// Words for a gateway.
     pub fn control(&self, gateway: &GatewayId) -> String {
         self.key(Self::HOME, format_args!("ctl:{gateway}"))

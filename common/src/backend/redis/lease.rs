@@ -175,6 +175,24 @@ pub(super) async fn count_users(
     Ok(counts)
 }
 
+/// Which of these generations say that they drain.
+pub(super) async fn which_drain(
+    core: &Core,
+    generations: &[Generation],
+) -> Result<Vec<bool>, BackendError> {
+    // As above.
+    if generations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipeline = redis::pipe();
+    for (gateway, generation) in generations {
+        let mark = core.keys.draining(gateway, *generation);
+        pipeline.cmd("GET").arg(mark);
+    }
+    let marks: Vec<Option<String>> = core.link.pipeline(Keys::HOME, &pipeline).await?;
+    Ok(marks.iter().map(Option::is_some).collect())
+}
+
 async fn reap_partition(
     core: &Arc<Core>,
     partition: u16,

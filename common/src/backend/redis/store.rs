@@ -406,14 +406,17 @@ impl Backend for RedisBackend {
         // Of one that has just come back, the newest.
         let live: Vec<_> = BTreeMap::from_iter(sorted(live)).into_iter().collect();
         let users = lease::count_users(&self.core, &live).await?;
-        let read = |((name, generation), users): ((String, u64), u64)| {
+        let draining = lease::which_drain(&self.core, &live).await?;
+        let read = |(((name, generation), users), draining): (((String, u64), u64), bool)| {
             Some(LiveGateway {
                 name: GatewayId::new(&name).ok()?,
                 generation,
                 users,
+                draining,
             })
         };
-        Ok(live.into_iter().zip(users).filter_map(read).collect())
+        let all = live.into_iter().zip(users).zip(draining);
+        Ok(all.filter_map(read).collect())
     }
 
     async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError> {

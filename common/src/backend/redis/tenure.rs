@@ -89,6 +89,21 @@ async fn renew_once(membership: &RedisMembership) -> Result<(), BackendError> {
     }
 }
 
+/// Marks a generation as one that drains, for as long as a lease lasts.
+pub(super) async fn show_draining(
+    core: &Core,
+    gateway: &GatewayId,
+    generation: u64,
+) -> Result<(), BackendError> {
+    let mut mark = redis::cmd("SET");
+    mark.arg(core.keys.draining(gateway.as_str(), generation))
+        .arg(1);
+    mark.arg("PX")
+        .arg(core.options.limits.lease_ttl.as_millis().to_string());
+    core.link.call::<Value>(Keys::HOME, &mark).await?;
+    Ok(())
+}
+
 /// Reaps gateways whose lease has ended.
 pub(super) async fn reap_others(membership: Weak<RedisMembership>) {
     loop {
