@@ -46,7 +46,7 @@ images: build ## build the container images, and the list of what is in each, fr
 	@scripts/setup images
 	images/build
 
-test-kind: images ## run the scenarios in a real Kubernetes: make test-kind ARGS='rollout --keep' (FULL=1: 5000 sockets)
+test-kind: build ## run the scenarios in a real Kubernetes: make test-kind ARGS='rollout --keep' (FULL=1: 5000 sockets)
 	@scripts/setup kind
 	tests/e2e/run $(ARGS)
 

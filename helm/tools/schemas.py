@@ -44,10 +44,11 @@ def main() -> None:
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     written = 0
-    for path, entry in raw("/openapi/v3")["paths"].items():
+    # Without the hash that the index names: definitions that have just come change it.
+    for path in raw("/openapi/v3")["paths"]:
         if not path.startswith("api"):
             continue
-        definitions = raw(entry["serverRelativeURL"]).get("components", {}).get("schemas", {})
+        definitions = raw(f"/openapi/v3/{path}").get("components", {}).get("schemas", {})
         # `allOf` around one reference is how OpenAPI gives it a description.
         shared = {name: closed(schema) for name, schema in definitions.items()}
         for schema in definitions.values():

@@ -23,7 +23,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// New ones. The certificate is for `localhost`, and its own authority.
+    /// New ones, and an authority for the ingress's certificates.
     ///
     /// # Errors
     /// When openssl is missing.
@@ -50,17 +50,26 @@ impl Access {
         };
         fs::write(access.path("key"), &access.key)?;
         fs::write(access.path("jwt"), &access.jwt_secret)?;
-        let (key, certificate) = (access.shown("tls.key"), access.shown("tls.crt"));
+        access.authority().await?;
+        access.certify().await?;
+        Ok(access)
+    }
+
+    async fn authority(&self) -> Result<()> {
+        let (key, certificate) = (self.shown("ca.key"), self.shown("ca.crt"));
+        let words = ["-subj", "/CN=the tests' authority"];
+        let files = ["-keyout", &key, "-out", &certificate];
+        openssl_req(&[&words[..], &files[..]].concat()).await
+    }
+
+    /// A new certificate for `localhost`, in the place of the last one.
+    ///
+    /// # Errors
+    /// When openssl cannot.
+    pub(crate) async fn certify(&self) -> Result<()> {
+        let (ca_key, ca) = (self.shown("ca.key"), self.shown("ca.crt"));
+        let (key, certificate) = (self.shown("tls.key"), self.shown("tls.crt"));
         let words = [
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
             "-subj",
             "/CN=localhost",
             "-addext",
@@ -68,15 +77,18 @@ impl Access {
             // An authority may not stand for a server itself in webpki.
             "-addext",
             "basicConstraints=critical,CA:FALSE",
+        ];
+        let files = [
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
             "-keyout",
             &key,
             "-out",
             &certificate,
         ];
-        run("openssl", &words)
-            .await
-            .context("a certificate for the ingress")?;
-        Ok(access)
+        openssl_req(&[&words[..], &files[..]].concat()).await
     }
 
     /// A client's token, good for an hour.
@@ -107,7 +119,7 @@ impl Access {
         Ok(mint(&issuer, &token)?)
     }
 
-    /// One of: `key`, `jwt`, `tls.key`, `tls.crt`.
+    /// One of: `key`, `jwt`, `ca.crt`, `tls.key`, `tls.crt`.
     #[must_use]
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -118,4 +130,23 @@ impl Access {
     pub(crate) fn shown(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
+}
+
+/// Makes a certificate and its key.
+async fn openssl_req(words: &[&str]) -> Result<()> {
+    let common = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ];
+    run("openssl", &[&common[..], words].concat())
+        .await
+        .context("a certificate for the ingress")?;
+    Ok(())
 }

@@ -15,6 +15,9 @@ pub(crate) const IMAGES: [&str; 3] = [
 /// The Redis of the tests.
 pub(crate) const REDIS: &str = "redis:7.0";
 
+/// A metrics server made on this machine.
+const METRICS_SERVER: &str = "metrics-server:0.9";
+
 /// A cluster of kind's.
 pub(crate) struct Cluster {
     name: String,
@@ -42,16 +45,8 @@ impl Cluster {
     /// # Errors
     /// When kind cannot make one.
     pub(crate) async fn up(name: &str, keep: bool) -> Result<Self> {
-        let there = run("kind", &["get", "clusters"]).await?;
-        if !there.lines().any(|line| line == name) {
-            let config = file("kind.yaml").display().to_string();
-            let mut arguments = vec!["create", "cluster", "--name", name, "--config", &config];
-            let image = std::env::var("KIND_NODE_IMAGE").unwrap_or_default();
-            if !image.is_empty() {
-                arguments.extend(["--image", &image]);
-            }
-            arguments.extend(["--wait", "180s"]);
-            run("kind", &arguments).await?;
+        if !is_there(name).await? {
+            create(name).await?;
         }
         let cluster = Self {
             name: name.to_owned(),
@@ -63,6 +58,35 @@ impl Cluster {
             .context("INGRESS_MANIFEST names the manifest of an ingress controller")?;
         run("kubectl", &["apply", "-f", &ingress]).await?;
         Ok(cluster)
+    }
+
+    /// Lets the cluster measure what pods use.
+    ///
+    /// # Errors
+    /// When the metrics server does not start.
+    pub(crate) async fn measures(&self) -> Result<()> {
+        let manifest = std::env::var("METRICS_MANIFEST")
+            .context("METRICS_MANIFEST names the manifest of a metrics server")?;
+        // Where it is not published but made here.
+        if run("docker", &["image", "inspect", METRICS_SERVER])
+            .await
+            .is_ok()
+        {
+            self.load(&[METRICS_SERVER]).await?;
+        }
+        run("kubectl", &["apply", "-f", &manifest]).await?;
+        let server = ["-n", "kube-system", "deployment/metrics-server"];
+        let shown = run("kubectl", &[&["get", "-o", "yaml"], &server[..]].concat()).await?;
+        // The certificates of kind's nodes are their own.
+        if !shown.contains("--kubelet-insecure-tls") {
+            let more = r#"[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--kubelet-insecure-tls"}]"#;
+            let patch = ["patch", "--type=json", "--patch", more];
+            run("kubectl", &[&patch, &server[..]].concat()).await?;
+        }
+        let status = ["rollout", "status", "--timeout=120s"];
+        run("kubectl", &[&status, &server[..]].concat())
+            .await
+            .map(drop)
     }
 
     /// Puts images of this machine onto every node.
@@ -96,4 +120,40 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Whether a cluster of this name is there and answers; one that does not is removed.
+async fn is_there(name: &str) -> Result<bool> {
+    let there = run("kind", &["get", "clusters"]).await?;
+    if !there.lines().any(|line| line == name) {
+        return Ok(false);
+    }
+    let reachable = async {
+        run("kind", &["export", "kubeconfig", "--name", name]).await?;
+        let words = [
+            "wait",
+            "--for=condition=Ready",
+            "nodes",
+            "--all",
+            "--timeout=20s",
+        ];
+        run("kubectl", &words).await
+    };
+    if reachable.await.is_ok() {
+        return Ok(true);
+    }
+    println!("the cluster {name} does not answer: it is made anew");
+    run("kind", &["delete", "cluster", "--name", name]).await?;
+    Ok(false)
+}
+
+async fn create(name: &str) -> Result<()> {
+    let config = file("kind.yaml").display().to_string();
+    let mut arguments = vec!["create", "cluster", "--name", name, "--config", &config];
+    let image = std::env::var("KIND_NODE_IMAGE").unwrap_or_default();
+    if !image.is_empty() {
+        arguments.extend(["--image", &image]);
+    }
+    arguments.extend(["--wait", "180s"]);
+    run("kind", &arguments).await.map(drop)
 }

@@ -1,6 +1,6 @@
 //! Carillon in the cluster, installed with Helm.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use carillon_tests::poll::eventually;
@@ -16,7 +16,7 @@ use crate::{
 /// The release of the scenarios.
 pub(crate) const RELEASE: &str = "carillon";
 /// Where the ingress is reached.
-const INGRESS: &str = "localhost:8443";
+pub(crate) const INGRESS: &str = "localhost:8443";
 
 /// A release, and the way to it.
 pub(crate) struct Deployment {
@@ -44,7 +44,6 @@ impl Deployment {
             .auth
             .iter()
             .map(|(name, text)| ((*name).to_owned(), json!(text)));
-        let read = |name| std::fs::read_to_string(access.path(name)).map(Value::from);
         let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [
             { "apiVersion": "v1", "kind": "Namespace",
               "metadata": { "name": namespace, "labels": labels } },
@@ -54,9 +53,7 @@ impl Deployment {
             { "apiVersion": "v1", "kind": "Secret",
               "metadata": { "name": "carillon-test", "namespace": namespace },
               "stringData": { "token": access.token("helm-test")?, "key": access.key } },
-            { "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-              "metadata": { "name": "carillon-tls", "namespace": namespace },
-              "stringData": { "tls.crt": read("tls.crt")?, "tls.key": read("tls.key")? } },
+            certificate(namespace, &access)?,
         ]});
         // One that an earlier run left knows none of these keys, and perhaps older images.
         let words = [
@@ -69,7 +66,7 @@ impl Deployment {
         ];
         run(helm, &words).await?;
         feed("kubectl", &["apply", "-f", "-"], &objects.to_string()).await?;
-        let certificate = reqwest::Certificate::from_pem(&std::fs::read(access.path("tls.crt"))?)?;
+        let certificate = reqwest::Certificate::from_pem(&std::fs::read(access.path("ca.crt"))?)?;
         let http = reqwest::Client::builder()
             .tls_certs_only([certificate])
             .timeout(Duration::from_secs(20))
@@ -82,6 +79,17 @@ impl Deployment {
             helm,
             http,
         })
+    }
+
+    /// Gives the ingress a new certificate.
+    ///
+    /// # Errors
+    /// When Kubernetes refuses it.
+    pub(crate) async fn renew_certificate(&self) -> Result<()> {
+        self.access.certify().await?;
+        let secret = certificate(&self.namespace, &self.access)?;
+        feed("kubectl", &["apply", "-f", "-"], &secret.to_string()).await?;
+        Ok(())
     }
 
     /// Where clients connect.
@@ -106,11 +114,24 @@ impl Deployment {
         self.rolled_out().await
     }
 
-    /// The same without waiting.
+    /// The same without waiting; answers with what Helm said.
     ///
     /// # Errors
     /// When Helm or Kubernetes refuses it.
-    pub(crate) async fn start_upgrade(&self, settings: &[&str]) -> Result<()> {
+    pub(crate) async fn start_upgrade(&self, settings: &[&str]) -> Result<String> {
+        self.install(settings, &[]).await
+    }
+
+    /// The same, and takes what others have changed.
+    ///
+    /// # Errors
+    /// When Helm or Kubernetes refuses it, or it does not become ready.
+    pub(crate) async fn take_back(&self) -> Result<()> {
+        self.install(&[], &["--force-conflicts"]).await?;
+        self.rolled_out().await
+    }
+
+    async fn install(&self, settings: &[&str], flags: &[&str]) -> Result<String> {
         let chart = root()?.join("helm/carillon").display().to_string();
         let values = file("values.yaml").display().to_string();
         let mut words = vec![
@@ -123,11 +144,11 @@ impl Deployment {
             "--values",
             &values,
         ];
+        words.extend(flags);
         for setting in settings {
             words.extend(["--set", setting]);
         }
-        run(self.helm, &words).await?;
-        Ok(())
+        run(self.helm, &words).await
     }
 
     /// Runs Helm on this release.
@@ -148,6 +169,16 @@ impl Deployment {
         let mut all = vec!["--namespace", &self.namespace];
         all.extend(words);
         run("kubectl", &all).await
+    }
+
+    /// Runs redis-cli in the release's own Redis.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) async fn redis_cli(&self, words: &[&str]) -> Result<String> {
+        let pod = format!("{RELEASE}-redis-0");
+        self.kubectl(&[&["exec", &pod, "--", "redis-cli"], words].concat())
+            .await
     }
 
     /// Waits until every pod of the release is of its newest revision and ready, and no other left.
@@ -181,15 +212,31 @@ impl Deployment {
     /// # Errors
     /// When there is no such answer.
     pub(crate) async fn online(&self) -> Result<u64> {
-        let answer = self
+        let answer = self.get("/api/notifications/online-count").await?;
+        answer["online_count"].as_u64().context("online_count")
+    }
+
+    /// The gateways whose lease holds: generation and users of each.
+    ///
+    /// # Errors
+    /// When there is no such answer.
+    pub(crate) async fn gateways(&self) -> Result<BTreeMap<u64, u64>> {
+        let answer = self.get("/api/gateways").await?;
+        let gateways = answer["gateways"].as_array().context("gateways")?;
+        let read = |it: &Value| Some((it["generation"].as_u64()?, it["users"].as_u64()?));
+        Ok(gateways.iter().filter_map(read).collect())
+    }
+
+    /// Asks a route through the ingress.
+    ///
+    /// # Errors
+    /// When it is not answered 2xx.
+    pub(crate) async fn get(&self, route: &str) -> Result<Value> {
+        let request = self
             .http
-            .get(format!("{}/api/notifications/online-count", self.rest()))
-            .bearer_auth(&self.access.key)
-            .send()
-            .await?
-            .error_for_status()?;
-        let body: Value = answer.json().await?;
-        body["online_count"].as_u64().context("online_count")
+            .get(format!("{}{route}", self.rest()))
+            .bearer_auth(&self.access.key);
+        Ok(request.send().await?.error_for_status()?.json().await?)
     }
 
     /// Calls a route through the ingress.
@@ -210,30 +257,40 @@ impl Deployment {
             .await?)
     }
 
-    /// Removes the release; answers with what of it is left.
+    /// Removes the release.
     ///
     /// # Errors
     /// When Helm cannot.
-    pub(crate) async fn uninstall(&self) -> Result<Vec<String>> {
-        self.helm(&["uninstall", RELEASE, "--wait", "--timeout", "180s"])
-            .await?;
-        let kinds =
-            "all,configmap,secret,serviceaccount,role,rolebinding,networkpolicy,ingress,pdb,pvc";
-        let selector = format!("app.kubernetes.io/instance={RELEASE}");
-        let left = eventually(
-            "nothing of the release is left",
-            Duration::from_secs(90),
-            async || {
-                let left = self
-                    .kubectl(&["get", kinds, "-l", &selector, "-o", "name"])
-                    .await?;
-                ensure!(left.trim().is_empty(), "{left}");
-                Ok(())
-            },
-        );
-        match left.await {
-            Ok(()) => Ok(Vec::new()),
-            Err(error) => Ok(vec![error.to_string()]),
-        }
+    pub(crate) async fn uninstall(&self) -> Result<()> {
+        let words = ["uninstall", RELEASE, "--wait", "--timeout", "180s"];
+        self.helm(&words).await.map(drop)
     }
+}
+
+/// Waits until nothing of the release is left in a namespace.
+///
+/// # Errors
+/// What is.
+pub(crate) async fn nothing_left(namespace: &str) -> Result<()> {
+    let kinds =
+        "all,configmap,secret,serviceaccount,role,rolebinding,networkpolicy,ingress,pdb,pvc";
+    let selector = format!("app.kubernetes.io/instance={RELEASE}");
+    let words = ["get", kinds, "-n", namespace, "-l", &selector, "-o", "name"];
+    let within = Duration::from_secs(90);
+    eventually("nothing of the release is left", within, async || {
+        let left = run("kubectl", &words).await?;
+        ensure!(left.trim().is_empty(), "{left}");
+        Ok(())
+    })
+    .await
+}
+
+/// The Secret of the ingress's certificate.
+fn certificate(namespace: &str, access: &Access) -> Result<Value> {
+    let read = |name| std::fs::read_to_string(access.path(name));
+    Ok(
+        json!({ "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": { "name": "carillon-tls", "namespace": namespace },
+            "stringData": { "tls.crt": read("tls.crt")?, "tls.key": read("tls.key")? } }),
+    )
 }

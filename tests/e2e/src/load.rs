@@ -113,7 +113,7 @@ impl Load {
         let before = deployment.online().await?;
         let child = Command::new(crate::program("carillon")?)
             .args(words)
-            .env("SSL_CERT_FILE", access.path("tls.crt"))
+            .env("SSL_CERT_FILE", access.path("ca.crt"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

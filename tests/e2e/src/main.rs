@@ -14,7 +14,7 @@ mod stage;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use crate::{
@@ -94,15 +94,17 @@ async fn main() -> Result<ExitCode> {
     })
 }
 
+/// Those of these names, in the order in which they run.
 fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
-    if names.is_empty() {
-        return Ok(SCENARIOS.iter().collect());
+    for name in names {
+        let there = SCENARIOS.iter().any(|scenario| scenario.name == name);
+        ensure!(there, "there is no scenario {name}; --list names them");
     }
-    let find = |name: &String| {
-        let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
-        found.with_context(|| format!("there is no scenario {name}; --list names them"))
-    };
-    names.iter().map(find).collect()
+    let all = names.is_empty();
+    let chosen = SCENARIOS
+        .iter()
+        .filter(|scenario| all || names.iter().any(|name| name == scenario.name));
+    Ok(chosen.collect())
 }
 
 async fn perform(scenario: &'static Scenario, stage: &Stage) -> Outcome {

@@ -12,6 +12,21 @@ use kube::{
 
 use crate::cluster::Cluster;
 
+/// Takes what memory is left to the process `$1` and a little more, in its control group; of the two the
+/// kernel is to choose the process.
+const EXHAUST: &str = r#"
+group=$(sed -n 's/^[0-9]*:memory://p' /proc/$1/cgroup)
+if [ -n "$group" ]; then
+    group=/sys/fs/cgroup/memory$group limit=memory.limit_in_bytes used=memory.usage_in_bytes
+else
+    group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$1/cgroup) limit=memory.max used=memory.current
+fi
+more=$(($(cat "$group/$limit") - $(cat "$group/$used") + 4194304))
+echo $$ >"$group/cgroup.procs"
+echo -1000 >/proc/self/oom_score_adj
+head -c $more /dev/zero | tail -c $more >/dev/null
+"#;
+
 /// The pods of one release.
 #[derive(Clone)]
 pub(crate) struct Pods {
@@ -115,17 +130,50 @@ impl Pods {
     /// # Errors
     /// When its process is not found.
     pub(crate) async fn kill(&self, pod: &Seen) -> Result<()> {
-        let tasks = Cluster::on_node(
-            &pod.node,
-            &["ctr", "--namespace", "k8s.io", "tasks", "list"],
-        )
-        .await?;
-        let line = tasks.lines().find(|line| line.starts_with(&pod.container));
-        let id = line
-            .and_then(|line| line.split_whitespace().nth(1))
-            .with_context(|| format!("no process of {}", pod.name))?;
-        Cluster::on_node(&pod.node, &["kill", "-9", id]).await?;
-        Ok(())
+        signal(pod, "KILL").await
+    }
+
+    /// Stops a pod's program, which is not over: nothing restarts it.
+    ///
+    /// # Errors
+    /// When its process is not found.
+    pub(crate) async fn stop(&self, pod: &Seen) -> Result<()> {
+        signal(pod, "STOP").await
+    }
+
+    /// Uses up a pod's memory, so that the kernel kills its program.
+    ///
+    /// # Errors
+    /// When its process is not found, or does not end.
+    pub(crate) async fn exhaust(&self, pod: &Seen) -> Result<()> {
+        let id = process(pod).await?;
+        let words = ["sh", "-c", EXHAUST, "sh", &id];
+        // The glutton may be killed with it, where the kernel takes the whole group.
+        drop(Cluster::on_node(&pod.node, &words).await);
+        eventually("the kernel ends it", Duration::from_secs(30), async || {
+            let there = Cluster::on_node(&pod.node, &["test", "-d", &format!("/proc/{id}")]).await;
+            ensure!(there.is_err(), "process {id} still runs");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Why the container of a pod ended since it was seen, as soon as the kubelet has said so.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) async fn end_of(&self, pod: &Seen) -> Result<String> {
+        let within = Duration::from_secs(60);
+        eventually("why the container ended", within, async || {
+            let status = self.get(&pod.name).await?.and_then(|it| it.status);
+            let containers = status.and_then(|it| it.container_statuses);
+            let containers = containers.unwrap_or_default();
+            let container = containers.first().context("no container")?;
+            ensure!(container.restart_count > pod.restarts, "not restarted yet");
+            let before = container.last_state.clone().and_then(|it| it.terminated);
+            before.and_then(|end| end.reason).context("no reason")
+        })
+        .await
     }
 
     /// Deletes a pod in order, as a rollout or an eviction does.
@@ -184,4 +232,21 @@ fn seen(pod: &Pod) -> Seen {
             .unwrap_or_default(),
         container: container.rsplit('/').next().unwrap_or_default().to_owned(),
     }
+}
+
+async fn signal(pod: &Seen, name: &str) -> Result<()> {
+    let id = process(pod).await?;
+    let kill = ["kill", &format!("-{name}"), &id];
+    Cluster::on_node(&pod.node, &kill).await.map(drop)
+}
+
+/// The id of a pod's process on its node.
+async fn process(pod: &Seen) -> Result<String> {
+    let words = ["ctr", "--namespace", "k8s.io", "tasks", "list"];
+    let tasks = Cluster::on_node(&pod.node, &words).await?;
+    let line = tasks.lines().find(|line| line.starts_with(&pod.container));
+    let id = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(id
+        .with_context(|| format!("no process of {}", pod.name))?
+        .to_owned())
 }

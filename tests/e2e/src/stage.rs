@@ -16,6 +16,26 @@ pub(crate) struct Sizes {
     pub(crate) rate: usize,
 }
 
+impl Sizes {
+    /// One of so many equal parts.
+    #[must_use]
+    pub(crate) fn part(self, parts: usize) -> Self {
+        Self {
+            sockets: (self.sockets / parts).max(1),
+            rate: (self.rate / parts).max(1),
+        }
+    }
+
+    /// What is left without a part.
+    #[must_use]
+    pub(crate) fn less(self, part: Self) -> Self {
+        Self {
+            sockets: self.sockets - part.sockets,
+            rate: self.rate - part.rate,
+        }
+    }
+}
+
 /// The scenarios' stage.
 pub(crate) struct Stage {
     /// How much traffic.
@@ -42,9 +62,17 @@ impl Stage {
     /// # Errors
     /// When it does not become ready.
     pub(crate) async fn deployment(&self) -> Result<&Deployment> {
+        self.deployment_with(&[]).await
+    }
+
+    /// The same with settings.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub(crate) async fn deployment_with(&self, settings: &[&str]) -> Result<&Deployment> {
         let prepare = || Deployment::prepare("carillon", "helm");
         let deployment = self.shared.get_or_try_init(prepare).await?;
-        deployment.upgrade(&[]).await?;
+        deployment.upgrade(settings).await?;
         Ok(deployment)
     }
 

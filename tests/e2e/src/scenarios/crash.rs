@@ -1,31 +1,55 @@
-//! kill -9.
+//! Ends without a goodbye.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use carillon_tests::{figures::Figures, poll::eventually};
 
 use super::under_load;
-use crate::stage::Stage;
+use crate::{deployment::Deployment, pods::Seen, stage::Stage};
 
 const BACK_WITHIN_MS: f64 = 5_000.0;
 
 pub(super) async fn of_a_gateway(stage: &Stage) -> Result<Figures> {
-    let deployment = stage.deployment().await?;
-    let sockets = stage.sizes.sockets as u64;
-    let (figures, report) = under_load(stage, "a gateway killed under traffic", async |figures| {
-        let pods = deployment.pods.list("gateway").await?;
-        let victim = pods.first().context("no gateway")?;
-        deployment.pods.kill(victim).await?;
-        let killed = Instant::now();
-        eventually("presence is right", Duration::from_secs(30), async || {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let online = deployment.online().await?;
-            ensure!(online == sockets, "{online} online of {sockets}");
+    ends(
+        stage,
+        "a gateway killed under traffic",
+        async |deployment, pod| deployment.pods.kill(pod).await,
+    )
+    .await
+}
+
+pub(super) async fn of_memory(stage: &Stage) -> Result<Figures> {
+    ends(
+        stage,
+        "a gateway out of memory under traffic",
+        async |deployment, pod| {
+            deployment.pods.exhaust(pod).await?;
+            let reason = deployment.pods.end_of(pod).await?;
+            ensure!(reason == "OOMKilled", "it ended otherwise: {reason}");
             Ok(())
-        })
-        .await?;
-        figures.row("everyone online again", format!("{:.1?}", killed.elapsed()));
+        },
+    )
+    .await
+}
+
+/// A gateway ends without a goodbye.
+async fn ends(
+    stage: &Stage,
+    title: &str,
+    end: impl AsyncFnOnce(&Deployment, &Seen) -> Result<()>,
+) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
+    let (figures, report) = under_load(stage, title, async |figures| {
+        let before = deployment.gateways().await?;
+        let pods = deployment.pods.list("gateway").await?;
+        end(deployment, pods.first().context("no gateway")?).await?;
+        let ended = Instant::now();
+        presence_is_right(deployment, &before, stage.sizes.sockets as u64).await?;
+        figures.row("presence right again", format!("{:.1?}", ended.elapsed()));
         deployment.pods.settled(Duration::from_secs(120)).await
     })
     .await?;
@@ -39,6 +63,29 @@ pub(super) async fn of_a_gateway(stage: &Stage) -> Result<Figures> {
     let broken: usize = report.closes.values().sum();
     ensure!(broken < report.connections, "{broken} sockets broke");
     Ok(figures)
+}
+
+/// Waits until one of these generations is gone, the users that it had are with others, and everyone
+/// is counted once.
+async fn presence_is_right(
+    deployment: &Deployment,
+    before: &BTreeMap<u64, u64>,
+    everyone: u64,
+) -> Result<()> {
+    eventually("presence is right", Duration::from_secs(30), async || {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = deployment.gateways().await?;
+        let gone = before
+            .keys()
+            .any(|generation| !now.contains_key(generation));
+        ensure!(gone, "the dead gateway's lease still holds: {now:?}");
+        let there: u64 = now.values().sum();
+        ensure!(there == everyone, "{there} users of {everyone} in {now:?}");
+        let online = deployment.online().await?;
+        ensure!(online == everyone, "{online} online of {everyone}");
+        Ok(())
+    })
+    .await
 }
 
 pub(super) async fn of_a_dispatcher(stage: &Stage) -> Result<Figures> {

@@ -6,58 +6,74 @@ use anyhow::{Result, ensure};
 use carillon_tests::figures::Figures;
 
 use crate::{
+    cluster::root,
     command::run,
-    deployment::{Deployment, RELEASE},
+    deployment::{self, Deployment, RELEASE},
     stage::Stage,
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
-pub(super) async fn with_helm(_: &Stage) -> Result<Figures> {
-    install("fresh", "helm").await
-}
-
 pub(super) async fn with_helm3(_: &Stage) -> Result<Figures> {
-    install("fresh3", "helm3").await
-}
-
-async fn install(namespace: &str, helm: &'static str) -> Result<Figures> {
-    let deployment = Deployment::prepare(namespace, helm).await?;
+    let deployment = Deployment::prepare("fresh", "helm3").await?;
     // The ingress's host and path belong to one release at a time.
     let elsewhere = [
         "ingress.hosts[0]=fresh.localhost",
         "ingress.tls[0].hosts[0]=fresh.localhost",
     ];
+    let mut figures = Figures::new("install with Helm 3");
     let began = Instant::now();
-    deployment.start_upgrade(&elsewhere).await?;
-    deployment.pods.settled(READY_WITHIN).await?;
-    let ready = began.elapsed();
-    let mut restarts = 0;
-    for component in ["gateway", "dispatcher", "redis"] {
-        let pods = deployment.pods.list(component).await?;
-        restarts += pods.iter().map(|pod| pod.restarts).sum::<i32>();
-    }
+    let said = deployment.start_upgrade(&elsewhere).await?;
+    ensure!(!said.contains("Warning"), "{said}");
+    ready(&deployment, began, &mut figures).await?;
     let test = Instant::now();
     let tested = deployment
         .helm(&["test", RELEASE, "--timeout", "120s"])
         .await?;
-    let test = test.elapsed();
     ensure!(tested.contains("Succeeded"), "helm test: {tested}");
-    let left = deployment.uninstall().await?;
-    run(
-        "kubectl",
-        &["delete", "namespace", namespace, "--wait=false"],
-    )
-    .await?;
-
-    let mut figures = Figures::new(format!("install with {helm}"));
-    figures.row("every pod ready", format!("{ready:.1?}"));
-    figures.row("restarts", restarts);
-    figures.row("helm test", format!("{test:.1?}"));
-    figures.row("objects left", left.len());
-    ensure!(restarts == 0, "{restarts} restarts");
-    ensure!(left.is_empty(), "left: {left:?}");
+    figures.row("helm test", format!("{:.1?}", test.elapsed()));
+    deployment.uninstall().await?;
+    nothing_left(&deployment, &mut figures).await?;
     Ok(figures)
+}
+
+pub(super) async fn with_kustomize(_: &Stage) -> Result<Figures> {
+    let deployment = Deployment::prepare("kustomized", "helm").await?;
+    // The overlay with another namespace. kustomize takes it by a relative path only.
+    let folder = root()?.join("target/e2e/kustomized");
+    std::fs::create_dir_all(&folder)?;
+    let kustomization = "namespace: kustomized\nresources: [../../../k8s/overlays/kind]\n";
+    std::fs::write(folder.join("kustomization.yaml"), kustomization)?;
+    let folder = folder.display().to_string();
+    let mut figures = Figures::new("install with kustomize");
+    let began = Instant::now();
+    deployment.kubectl(&["apply", "-k", &folder]).await?;
+    ready(&deployment, began, &mut figures).await?;
+    deployment
+        .kubectl(&["delete", "-k", &folder, "--wait"])
+        .await?;
+    nothing_left(&deployment, &mut figures).await?;
+    Ok(figures)
+}
+
+async fn ready(deployment: &Deployment, began: Instant, figures: &mut Figures) -> Result<()> {
+    deployment.pods.settled(READY_WITHIN).await?;
+    let ready = began.elapsed();
+    figures.row("every pod ready", format!("{ready:.1?}"));
+    let pods = deployment.pods.labelled("").await?;
+    let restarts = pods.iter().map(|pod| pod.restarts).sum::<i32>();
+    figures.row("restarts", restarts);
+    ensure!(restarts == 0, "{restarts} restarts");
+    ensure!(ready < READY_WITHIN, "ready after {ready:?}");
+    Ok(())
+}
+
+async fn nothing_left(deployment: &Deployment, figures: &mut Figures) -> Result<()> {
+    deployment::nothing_left(&deployment.namespace).await?;
+    figures.row("objects left", 0);
+    let words = ["delete", "namespace", &deployment.namespace, "--wait=false"];
+    run("kubectl", &words).await?;
+    Ok(())
 }
 
 pub(super) async fn again(stage: &Stage) -> Result<Figures> {

@@ -1,13 +1,18 @@
 //! The scenarios. Each leaves the cluster as it found it, or the next one mends it
 //! ([`Stage::deployment`]).
 
+mod admission;
+mod autoscaling;
 mod browser;
 mod configuration;
 mod crash;
+mod edge;
 mod install;
 mod network;
 mod nodes;
+mod readme;
 mod redis;
+mod redis_cluster;
 mod rollback;
 mod rollout;
 mod shutdown;
@@ -18,6 +23,7 @@ use anyhow::Result;
 use carillon_tests::figures::Figures;
 
 use crate::{
+    deployment::Deployment,
     load::{Load, Report},
     stage::Stage,
 };
@@ -46,32 +52,51 @@ macro_rules! scenarios {
 
 /// All of them, in the order in which they run.
 pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
-    "install" install::with_helm: "ready within 90 s without a warning, helm test green, nothing left after uninstall";
-    "install-helm3" install::with_helm3: "the same with Helm 3";
+    "readme" readme::word_for_word: "the chart's README, word for word: ready within 90 s, helm test green, a notification shown, nothing left";
+    "install-helm3" install::with_helm3: "the same by Helm 3, under the restricted profile and without a warning";
+    "kustomize" install::with_kustomize: "k8s/overlays/kind: ready within 90 s, nothing left";
     "reapply" install::again: "an upgrade without a change replaces no pod";
-    "rollout" rollout::under_load: "a new version under traffic: nothing lost, no call fails, a client moves once";
+    "cluster-domain" network::domain: "a cluster whose names do not end in cluster.local";
+    "rollout" rollout::forward: "the next version, with a raised protocol, under traffic: nothing lost, no call fails, a client moves once";
+    "rollout-back" rollout::back: "and back to this one: the same";
     "restart" rollout::restart: "kubectl rollout restart under traffic: the same";
     "rollback" rollback::in_the_middle: "back in the middle of a rollout: nothing lost, old pods keep their sockets";
     "bad-image" rollback::of_a_bad_image: "an image that does not start: undone, no socket closed";
     "configuration" configuration::of_one_service: "a setting restarts the pods that read it, and only those; a new API key none";
     "crash-gateway" crash::of_a_gateway: "kill -9: clients back within 5 s, nothing lost, presence right";
+    "crash-memory" crash::of_memory: "killed by the kernel for its memory: the same";
     "crash-dispatcher" crash::of_a_dispatcher: "kill -9: every failed call succeeds within 5 s under its key";
     "node-drain" nodes::drained: "kubectl drain under traffic: nothing lost, no call fails";
     "shutdown" shutdown::timeline: "ready while load balancers learn, then drained, exit code 0 before the grace ends";
+    "autoscaling" autoscaling::by_cpu: "up under load and down one by one: nothing lost, an upgrade keeps the number, rebalanced sockets";
     "redis-restart" redis::restart: "Redis killed and back: no socket closed, pods stay ready, nothing lost";
     "redis-sentinel" redis::sentinel: "failovers: no socket closed, sends go on, nothing lost";
+    "redis-cluster" redis_cluster::moved: "slots moved and a primary killed: no socket closed, nothing lost";
     "partition" network::partition: "gateways cut off from Redis: sockets stay, nothing lost";
     "network-policy" network::policy: "friends get through, strangers do not";
+    "edge-certificate" edge::renewed: "a new certificate at the ingress: no socket closed, nothing lost";
+    "edge-restart" edge::restarted: "the ingress replaced: everyone back, nothing lost";
+    "admission" admission::of_every_render: "every value set and overlay: taken by the API server under the restricted profile, and valid by kubeconform, strict";
     "browser" browser::survives_a_rollout: "Chromium through the ingress, wss: nothing missed in a rollout";
 };
 
-/// Traffic around something that happens.
+/// Traffic around something that happens to the shared release.
 async fn under_load(
     stage: &Stage,
     title: &str,
     what: impl AsyncFnOnce(&mut Figures) -> Result<()>,
 ) -> Result<(Figures, Report)> {
     let deployment = stage.deployment().await?;
+    traffic(stage, deployment, title, what).await
+}
+
+/// Traffic around something that happens to a release as it is.
+async fn traffic(
+    stage: &Stage,
+    deployment: &Deployment,
+    title: &str,
+    what: impl AsyncFnOnce(&mut Figures) -> Result<()>,
+) -> Result<(Figures, Report)> {
     let mut figures = Figures::new(title);
     let load = Load::start(deployment, stage.sizes.sockets, stage.sizes.rate).await?;
     what(&mut figures).await?;

@@ -9,7 +9,7 @@ use super::under_load;
 use crate::{
     cluster::{Cluster, file},
     command::run,
-    deployment::Deployment,
+    deployment::{Deployment, RELEASE},
     stage::Stage,
 };
 
@@ -159,4 +159,24 @@ async fn run_get(object: &str, namespace: &str) -> Result<String> {
         "jsonpath={.spec.clusterIP}",
     ];
     run("kubectl", &words).await
+}
+
+pub(super) async fn domain(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
+    let pod = format!("{RELEASE}-redis-0");
+    let words = ["exec", &pod, "--", "busybox", "cat", "/etc/resolv.conf"];
+    let resolver = deployment.kubectl(&words).await?;
+    let search = resolver
+        .lines()
+        .find_map(|line| line.strip_prefix("search "))
+        .context("a search path")?;
+    let own = format!("{}.svc.", deployment.namespace);
+    let domain = search.split(' ').find_map(|name| name.strip_prefix(&own));
+    let domain = domain.context("the namespace's own domain")?;
+    ensure!(domain != "cluster.local", "the usual domain proves nothing");
+    // Everything is ready and found each other: Redis by the gateways, both by the ingress.
+    deployment.online().await?;
+    let mut figures = Figures::new("another cluster domain");
+    figures.row("names end in", domain);
+    Ok(figures)
 }

@@ -5,19 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use carillon_tests::{figures::Figures, poll::eventually};
 
-use crate::{
-    cluster::file,
-    deployment::Deployment,
-    load::{Load, Report},
-    stage::Stage,
-};
+use super::traffic;
+use crate::{cluster::file, deployment::Deployment, load::Report, stage::Stage};
 
 /// Failovers in a row.
 const FAILOVERS: usize = 3;
 /// What a Redis that is to survive a crash is told.
 const DURABLE: [&str; 1] = ["redis.dev.extraArgs={--appendfsync,always}"];
 
-fn nothing_closed(report: &Report) -> Result<()> {
+pub(super) fn nothing_closed(report: &Report) -> Result<()> {
     ensure!(
         report.closes.is_empty(),
         "sockets closed: {:?}",
@@ -27,38 +23,32 @@ fn nothing_closed(report: &Report) -> Result<()> {
 }
 
 pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
-    let deployment = stage.deployment().await?;
-    deployment.upgrade(&DURABLE).await?;
-    let mut figures = Figures::new("Redis killed under traffic");
-    let load = Load::start(deployment, stage.sizes.sockets, stage.sizes.rate).await?;
+    let deployment = stage.deployment_with(&DURABLE).await?;
     let before = deployment.pods.identities("gateway").await?;
-    for _ in 0..2 {
-        let redis = deployment.pods.list("redis").await?;
-        deployment
-            .pods
-            .kill(redis.first().context("no Redis")?)
-            .await?;
-        let killed = Instant::now();
-        eventually(
-            "Redis answers again",
-            Duration::from_secs(120),
-            async || {
+    let title = "Redis killed under traffic";
+    let (figures, report) = traffic(stage, deployment, title, async |figures| {
+        for _ in 0..2 {
+            let redis = deployment.pods.list("redis").await?;
+            let redis = redis.first().context("no Redis")?;
+            deployment.pods.kill(redis).await?;
+            let killed = Instant::now();
+            let within = Duration::from_secs(120);
+            eventually("Redis answers again", within, async || {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 deployment.online().await.map(drop)
-            },
-        )
-        .await?;
-        figures.row("answering again after", format!("{:.1?}", killed.elapsed()));
-        let gateways = deployment.pods.list("gateway").await?;
-        ensure!(
-            gateways.iter().all(|pod| pod.ready),
-            "gateways are not ready: {gateways:?}"
-        );
-        tokio::time::sleep(Duration::from_secs(3)).await;
-    }
-    let report = load.finish().await?;
-    report.describe(&mut figures);
-    report.keeps_the_promise()?;
+            })
+            .await?;
+            figures.row("answering again after", format!("{:.1?}", killed.elapsed()));
+            let gateways = deployment.pods.list("gateway").await?;
+            ensure!(
+                gateways.iter().all(|pod| pod.ready),
+                "gateways are not ready: {gateways:?}"
+            );
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        Ok(())
+    })
+    .await?;
     nothing_closed(&report)?;
     ensure!(
         deployment.pods.identities("gateway").await? == before,
@@ -96,36 +86,36 @@ async fn fail_over(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
         .join(",");
     let nodes = format!("redis.sentinel.nodes={{{nodes}}}");
     deployment.upgrade(&["redis.mode=sentinel", &nodes]).await?;
-    let mut figures = Figures::new("Sentinel failovers under traffic");
-    let load = Load::start(deployment, stage.sizes.sockets, stage.sizes.rate).await?;
-    for _ in 0..FAILOVERS {
-        let primary = primary(deployment).await?;
-        let pods = deployment.pods.labelled("app=valkey").await?;
-        let victim = pods.iter().find(|pod| primary.starts_with(&pod.name));
-        deployment
-            .pods
-            .kill(victim.context("the primary's pod")?)
+    let title = "Sentinel failovers under traffic";
+    let (figures, report) = traffic(stage, deployment, title, async |figures| {
+        for _ in 0..FAILOVERS {
+            let primary = primary(deployment).await?;
+            let pods = deployment.pods.labelled("app=valkey").await?;
+            let victim = pods.iter().find(|pod| primary.starts_with(&pod.name));
+            deployment
+                .pods
+                .kill(victim.context("the primary's pod")?)
+                .await?;
+            let killed = Instant::now();
+            eventually("another primary", Duration::from_secs(60), async || {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let now = self::primary(deployment).await?;
+                ensure!(now != primary, "still {now}");
+                Ok(())
+            })
             .await?;
-        let killed = Instant::now();
-        eventually("another primary", Duration::from_secs(60), async || {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let now = self::primary(deployment).await?;
-            ensure!(now != primary, "still {now}");
-            Ok(())
-        })
-        .await?;
-        eventually("sends are accepted", Duration::from_secs(60), async || {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            deployment.online().await.map(drop)
-        })
-        .await?;
-        figures.row("failed over after", format!("{:.1?}", killed.elapsed()));
-        // The one that was killed comes back as a replica, or WAIT has nobody to wait for.
-        tokio::time::sleep(Duration::from_secs(12)).await;
-    }
-    let report = load.finish().await?;
-    report.describe(&mut figures);
-    report.keeps_the_promise()?;
+            eventually("sends are accepted", Duration::from_secs(60), async || {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                deployment.online().await.map(drop)
+            })
+            .await?;
+            figures.row("failed over after", format!("{:.1?}", killed.elapsed()));
+            // The one that was killed comes back as a replica, or WAIT has nobody to wait for.
+            tokio::time::sleep(Duration::from_secs(12)).await;
+        }
+        Ok(())
+    })
+    .await?;
     nothing_closed(&report)?;
     Ok(figures)
 }

@@ -2,44 +2,56 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use carillon_tests::figures::Figures;
 
-use super::under_load as with_traffic;
+use super::traffic;
 use crate::{
-    command::run,
     deployment::{Deployment, RELEASE},
     stage::Stage,
 };
 
-/// Another name of the images, so that Kubernetes rolls.
+/// The version after this one: `tests/e2e/next` builds it.
 pub(super) const NEXT: [&str; 2] = ["gateway.image.tag=next", "dispatcher.image.tag=next"];
 
-/// Puts the images onto the nodes under their other name.
+/// Puts the next version's images onto the nodes.
 pub(super) async fn load_next(stage: &Stage) -> Result<()> {
-    for name in ["carillon-gateway", "carillon-dispatcher"] {
-        let (from, to) = (format!("{name}:test"), format!("{name}:next"));
-        run("docker", &["tag", &from, &to]).await?;
-        stage.cluster.load(&[&to]).await?;
-    }
-    Ok(())
+    let images = ["carillon-gateway:next", "carillon-dispatcher:next"];
+    stage.cluster.load(&images).await
 }
 
-pub(super) async fn under_load(stage: &Stage) -> Result<Figures> {
+pub(super) async fn forward(stage: &Stage) -> Result<Figures> {
     load_next(stage).await?;
-    rolls(
-        stage,
-        "a rolling update under traffic",
-        async |deployment| deployment.upgrade(&NEXT).await,
-    )
+    let deployment = stage.deployment().await?;
+    deployment.redis_cli(&["function", "flush"]).await?;
+    let title = "a rolling update to the next version";
+    let figures = rolls(stage, deployment, title, async || {
+        ensure_loaded(deployment, "carillon_2", false).await?;
+        deployment.upgrade(&NEXT).await
+    })
+    .await?;
+    // Each version calls functions of its own: both were at work.
+    ensure_loaded(deployment, "carillon_1", true).await?;
+    ensure_loaded(deployment, "carillon_2", true).await?;
+    Ok(figures)
+}
+
+pub(super) async fn back(stage: &Stage) -> Result<Figures> {
+    load_next(stage).await?;
+    let deployment = stage.deployment_with(&NEXT).await?;
+    rolls(stage, deployment, "a rolling update back", async || {
+        deployment.upgrade(&[]).await
+    })
     .await
 }
 
 pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment().await?;
     rolls(
         stage,
+        deployment,
         "a rolling restart under traffic",
-        async |deployment| {
+        async || {
             for component in ["gateway", "dispatcher"] {
                 let name = format!("deployment/{RELEASE}-{component}");
                 deployment.kubectl(&["rollout", "restart", &name]).await?;
@@ -50,15 +62,26 @@ pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
     .await
 }
 
+/// Whether the functions of a version are in Redis.
+async fn ensure_loaded(deployment: &Deployment, library: &str, expected: bool) -> Result<()> {
+    let listed = deployment.redis_cli(&["function", "list"]).await?;
+    let loaded = listed.lines().any(|line| line.trim() == library);
+    ensure!(
+        loaded == expected,
+        "{library} is loaded: {loaded}\n{listed}"
+    );
+    Ok(())
+}
+
 async fn rolls(
     stage: &Stage,
+    deployment: &Deployment,
     title: &str,
-    roll: impl AsyncFnOnce(&Deployment) -> Result<()>,
+    roll: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<Figures> {
-    let deployment = stage.deployment().await?;
-    let (figures, report) = with_traffic(stage, title, async |figures| {
+    let (figures, report) = traffic(stage, deployment, title, async |figures| {
         let began = Instant::now();
-        roll(deployment).await?;
+        roll().await?;
         figures.row(
             "rolled out, old pods gone",
             format!("{:.0?}", began.elapsed()),

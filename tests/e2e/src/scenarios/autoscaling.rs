@@ -1,0 +1,173 @@
+//! More gateways under load, fewer after it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use carillon_tests::{figures::Figures, poll::eventually};
+use tokio::time::sleep;
+
+use crate::{
+    command::run,
+    deployment::{Deployment, RELEASE},
+    load::Load,
+    stage::Stage,
+};
+
+/// By CPU alone, in little steps and without the patience of production.
+const AUTOSCALED: [&str; 12] = [
+    "gateway.autoscaling.enabled=true",
+    "gateway.autoscaling.minReplicas=2",
+    "gateway.autoscaling.maxReplicas=4",
+    "gateway.autoscaling.connectionsPerPod=0",
+    "gateway.autoscaling.cpu=80",
+    "gateway.resources.requests.cpu=20m",
+    "gateway.autoscaling.behavior.scaleUp.stabilizationWindowSeconds=0",
+    "gateway.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=15",
+    "gateway.autoscaling.behavior.scaleDown.policies[0].type=Pods",
+    "gateway.autoscaling.behavior.scaleDown.policies[0].value=1",
+    "gateway.autoscaling.behavior.scaleDown.policies[0].periodSeconds=30",
+    "gateway.minReadySeconds=0",
+];
+const LEAST: u32 = 2;
+/// The metrics are measured every 10 s, and the autoscaler looks every 15 s.
+const NOTICED: Duration = Duration::from_secs(150);
+/// What calls of `carillon rebalance` may be needed behind an edge that goes round robin.
+const CALLS: usize = 2;
+
+pub(super) async fn by_cpu(stage: &Stage) -> Result<Figures> {
+    stage.cluster.measures().await?;
+    let deployment = stage.deployment().await?;
+    let result = up_and_down(stage, deployment).await;
+    // The number is the autoscaler's until it is taken back.
+    deployment.take_back().await?;
+    result
+}
+
+async fn up_and_down(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
+    // Who scaled it by hand owns the number: it stays when Helm lets go of it.
+    deployment
+        .kubectl(&["scale", &gateways(), &format!("--replicas={LEAST}")])
+        .await?;
+    deployment.start_upgrade(&AUTOSCALED).await?;
+    let first = replicas(deployment).await?;
+    ensure!(
+        first == LEAST,
+        "{first} gateways, when the autoscaler was switched on"
+    );
+    deployment.rolled_out().await?;
+
+    let mut figures = Figures::new("autoscaling by CPU");
+    let few = stage.sizes.part(8);
+    let base = Load::start(deployment, few.sockets, few.rate).await?;
+    let rest = stage.sizes.less(few);
+    let crowd = Load::start(deployment, rest.sockets, rest.rate).await?;
+    let began = Instant::now();
+    let most = more(deployment).await?;
+    let took = format!("{:.0?}", began.elapsed());
+    figures.row(&format!("from {LEAST} to {most} gateways after"), took);
+
+    deployment.upgrade(&AUTOSCALED).await?;
+    let kept = replicas(deployment).await?;
+    ensure!(kept >= most, "an upgrade left {kept} of {most} gateways");
+    figures.row("gateways after an upgrade", kept);
+    balance(deployment, &mut figures).await?;
+    let report = crowd.finish().await?;
+    report.keeps_the_promise()?;
+    report.no_call_failed()?;
+    report.closes_were_planned(usize::MAX)?;
+
+    let began = Instant::now();
+    fewer(deployment).await?;
+    let took = format!("{:.0?}", began.elapsed());
+    figures.row(&format!("one by one back to {LEAST} after"), took);
+    let report = base.finish().await?;
+    report.describe(&mut figures);
+    report.keeps_the_promise()?;
+    report.no_call_failed()?;
+    report.closes_were_planned(usize::MAX)?;
+    Ok(figures)
+}
+
+fn gateways() -> String {
+    format!("deployment/{RELEASE}-gateway")
+}
+
+/// How many gateways there are to be.
+async fn replicas(deployment: &Deployment) -> Result<u32> {
+    let words = ["get", &gateways(), "-o", "jsonpath={.spec.replicas}"];
+    let said = deployment.kubectl(&words).await?;
+    said.trim()
+        .parse()
+        .with_context(|| format!("{said:?} replicas"))
+}
+
+/// Waits for more gateways that are all ready.
+async fn more(deployment: &Deployment) -> Result<u32> {
+    eventually("more gateways", NOTICED, async || {
+        sleep(Duration::from_secs(1)).await;
+        let now = replicas(deployment).await?;
+        ensure!(now > LEAST, "still {now}");
+        Ok(())
+    })
+    .await?;
+    deployment.pods.settled(NOTICED).await?;
+    replicas(deployment).await
+}
+
+/// Moves clients to the new gateways, which have nearly none.
+async fn balance(deployment: &Deployment, figures: &mut Figures) -> Result<()> {
+    let fullest = async || -> Result<u64> {
+        let users = deployment.gateways().await?;
+        users.into_values().max().context("no gateway")
+    };
+    let before = fullest().await?;
+    let mut calls = 0;
+    while calls < CALLS && rebalance(deployment).await? {
+        calls += 1;
+        // The tests' drain window, and a little more.
+        sleep(Duration::from_secs(18)).await;
+    }
+    let after = fullest().await?;
+    ensure!(
+        after < before,
+        "the fullest had {before} users, and has {after}"
+    );
+    let shown = format!("{before}, then {after}, by {calls} calls");
+    figures.row("users of the fullest gateway", shown);
+    Ok(())
+}
+
+/// Whether there was something to move.
+async fn rebalance(deployment: &Deployment) -> Result<bool> {
+    let (api, key) = (deployment.rest(), deployment.access.shown("key"));
+    let trusted = format!("SSL_CERT_FILE={}", deployment.access.shown("ca.crt"));
+    let carillon = crate::program("carillon")?.display().to_string();
+    let words = [
+        &trusted,
+        &carillon,
+        "rebalance",
+        "--json",
+        "--api",
+        &api,
+        "--key-file",
+        &key,
+    ];
+    Ok(!run("env", &words).await?.trim().is_empty())
+}
+
+/// Waits until the fewest are left, each step of one gateway.
+async fn fewer(deployment: &Deployment) -> Result<()> {
+    let began = Instant::now();
+    let mut before = replicas(deployment).await?;
+    while before > LEAST {
+        ensure!(began.elapsed() < 2 * NOTICED, "still {before} gateways");
+        sleep(Duration::from_secs(1)).await;
+        let now = replicas(deployment).await?;
+        ensure!(
+            now == before || now + 1 == before,
+            "from {before} to {now} gateways at once"
+        );
+        before = now;
+    }
+    deployment.pods.settled(NOTICED).await
+}
