@@ -1,4 +1,4 @@
-//! A TCP proxy on loopback that breaks, freezes or slows the network between two parties.
+//! A TCP proxy that breaks, freezes or slows the network between two parties.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -47,7 +47,15 @@ impl ChaosProxy {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_on(Ipv4Addr::LOCALHOST, upstream).await
+    }
+
+    /// The same on another address of this machine.
+    ///
+    /// # Errors
+    /// When no port can be bound there.
+    pub async fn start_on(address: Ipv4Addr, upstream: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
         let addr = listener.local_addr()?;
         let weather = watch::Sender::new(Weather::default());
         let link = Some(Link::open(listener, upstream, &weather));

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use carillon_common::{
-    backend::redis::{LIBRARY, RedisOptions, link::Link},
+    backend::redis::{RedisOptions, library, link::Link},
     settings::Settings,
 };
 use clap::Args;
@@ -117,7 +117,7 @@ async fn check_redis(
     let expected = Expected {
         replicas: options.durability.map_or(0, |it| it.replicas.into()),
         clock_tolerance: settings.redis.clock_tolerance,
-        library: &LIBRARY.name,
+        library: library().name,
         partitions: settings.backend.partitions,
     };
     let recorded = recorded_partitions(link, settings)
@@ -125,7 +125,7 @@ async fn check_redis(
         .map_err(link_failure)?;
     let mut findings = vec![check_deployment(recorded, &expected)];
     for node in link.primaries() {
-        match gather(link, &node, settings, &LIBRARY).await {
+        match gather(link, &node, settings, &expected.library).await {
             Ok(facts) => findings.extend(check_node(&facts, &expected)),
             Err(error) => findings.push(Finding {
                 node: Some(node.to_string()),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use carillon_common::backend::redis::{LIBRARY, functions::Functions, link::Link};
+use carillon_common::backend::redis::{functions::Functions, library, link::Link};
 use clap::{Args, Subcommand};
 
 use super::presence::StoreArgs;
@@ -66,7 +66,7 @@ impl Redis {
 }
 
 async fn load(link: &Link) -> Result<(), Failure> {
-    let functions = Functions::new(LIBRARY.clone());
+    let functions = Functions::new(library());
     functions.load_all(link).await.map_err(link_failure)?;
     let style = Style::stdout();
     for (node, libraries) in functions.list(link).await.map_err(link_failure)? {
@@ -80,7 +80,7 @@ async fn load(link: &Link) -> Result<(), Failure> {
 }
 
 async fn prune(link: &Link, dry_run: bool) -> Result<(), Failure> {
-    let functions = Functions::new(LIBRARY.clone());
+    let functions = Functions::new(library());
     let removed = if dry_run {
         functions.older(link).await
     } else {

@@ -1,6 +1,6 @@
 //! The judgements: facts in, findings out.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{Finding, NodeFacts};
 
@@ -8,14 +8,14 @@ use super::{Finding, NodeFacts};
 const PUBSUB_BUFFER_BYTES: u64 = 32 << 20;
 
 /// What the configuration asks of the nodes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Expected {
     /// Copies that a send waits for.
     pub(crate) replicas: u32,
     /// Tolerated difference of clocks.
     pub(crate) clock_tolerance: Duration,
     /// The library of this version.
-    pub(crate) library: &'static str,
+    pub(crate) library: Cow<'static, str>,
     /// `backend.partitions`
     pub(crate) partitions: u16,
 }
@@ -117,7 +117,7 @@ fn permissions(facts: &NodeFacts) -> Finding {
 fn library(facts: &NodeFacts, expected: &Expected) -> Finding {
     const WHAT: &str = "functions";
     match &facts.libraries {
-        Some(libraries) if libraries.iter().any(|name| name == expected.library) => {
+        Some(libraries) if libraries.iter().any(|name| *name == expected.library) => {
             Finding::ok(WHAT, format!("{} is loaded", expected.library))
         }
         Some(_) => Finding::ok(
@@ -253,7 +253,7 @@ mod tests {
         Expected {
             replicas: 1,
             clock_tolerance: Duration::from_secs(1),
-            library: "carillon_1",
+            library: Cow::Borrowed("carillon_1"),
             partitions: 64,
         }
     }

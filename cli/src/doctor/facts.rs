@@ -4,7 +4,6 @@ use std::{collections::HashMap, time::Duration};
 
 use carillon_common::{
     backend::redis::{
-        functions::Library,
         keys::Keys,
         link::{Link, LinkError},
         url::Address,
@@ -38,11 +37,11 @@ pub(crate) async fn gather(
     link: &Link,
     node: &Address,
     settings: &Settings,
-    library: &Library,
+    library: &str,
 ) -> Result<NodeFacts, LinkError> {
     let info: String = link.at(node, &cmd("INFO")).await?;
     let mut list = cmd("FUNCTION");
-    list.arg("LIST").arg("LIBRARYNAME").arg(&*library.name);
+    list.arg("LIST").arg("LIBRARYNAME").arg(library);
     let libraries = link.at::<Value>(node, &list).await.ok();
     Ok(NodeFacts {
         node: node.to_string(),

@@ -175,7 +175,7 @@ async fn the_library_in_use_compiles_as_a_script() {
         "&*",
     ]);
     let link = link(&format!("redis://app:pw@127.0.0.1:{}", server.port)).await;
-    let functions = Functions::new(carillon_common::backend::redis::LIBRARY.clone());
+    let functions = Functions::new(carillon_common::backend::redis::library());
     let no: &[&str] = &[];
     let error = functions
         .call::<()>(&link, 3, "none", no, no, None)

@@ -20,4 +20,4 @@ pub mod version;
 pub mod wire;
 
 pub use store::{RedisBackend, RedisOptions};
-pub use version::LIBRARY;
+pub use version::library;

@@ -13,7 +13,6 @@ use redis::Value;
 use tokio_util::{sync::CancellationToken, sync::DropGuard};
 
 use super::{
-    LIBRARY,
     commit::Durability,
     functions::Functions,
     keys::Keys,
@@ -84,7 +83,7 @@ impl RedisBackend {
         let tags = link.tags().iter().map(|(tag, _)| tag.clone()).collect();
         let core = Arc::new(Core {
             keys: Keys::new(&options.prefix, tags),
-            functions: Functions::new(LIBRARY.clone()),
+            functions: Functions::new(version::library()),
             clock: Clock::default(),
             wrong: Mutex::default(),
             online: Mutex::default(),

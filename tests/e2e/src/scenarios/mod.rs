@@ -16,6 +16,7 @@ mod redis_cluster;
 mod rollback;
 mod rollout;
 mod shutdown;
+mod slow;
 
 use std::pin::Pin;
 
@@ -73,6 +74,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "redis-sentinel" redis::sentinel: "failovers: no socket closed, sends go on, nothing lost";
     "redis-cluster" redis_cluster::moved: "slots moved and a primary killed: no socket closed, nothing lost";
     "partition" network::partition: "gateways cut off from Redis: sockets stay, nothing lost";
+    "slow-redis" slow::network: "25 ms each way, then nothing at all: no socket closed, pods stay ready, nothing lost";
     "network-policy" network::policy: "friends get through, strangers do not";
     "edge-certificate" edge::renewed: "a new certificate at the ingress: no socket closed, nothing lost";
     "edge-restart" edge::restarted: "the ingress replaced: everyone back, nothing lost";

@@ -53,11 +53,12 @@ pub(super) async fn word_for_word(_: &Stage) -> Result<Figures> {
     let pods = Pods::of(NAMESPACE).await?.labelled("").await?;
     let restarts: i32 = pods.iter().map(|pod| pod.restarts).sum();
 
-    shell(
-        &folder,
-        &format!("helm uninstall {RELEASE} -n {NAMESPACE} --wait"),
-    )
-    .await?;
+    let uninstall = format!("helm uninstall {RELEASE} -n {NAMESPACE}");
+    ensure!(
+        readme.contains(&format!("`{uninstall}`")),
+        "the README ends with {uninstall}"
+    );
+    shell(&folder, &uninstall).await?;
     let left = nothing_left(NAMESPACE).await;
     run("kubectl", &["delete", "namespace", NAMESPACE]).await?;
 
