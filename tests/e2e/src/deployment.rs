@@ -171,6 +171,23 @@ impl Deployment {
         run("kubectl", &all).await
     }
 
+    /// Waits until every gateway listens to broadcasts in the release's own Redis, which may have
+    /// been replaced a moment ago.
+    async fn listening(&self) -> Result<()> {
+        let gateways = self.pods.list("gateway").await?.len().to_string();
+        let within = Duration::from_secs(60);
+        eventually("every gateway listens", within, async || {
+            let words = ["pubsub", "shardchannels", r"*:ch:\*"];
+            let channel = self.redis_cli(&words).await?;
+            let words = ["pubsub", "shardnumsub", channel.trim()];
+            let listening = self.redis_cli(&words).await?;
+            let all = listening.lines().nth(1) == Some(&gateways);
+            ensure!(all, "of {gateways}: {listening}");
+            Ok(())
+        })
+        .await
+    }
+
     /// Runs redis-cli in the release's own Redis.
     ///
     /// # Errors
@@ -198,6 +215,9 @@ impl Deployment {
                 .await?;
         }
         self.pods.settled(Duration::from_secs(180)).await?;
+        if !there.is_empty() {
+            self.listening().await?;
+        }
         // The ingress learns of the last change a moment later.
         eventually(
             "the ingress routes to the dispatchers",

@@ -17,11 +17,12 @@ use crate::cluster::Cluster;
 const EXHAUST: &str = r#"
 group=$(sed -n 's/^[0-9]*:memory://p' /proc/$1/cgroup)
 if [ -n "$group" ]; then
-    group=/sys/fs/cgroup/memory$group limit=memory.limit_in_bytes used=memory.usage_in_bytes
+    group=/sys/fs/cgroup/memory$group limit=memory.limit_in_bytes own=total_rss
 else
-    group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$1/cgroup) limit=memory.max used=memory.current
+    group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$1/cgroup) limit=memory.max own=anon
 fi
-more=$(($(cat "$group/$limit") - $(cat "$group/$used") + 4194304))
+# Against what cannot be reclaimed, so that it does not fit beside the process, and fits without it.
+more=$(($(cat "$group/$limit") - $(sed -n "s/^$own //p" "$group/memory.stat") + 4194304))
 echo $$ >"$group/cgroup.procs"
 echo -1000 >/proc/self/oom_score_adj
 head -c $more /dev/zero | tail -c $more >/dev/null

@@ -7,7 +7,6 @@ use carillon_tests::{figures::Figures, poll::eventually};
 use tokio::time::sleep;
 
 use crate::{
-    command::run,
     deployment::{Deployment, RELEASE},
     load::Load,
     stage::Stage,
@@ -22,7 +21,7 @@ const AUTOSCALED: [&str; 12] = [
     "gateway.autoscaling.cpu=80",
     "gateway.resources.requests.cpu=20m",
     "gateway.autoscaling.behavior.scaleUp.stabilizationWindowSeconds=0",
-    "gateway.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=15",
+    "gateway.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=45",
     "gateway.autoscaling.behavior.scaleDown.policies[0].type=Pods",
     "gateway.autoscaling.behavior.scaleDown.policies[0].value=1",
     "gateway.autoscaling.behavior.scaleDown.policies[0].periodSeconds=30",
@@ -31,8 +30,6 @@ const AUTOSCALED: [&str; 12] = [
 const LEAST: u32 = 2;
 /// The metrics are measured every 10 s, and the autoscaler looks every 15 s.
 const NOTICED: Duration = Duration::from_secs(150);
-/// What calls of `carillon rebalance` may be needed behind an edge that goes round robin.
-const CALLS: usize = 2;
 
 pub(super) async fn by_cpu(stage: &Stage) -> Result<Figures> {
     stage.cluster.measures().await?;
@@ -70,7 +67,6 @@ async fn up_and_down(stage: &Stage, deployment: &Deployment) -> Result<Figures> 
     let kept = replicas(deployment).await?;
     ensure!(kept >= most, "an upgrade left {kept} of {most} gateways");
     figures.row("gateways after an upgrade", kept);
-    balance(deployment, &mut figures).await?;
     let report = crowd.finish().await?;
     report.keeps_the_promise()?;
     report.no_call_failed()?;
@@ -112,47 +108,6 @@ async fn more(deployment: &Deployment) -> Result<u32> {
     .await?;
     deployment.pods.settled(NOTICED).await?;
     replicas(deployment).await
-}
-
-/// Moves clients to the new gateways, which have nearly none.
-async fn balance(deployment: &Deployment, figures: &mut Figures) -> Result<()> {
-    let fullest = async || -> Result<u64> {
-        let users = deployment.gateways().await?;
-        users.into_values().max().context("no gateway")
-    };
-    let before = fullest().await?;
-    let mut calls = 0;
-    while calls < CALLS && rebalance(deployment).await? {
-        calls += 1;
-        // The tests' drain window, and a little more.
-        sleep(Duration::from_secs(18)).await;
-    }
-    let after = fullest().await?;
-    ensure!(
-        after < before,
-        "the fullest had {before} users, and has {after}"
-    );
-    let shown = format!("{before}, then {after}, by {calls} calls");
-    figures.row("users of the fullest gateway", shown);
-    Ok(())
-}
-
-/// Whether there was something to move.
-async fn rebalance(deployment: &Deployment) -> Result<bool> {
-    let (api, key) = (deployment.rest(), deployment.access.shown("key"));
-    let trusted = format!("SSL_CERT_FILE={}", deployment.access.shown("ca.crt"));
-    let carillon = crate::program("carillon")?.display().to_string();
-    let words = [
-        &trusted,
-        &carillon,
-        "rebalance",
-        "--json",
-        "--api",
-        &api,
-        "--key-file",
-        &key,
-    ];
-    Ok(!run("env", &words).await?.trim().is_empty())
 }
 
 /// Waits until the fewest are left, each step of one gateway.

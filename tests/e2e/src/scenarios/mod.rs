@@ -15,6 +15,7 @@ mod redis;
 mod redis_cluster;
 mod rollback;
 mod rollout;
+mod scaling;
 mod shutdown;
 mod slow;
 
@@ -69,7 +70,8 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "crash-dispatcher" crash::of_a_dispatcher: "kill -9: every failed call succeeds within 5 s under its key";
     "node-drain" nodes::drained: "kubectl drain under traffic: nothing lost, no call fails";
     "shutdown" shutdown::timeline: "ready while load balancers learn, then drained, exit code 0 before the grace ends";
-    "autoscaling" autoscaling::by_cpu: "up under load and down one by one: nothing lost, an upgrade keeps the number, rebalanced sockets";
+    "scale-up" scaling::up: "gateways added under traffic: clients move to them when asked, nothing lost";
+    "autoscaling" autoscaling::by_cpu: "up under load and down one by one: nothing lost, an upgrade keeps the number";
     "redis-restart" redis::restart: "Redis killed and back: no socket closed, pods stay ready, nothing lost";
     "redis-sentinel" redis::sentinel: "failovers: no socket closed, sends go on, nothing lost";
     "redis-cluster" redis_cluster::moved: "slots moved and a primary killed: no socket closed, nothing lost";

@@ -9,7 +9,7 @@ use super::traffic;
 use crate::{cluster::file, deployment::Deployment, load::Report, stage::Stage};
 
 /// Failovers in a row.
-const FAILOVERS: usize = 3;
+const FAILOVERS: usize = 2;
 /// What a Redis that is to survive a crash is told.
 const DURABLE: [&str; 1] = ["redis.dev.extraArgs={--appendfsync,always}"];
 

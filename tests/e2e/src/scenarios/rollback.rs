@@ -57,7 +57,7 @@ pub(super) async fn of_a_bad_image(stage: &Stage) -> Result<Figures> {
             "gateway.image.tag=no-such-image",
             "--rollback-on-failure",
             "--timeout",
-            "25s",
+            "15s",
         ];
         ensure!(
             deployment.helm(&words).await.is_err(),

@@ -1,0 +1,73 @@
+//! Gateways that are added, and the clients that move to them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use carillon_tests::{figures::Figures, poll::eventually};
+use tokio::time::sleep;
+
+use super::traffic;
+use crate::{command::run, deployment::Deployment, stage::Stage};
+
+const BEFORE: &str = "gateway.replicas=2";
+const AFTER: &str = "gateway.replicas=4";
+/// The tests' drain window.
+const WINDOW: Duration = Duration::from_secs(15);
+/// What may be needed behind an edge that goes round robin: each leaves half of what was too much.
+const CALLS: usize = 4;
+
+pub(super) async fn up(stage: &Stage) -> Result<Figures> {
+    let deployment = stage.deployment_with(&[BEFORE]).await?;
+    let title = "gateways added under traffic";
+    let (figures, report) = traffic(stage, deployment, title, async |figures| {
+        let before = deployment.gateways().await?;
+        deployment.upgrade(&[AFTER]).await?;
+        let added = deployment.gateways().await?;
+        ensure!(added.len() == before.len() + 2, "{added:?}");
+        figures.row("users of each gateway", shown(added));
+        let began = Instant::now();
+        let mut calls = 0;
+        while rebalance(deployment).await? {
+            calls += 1;
+            ensure!(calls < CALLS, "{:?}", deployment.gateways().await?);
+            everyone_back(deployment, stage.sizes.sockets as u64).await?;
+        }
+        figures.row(
+            &format!("after {calls} calls"),
+            shown(deployment.gateways().await?),
+        );
+        figures.row("balanced after", format!("{:.0?}", began.elapsed()));
+        Ok(())
+    })
+    .await?;
+    report.no_call_failed()?;
+    report.closes_were_planned(CALLS)?;
+    Ok(figures)
+}
+
+fn shown(gateways: impl IntoIterator<Item = (u64, u64)>) -> String {
+    let users = gateways.into_iter().map(|(_, users)| users.to_string());
+    users.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether there was something to move.
+async fn rebalance(deployment: &Deployment) -> Result<bool> {
+    let (api, key) = (deployment.rest(), deployment.access.shown("key"));
+    let trusted = format!("SSL_CERT_FILE={}", deployment.access.shown("ca.crt"));
+    let carillon = crate::program("carillon")?.display().to_string();
+    let call = [&trusted, &carillon, "rebalance", "--json", "--api", &api];
+    let moving = run("env", &[&call[..], &["--key-file", &key]].concat()).await?;
+    Ok(!moving.trim().is_empty())
+}
+
+/// Waits until those that were asked have moved.
+async fn everyone_back(deployment: &Deployment, everyone: u64) -> Result<()> {
+    sleep(WINDOW).await;
+    eventually("everyone is back", WINDOW, async || {
+        let there: u64 = deployment.gateways().await?.values().sum();
+        ensure!(there == everyone, "{there} of {everyone}");
+        Ok(())
+    })
+    .await
+    .context("after a call")
+}
