@@ -461,15 +461,22 @@ local function ack(K, A)
   return 1
 end
 
+-- A gateway's generation (`place`) forgets a user of whom it has no connection any more.
+local function forget(places, sessions, user_name, place)
+  for _, other in ipairs(places) do
+    if string.sub(other, 1, #place) == place then return end
+  end
+  redis.call('SREM', sessions, user_name)
+end
+
 -- What a connection leaves when it ends. `freed`: channel → cursor, or nil to forget them all.
 local function depart(presence, online, user, sessions, subs, user_name, field, place, broadcast, freed)
   local now = now_ms()
   local device, session = string.match(field, '^(.-)/([^/]*)$')
   redis.call('HDEL', presence, field)
-  local rest, same = redis.call('HVALS', presence), false
+  local rest = redis.call('HVALS', presence)
   if #rest == 0 then redis.call('SREM', online, user_name) end
-  for _, other in ipairs(rest) do same = same or string.sub(other, 1, #place) == place end
-  if not same then redis.call('SREM', sessions, user_name) end
+  forget(rest, sessions, user_name, place)
 
   local name = device == '~' and '~' .. session or device
   local d = load_device(user, name)
@@ -503,18 +510,21 @@ local function depart(presence, online, user, sessions, subs, user_name, field, 
   end
 end
 
--- KEYS presence online user sessions subs | ARGV user field fence broadcast clean (channel cursor)...
+-- KEYS presence online user sessions subs
+-- ARGV user field fence broadcast clean place (channel cursor)...
 local function disconnect(K, A)
   local value = redis.call('HGET', K[1], A[2])
-  if not value then return 0 end
-  local place, fence = string.match(value, '^([^|]+|%d+|)(%d+)|')
-  if fence ~= A[3] then return 0 end
+  if not value or string.match(value, '^[^|]+|%d+|(%d+)|') ~= A[3] then
+    -- The session goes on elsewhere, and is counted there.
+    forget(redis.call('HVALS', K[1]), K[4], A[1], A[6])
+    return 0
+  end
   local freed = nil
   if A[5] ~= '1' then
     freed = {}
-    for i = 6, #A, 2 do freed[A[i]] = A[i + 1] end
+    for i = 7, #A, 2 do freed[A[i]] = A[i + 1] end
   end
-  depart(K[1], K[2], K[3], K[4], K[5], A[1], A[2], place, A[4], freed)
+  depart(K[1], K[2], K[3], K[4], K[5], A[1], A[2], A[6], A[4], freed)
   return 1
 end
 

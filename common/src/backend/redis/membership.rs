@@ -241,15 +241,17 @@ impl Membership for RedisMembership {
     async fn unregister(&self, departure: &Departure) -> Result<(), BackendError> {
         let core = &self.core;
         let keys = core.keys.user(&departure.user);
+        let generation = self.generation();
         let sessions = core
             .keys
-            .sessions(keys.partition, self.gateway.as_str(), self.generation());
+            .sessions(keys.partition, self.gateway.as_str(), generation);
         let mut args = vec![
             word(departure.user.as_str()),
             presence_field(&departure.device, &departure.session).into(),
             number(departure.fence),
             departure.broadcast.map(number).unwrap_or_default(),
             number(u8::from(departure.restorable.is_empty())),
+            format!("{}|{generation}|", self.gateway).into(),
         ];
         for kept in &departure.restorable {
             args.push(word(kept.channel.as_str()));
