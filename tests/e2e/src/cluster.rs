@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 use crate::command::run;
 
 /// The images that are loaded onto the nodes.
-pub(crate) const IMAGES: [&str; 3] = [
+pub(crate) const IMAGES: [&str; 5] = [
     "carillon-gateway:test",
     "carillon-dispatcher:test",
     "carillon:test",
+    "carillon-gateway:next",
+    "carillon-dispatcher:next",
 ];
 /// The Redis of the tests.
 pub(crate) const REDIS: &str = "redis:7.0";

@@ -56,15 +56,7 @@ impl Deployment {
             certificate(namespace, &access)?,
         ]});
         // One that an earlier run left knows none of these keys, and perhaps older images.
-        let words = [
-            "uninstall",
-            RELEASE,
-            "--namespace",
-            namespace,
-            "--ignore-not-found",
-            "--wait",
-        ];
-        run(helm, &words).await?;
+        removed(helm, namespace).await?;
         feed("kubectl", &["apply", "-f", "-"], &objects.to_string()).await?;
         let certificate = reqwest::Certificate::from_pem(&std::fs::read(access.path("ca.crt"))?)?;
         let http = reqwest::Client::builder()
@@ -131,8 +123,13 @@ impl Deployment {
         self.rolled_out().await
     }
 
-    async fn install(&self, settings: &[&str], flags: &[&str]) -> Result<String> {
+    /// Installs or upgrades with these settings, and flags of Helm.
+    ///
+    /// # Errors
+    /// When Helm or Kubernetes refuses it.
+    pub(crate) async fn install(&self, settings: &[&str], flags: &[&str]) -> Result<String> {
         let chart = root()?.join("helm/carillon").display().to_string();
+        let images = file("images.yaml").display().to_string();
         let values = file("values.yaml").display().to_string();
         let mut words = vec![
             "upgrade",
@@ -141,6 +138,8 @@ impl Deployment {
             &chart,
             "--namespace",
             &self.namespace,
+            "--values",
+            &images,
             "--values",
             &values,
         ];
@@ -247,6 +246,20 @@ impl Deployment {
         Ok(gateways.iter().filter_map(read).collect())
     }
 
+    /// That the gateways have everyone, each user once.
+    ///
+    /// # Errors
+    /// When they have not.
+    pub(crate) async fn has_everyone(&self, everyone: u64) -> Result<()> {
+        let gateways = self.gateways().await?;
+        let there: u64 = gateways.values().sum();
+        ensure!(
+            there == everyone,
+            "{there} users of {everyone} in {gateways:?}"
+        );
+        Ok(())
+    }
+
     /// Asks a route through the ingress.
     ///
     /// # Errors
@@ -285,6 +298,17 @@ impl Deployment {
         let words = ["uninstall", RELEASE, "--wait", "--timeout", "180s"];
         self.helm(&words).await.map(drop)
     }
+}
+
+/// Removes the release from a namespace, if it is there.
+///
+/// # Errors
+/// When Helm cannot.
+pub(crate) async fn removed(helm: &str, namespace: &str) -> Result<()> {
+    let words = ["uninstall", RELEASE, "-n", namespace, "--ignore-not-found"];
+    run(helm, &[&words[..], &["--wait"]].concat())
+        .await
+        .map(drop)
 }
 
 /// Waits until nothing of the release is left in a namespace.

@@ -90,6 +90,15 @@ impl Pods {
         Ok(seen)
     }
 
+    /// How often containers of any of the pods were restarted.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub(crate) async fn restarts(&self) -> Result<i32> {
+        let pods = self.labelled("").await?;
+        Ok(pods.iter().map(|pod| pod.restarts).sum())
+    }
+
     /// Waits until all pods are ready and none is leaving.
     ///
     /// # Errors

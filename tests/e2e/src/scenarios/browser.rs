@@ -13,7 +13,6 @@ use carillon_tests::{figures::Figures, poll::eventually};
 use serde_json::json;
 use tokio::{net::TcpListener, process::Command};
 
-use super::rollout;
 use crate::{
     cluster::file,
     deployment::{Deployment, RELEASE},
@@ -46,7 +45,6 @@ async fn send(deployment: &Deployment, n: usize) -> Result<String> {
 
 pub(super) async fn survives_a_rollout(stage: &Stage) -> Result<Figures> {
     let deployment = stage.deployment().await?;
-    rollout::load_next(stage).await?;
     let told = Told::default();
     let port = listen(told.clone()).await?;
     let page = format!(

@@ -79,8 +79,7 @@ async fn presence_is_right(
             .keys()
             .any(|generation| !now.contains_key(generation));
         ensure!(gone, "the dead gateway's lease still holds: {now:?}");
-        let there: u64 = now.values().sum();
-        ensure!(there == everyone, "{there} users of {everyone} in {now:?}");
+        deployment.has_everyone(everyone).await?;
         let online = deployment.online().await?;
         ensure!(online == everyone, "{online} online of {everyone}");
         Ok(())

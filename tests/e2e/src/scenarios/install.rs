@@ -60,8 +60,7 @@ async fn ready(deployment: &Deployment, began: Instant, figures: &mut Figures) -
     deployment.pods.settled(READY_WITHIN).await?;
     let ready = began.elapsed();
     figures.row("every pod ready", format!("{ready:.1?}"));
-    let pods = deployment.pods.labelled("").await?;
-    let restarts = pods.iter().map(|pod| pod.restarts).sum::<i32>();
+    let restarts = deployment.pods.restarts().await?;
     figures.row("restarts", restarts);
     ensure!(restarts == 0, "{restarts} restarts");
     ensure!(ready < READY_WITHIN, "ready after {ready:?}");

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::{
     cluster::{file, root},
     command::run,
-    deployment::{RELEASE, nothing_left},
+    deployment::{RELEASE, nothing_left, removed},
     pods::Pods,
     stage::Stage,
 };
@@ -50,8 +50,7 @@ pub(super) async fn word_for_word(_: &Stage) -> Result<Figures> {
     let began = Instant::now();
     shows(&folder, look).await?;
     let seen = began.elapsed();
-    let pods = Pods::of(NAMESPACE).await?.labelled("").await?;
-    let restarts: i32 = pods.iter().map(|pod| pod.restarts).sum();
+    let restarts = Pods::of(NAMESPACE).await?.restarts().await?;
 
     let uninstall = format!("helm uninstall {RELEASE} -n {NAMESPACE}");
     ensure!(
@@ -95,15 +94,7 @@ fn here(install: &str) -> Result<String> {
 
 /// A cluster without what the README makes.
 async fn fresh() -> Result<()> {
-    let words = [
-        "uninstall",
-        RELEASE,
-        "-n",
-        NAMESPACE,
-        "--ignore-not-found",
-        "--wait",
-    ];
-    run("helm", &words).await?;
+    removed("helm", NAMESPACE).await?;
     let words = ["delete", "namespace", NAMESPACE, "--ignore-not-found"];
     run("kubectl", &words).await?;
     Ok(())

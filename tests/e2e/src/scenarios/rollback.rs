@@ -10,7 +10,6 @@ use super::{rollout, under_load};
 use crate::{deployment::RELEASE, stage::Stage};
 
 pub(super) async fn in_the_middle(stage: &Stage) -> Result<Figures> {
-    rollout::load_next(stage).await?;
     let deployment = stage.deployment().await?;
     let before = deployment.pods.identities("gateway").await?;
     let (mut figures, report) = under_load(stage, "a rollback in the middle", async |figures| {
@@ -42,27 +41,10 @@ pub(super) async fn of_a_bad_image(stage: &Stage) -> Result<Figures> {
     let deployment = stage.deployment().await?;
     let before = deployment.pods.identities("gateway").await?;
     let (mut figures, report) = under_load(stage, "an image that does not exist", async |_| {
-        let chart = crate::cluster::root()?
-            .join("helm/carillon")
-            .display()
-            .to_string();
-        let values = crate::cluster::file("values.yaml").display().to_string();
-        let words = [
-            "upgrade",
-            RELEASE,
-            &chart,
-            "--values",
-            &values,
-            "--set",
-            "gateway.image.tag=no-such-image",
-            "--rollback-on-failure",
-            "--timeout",
-            "15s",
-        ];
-        ensure!(
-            deployment.helm(&words).await.is_err(),
-            "the upgrade was accepted"
-        );
+        let settings = ["gateway.image.tag=no-such-image"];
+        let flags = ["--rollback-on-failure", "--timeout", "15s"];
+        let upgraded = deployment.install(&settings, &flags).await;
+        ensure!(upgraded.is_err(), "the upgrade was accepted");
         deployment.rolled_out().await
     })
     .await?;

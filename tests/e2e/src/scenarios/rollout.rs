@@ -14,14 +14,7 @@ use crate::{
 /// The version after this one: `tests/e2e/next` builds it.
 pub(super) const NEXT: [&str; 2] = ["gateway.image.tag=next", "dispatcher.image.tag=next"];
 
-/// Puts the next version's images onto the nodes.
-pub(super) async fn load_next(stage: &Stage) -> Result<()> {
-    let images = ["carillon-gateway:next", "carillon-dispatcher:next"];
-    stage.cluster.load(&images).await
-}
-
 pub(super) async fn forward(stage: &Stage) -> Result<Figures> {
-    load_next(stage).await?;
     let deployment = stage.deployment().await?;
     deployment.redis_cli(&["function", "flush"]).await?;
     let title = "a rolling update to the next version";
@@ -37,7 +30,6 @@ pub(super) async fn forward(stage: &Stage) -> Result<Figures> {
 }
 
 pub(super) async fn back(stage: &Stage) -> Result<Figures> {
-    load_next(stage).await?;
     let deployment = stage.deployment_with(&NEXT).await?;
     rolls(stage, deployment, "a rolling update back", async || {
         deployment.upgrade(&[]).await

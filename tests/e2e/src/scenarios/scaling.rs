@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use carillon_tests::{figures::Figures, poll::eventually};
 use tokio::time::sleep;
 
@@ -64,10 +64,7 @@ async fn rebalance(deployment: &Deployment) -> Result<bool> {
 async fn everyone_back(deployment: &Deployment, everyone: u64) -> Result<()> {
     sleep(WINDOW).await;
     eventually("everyone is back", WINDOW, async || {
-        let there: u64 = deployment.gateways().await?.values().sum();
-        ensure!(there == everyone, "{there} of {everyone}");
-        Ok(())
+        deployment.has_everyone(everyone).await
     })
     .await
-    .context("after a call")
 }
