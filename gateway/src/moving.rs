@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::protocol::CloseCode;
+use rand::seq::SliceRandom;
 use tokio::time::{Instant, sleep};
 
 use crate::{gateway::Gateway, hub::Handle, session::Event};
@@ -11,10 +12,8 @@ use crate::{gateway::Gateway, hub::Handle, session::Event};
 impl Gateway {
     /// Closes every connection, spread over the window, each at a time of its own.
     pub async fn drain(&self, reason: &'static str) {
-        // In no order that the clients know.
-        let all = picked(self.hub().all(), usize::MAX);
-        let deadline = Instant::now() + self.ask_to_move(&all, reason);
-        drop(all);
+        let all = self.hub().all();
+        let deadline = Instant::now() + self.ask_to_move(all, reason);
         while !self.hub().is_empty() && Instant::now() < deadline {
             sleep(Duration::from_millis(20)).await;
         }
@@ -31,7 +30,7 @@ impl Gateway {
         let above = there.saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
         let mut asked = Vec::new();
         if above > 0 {
-            asked = picked(self.hub().by_user(), above).concat();
+            asked = longest_here(self.hub().by_user(), above).concat();
         }
         self.metrics().all.rebalanced.inc_by(asked.len() as u64);
         tracing::info!(
@@ -42,15 +41,14 @@ impl Gateway {
             "asked those above to move, for gateways to be balanced"
         );
         if !asked.is_empty() {
-            let time = self.ask_to_move(&asked, "rebalance");
-            drop(asked);
-            sleep(time).await;
+            sleep(self.ask_to_move(asked, "rebalance")).await;
         }
     }
 
-    /// Asks these connections to be gone at a time of their own each, in this order. Answers how
-    /// long that may take.
-    fn ask_to_move(&self, asked: &[Arc<Handle>], reason: &'static str) -> Duration {
+    /// Asks these connections to be gone at a time of their own each, in no order that the clients
+    /// know. Answers how long that may take.
+    fn ask_to_move(&self, mut asked: Vec<Arc<Handle>>, reason: &'static str) -> Duration {
+        asked.shuffle(&mut rand::rng());
         let window = self.settings().drain.spread(asked.len());
         let slot = window.div_f64(asked.len().max(1) as f64);
         for (at, handle) in asked.iter().enumerate() {
@@ -65,25 +63,26 @@ impl Gateway {
     }
 }
 
-/// As many as `most`, at random and in no order that the clients know.
-fn picked<T>(mut all: Vec<T>, most: usize) -> Vec<T> {
-    let most = most.min(all.len());
-    for at in 0..most {
-        let one = rand::random_range(at..all.len());
-        all.swap(at, one);
-    }
-    all.truncate(most);
-    all
+/// As many users as `most`, with all their connections: those whose last one came the longest ago.
+/// Whoever has just been made to move is not asked again, and an edge that was reloaded for the
+/// gateways that were added counts every connection that comes now.
+fn longest_here(mut users: Vec<Vec<Arc<Handle>>>, most: usize) -> Vec<Vec<Arc<Handle>>> {
+    // A fence is the time of the registration; who has none yet is just coming.
+    let came = |handle: &Arc<Handle>| handle.fence().unwrap_or(u64::MAX);
+    users.sort_by_cached_key(|handles| handles.iter().map(came).max());
+    users.truncate(most);
+    users
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, future::poll_fn};
+    use std::future::poll_fn;
 
     use carillon_common::{
         auth::Secret,
         backend::{self, Backend, Control, Device},
         http::Health,
+        ids::Cursor,
         settings::Settings,
         telemetry::Metrics,
     };
@@ -92,15 +91,43 @@ mod tests {
     use super::*;
     use crate::mailbox::Mail;
 
+    /// A user's connections, registered with these fences; 0 for one that is not yet.
+    fn user(name: &str, fences: &[u64]) -> Vec<Arc<Handle>> {
+        let connection = |fence: &u64| {
+            let session = format!("session-{fence}").parse().unwrap();
+            let handle = Handle::new(name.parse().unwrap(), Device::Anonymous, session);
+            handle.stands(*fence, Cursor::ZERO);
+            handle
+        };
+        fences.iter().map(connection).collect()
+    }
+
     #[test]
-    fn who_is_picked_is_there_and_is_picked_once() {
-        for (there, most, expected) in [(0, 3, 0), (5, 0, 0), (5, 2, 2), (5, 5, 5), (5, 9, 5)] {
-            let some: BTreeSet<usize> = picked((0..there).collect(), most).into_iter().collect();
-            assert_eq!(some.len(), expected, "{most} of {there}");
-            assert!(some.iter().all(|one| *one < there));
+    fn those_who_came_last_stay() {
+        let users = [
+            user("just-came", &[900]),
+            user("long-here", &[100, 200]),
+            user("is-coming", &[0]),
+            user("came-again", &[50, 800]),
+            user("came-once", &[300]),
+        ];
+        let chosen = |most| {
+            let users = longest_here(users.to_vec(), most);
+            let name = |handles: Vec<Arc<Handle>>| handles[0].user.to_string();
+            users.into_iter().map(name).collect::<Vec<_>>()
+        };
+        let expected = [
+            "long-here",
+            "came-once",
+            "came-again",
+            "just-came",
+            "is-coming",
+        ];
+        for most in 0..=expected.len() {
+            assert_eq!(chosen(most), expected[..most]);
         }
-        let first: BTreeSet<usize> = (0..200).map(|_| picked((0..4).collect(), 1)[0]).collect();
-        assert_eq!(first.len(), 4, "everyone may be");
+        assert_eq!(chosen(9), expected);
+        assert_eq!(longest_here(users.to_vec(), 1)[0].len(), 2, "all of a user");
     }
 
     /// A gateway in memory, and what its store is told.

@@ -18,8 +18,8 @@ Examples:
 
 After gateways were added: a connection stays where it is, so new gateways would stay empty. Every
 gateway that has more than 10 % above the mean of users is asked to hold no more than the mean. It
-picks the others at random, closes their connections over drain.window, and goes on taking new ones.
-Asking again moves nobody twice.
+closes the connections of those above it who came the longest ago, over drain.window, and goes on
+taking new ones. Asking again moves nobody twice.
 
 Clients land where the edge sends them: where that goes by the fewest connections, one call is
 enough; where it goes round robin, some come back, so repeat it after drain.window until the

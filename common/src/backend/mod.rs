@@ -359,7 +359,8 @@ pub struct Registration {
 /// What a registered connection starts with.
 #[derive(Debug, Clone)]
 pub struct Registered {
-    /// Orders the connections of one session.
+    /// Orders the connections of one session: when it was first registered, in ms, or a little more
+    /// where others came within the same.
     pub fence: u64,
     /// The first page.
     pub page: Page,
