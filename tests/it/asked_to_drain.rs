@@ -46,14 +46,9 @@ async fn a_gateway_drains_when_it_is_asked_and_stays_empty() -> Result<()> {
     deployment.online(3, SOON).await?;
 
     let api = deployment.api();
-    let listing = async || -> Result<Vec<Value>> {
-        let answer = api.request(Method::GET, "/api/gateways").send().await?;
-        let answer: Value = answer.error_for_status()?.json().await?;
-        Ok(answer["gateways"].as_array().cloned().unwrap_or_default())
-    };
     let gateways = async || -> Result<Vec<(String, u64)>> {
         let read = |it: &Value| Some((it["id"].as_str()?.to_owned(), it["users"].as_u64()?));
-        Ok(listing().await?.iter().filter_map(read).collect())
+        Ok(api.gateways().await?.iter().filter_map(read).collect())
     };
     let before = gateways().await?;
     let Some((name, _)) = before.iter().find(|(_, users)| *users == 2) else {
@@ -78,7 +73,7 @@ async fn a_gateway_drains_when_it_is_asked_and_stays_empty() -> Result<()> {
     let mut late = Socket::connect(&handshake(leaving, "dave")).await?;
 
     eventually("that it drains is listed", SOON, async || {
-        let now = listing().await?;
+        let now = api.gateways().await?;
         let drains = |it: &&Value| it["draining"] == true;
         let draining: Vec<_> = now.iter().filter(drains).map(|it| &it["id"]).collect();
         ensure!(draining == [name], "{now:?}");

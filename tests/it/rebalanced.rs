@@ -59,9 +59,7 @@ async fn outcome(mut socket: Socket) -> Result<Outcome> {
 
 /// How many users each gateway has, most first.
 async fn users(deployment: &Deployment) -> Result<Vec<u64>> {
-    let listing = deployment.api().request(Method::GET, "/api/gateways");
-    let answer: Value = listing.send().await?.error_for_status()?.json().await?;
-    let all = answer["gateways"].as_array().cloned().unwrap_or_default();
+    let all = deployment.api().gateways().await?;
     let mut users: Vec<u64> = all.iter().filter_map(|it| it["users"].as_u64()).collect();
     users.sort_unstable_by(|a, b| b.cmp(a));
     Ok(users)

@@ -185,6 +185,17 @@ impl Api {
             .with_context(|| format!("no count in {answer}"))
     }
 
+    /// The gateways of the deployment, as they are told.
+    ///
+    /// # Errors
+    /// When there is no such answer.
+    pub async fn gateways(&self) -> Result<Vec<Value>> {
+        let request = self.request(Method::GET, "/api/gateways");
+        let answer: Value = request.send().await?.error_for_status()?.json().await?;
+        let gateways = answer["gateways"].as_array().cloned();
+        gateways.with_context(|| format!("no gateways in {answer}"))
+    }
+
     async fn until_accepted(&self, path: &str, body: &Value, within: Duration) -> Result<Accepted> {
         let key = Uuid::new_v4().to_string();
         let deadline = Instant::now() + within;
