@@ -75,6 +75,8 @@ struct Connected {
     silent_until: Instant,
     patience: Duration,
     move_at: Option<Instant>,
+    /// A move failed on its way here: for the gateways it may be the session's newer connection.
+    outrun: bool,
     unacked: usize,
     ack: Option<(String, Instant)>,
 }
@@ -205,6 +207,7 @@ impl Follower {
             silent_until: now + patience,
             patience,
             move_at: None,
+            outrun: false,
             unacked: 0,
             ack: None,
         });
@@ -310,18 +313,16 @@ impl Follower {
     }
 
     fn on_end(&mut self, code: u16, reason: &str) -> Result<(), Failure> {
-        let stable = self
-            .socket
-            .take()
-            .is_some_and(|gone| gone.since.elapsed() >= STABLE);
-        if stable {
+        let gone = self.socket.take();
+        if gone.as_ref().is_some_and(|it| it.since.elapsed() >= STABLE) {
             self.attempt = 0;
         }
+        let by_itself = gone.is_some_and(|it| it.outrun);
         let why = match reason {
             "" => format!("closed with {code}"),
             reason => format!("closed with {code} {reason}"),
         };
-        match after_end(code) {
+        match after_end(code, by_itself) {
             Return::Never if code == 4001 => Err(Failure::Failed(format!(
                 "the gateway refused the token ({why}); `carillon token inspect` says more"
             ))),
@@ -363,8 +364,9 @@ impl Follower {
             // The new one first; if there is none yet, the old one ends by itself in time.
             let target = &self.target;
             let opened = Socket::open(target, self.session.as_deref(), self.inbox.as_deref()).await;
-            if let Ok(socket) = opened {
-                self.adopt(socket).await;
+            match opened {
+                Ok(socket) => self.adopt(socket).await,
+                Err(_) => connected.outrun = true,
             }
         }
     }

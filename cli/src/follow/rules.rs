@@ -27,9 +27,13 @@ pub(super) enum Return {
     Now,
 }
 
-/// By the close code: 40xx stop, 41xx back off, 42xx now, and what RFC 6455 says of the others.
-pub(super) fn after_end(code: u16) -> Return {
+/// By the close code: 40xx stop, 41xx back off, 42xx now, and what RFC 6455 says of the others. 4008
+/// is for who was not heard of; whoever hears it is there again.
+/// `by_itself`: if another connection took the session over, that was one of our own.
+pub(super) fn after_end(code: u16, by_itself: bool) -> Return {
     match code {
+        4008 => Return::Later,
+        4009 if by_itself => Return::Now,
         4000..=4099 | 1002 | 1003 | 1007 | 1009 => Return::Never,
         4200..=4299 | 1012 => Return::Now,
         _ => Return::Later,
@@ -78,13 +82,17 @@ mod tests {
             (1009, Return::Never),
             (1012, Return::Now),
             (4001, Return::Never),
+            (4008, Return::Later),
+            (4009, Return::Never),
             (4100, Return::Later),
             (4102, Return::Later),
             (4200, Return::Now),
             (4300, Return::Later),
         ] {
-            assert_eq!(after_end(code), next, "{code}");
+            assert_eq!(after_end(code, false), next, "{code}");
         }
+        assert_eq!(after_end(4001, true), Return::Never);
+        assert_eq!(after_end(4009, true), Return::Now);
     }
 
     #[test]

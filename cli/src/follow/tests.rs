@@ -234,6 +234,29 @@ async fn moves_when_it_is_asked_to_and_leaves_nothing_open() {
 }
 
 #[tokio::test]
+async fn a_move_that_fails_on_its_way_may_cost_the_connection_but_not_the_session() {
+    let (listener, address) = listener().await;
+    let gateway = async {
+        let mut first = Played::accept(&listener).await;
+        first
+            .say(json!({"type": "reconnect", "reason": "draining", "after_ms": 0, "spread_ms": 0}))
+            .await;
+        // The next one was heard, and registered for all the client knows; its answer is lost.
+        drop(listener.accept().await.unwrap());
+        first.close(4009, "session_replaced").await;
+        let third = Played::accept(&listener).await;
+        assert_eq!(third.query, "session=s1&since=5-5");
+        third.close(4009, "session_replaced").await;
+    };
+    let ((events, failure), ()) = tokio::join!(told(follower(address, &[])), gateway);
+    assert_eq!(
+        events,
+        ["connected alice", "disconnected", "connected alice"]
+    );
+    assert!(failure.to_string().contains("4009"), "{failure}");
+}
+
+#[tokio::test]
 async fn heeds_a_gateway_that_is_full() {
     let (listener, address) = listener().await;
     let gateway = async {
