@@ -17,6 +17,8 @@ use crate::{
 pub(crate) const RELEASE: &str = "carillon";
 /// Where the ingress is reached.
 pub(crate) const INGRESS: &str = "localhost:8443";
+/// The same by other ports, for more sockets than the way through one has room for (kind.yaml).
+const MORE_WAYS: [&str; 2] = ["localhost:8444", "localhost:8445"];
 
 /// A release, and the way to it.
 pub(crate) struct Deployment {
@@ -26,6 +28,8 @@ pub(crate) struct Deployment {
     pub(crate) access: Access,
     /// Its pods.
     pub(crate) pods: Pods,
+    /// Over how long a gateway closes its sockets.
+    pub(crate) window: Duration,
     /// `helm`, or another version of it.
     helm: &'static str,
     http: reqwest::Client,
@@ -36,7 +40,11 @@ impl Deployment {
     ///
     /// # Errors
     /// When Kubernetes refuses it.
-    pub(crate) async fn prepare(namespace: &str, helm: &'static str) -> Result<Self> {
+    pub(crate) async fn prepare(
+        namespace: &str,
+        helm: &'static str,
+        window: Duration,
+    ) -> Result<Self> {
         let access = Access::new().await?;
         let level = |mode: &str| format!("pod-security.kubernetes.io/{mode}");
         let labels = json!({ level("enforce"): "restricted", level("warn"): "restricted" });
@@ -68,6 +76,7 @@ impl Deployment {
             pods: Pods::of(namespace).await?,
             namespace: namespace.to_owned(),
             access,
+            window,
             helm,
             http,
         })
@@ -84,10 +93,17 @@ impl Deployment {
         Ok(())
     }
 
-    /// Where clients connect.
+    /// Where a client connects.
+    #[must_use]
+    pub(crate) fn socket(&self) -> String {
+        format!("wss://{INGRESS}")
+    }
+
+    /// Where many clients connect: one of these each.
     #[must_use]
     pub(crate) fn sockets(&self) -> String {
-        format!("wss://{INGRESS}")
+        let ways = MORE_WAYS.map(|way| format!("wss://{way}"));
+        [&[self.socket()], &ways[..]].concat().join(",")
     }
 
     /// Where services call.
@@ -144,7 +160,8 @@ impl Deployment {
             &values,
         ];
         words.extend(flags);
-        for setting in settings {
+        let window = format!("gateway.drain.windowSeconds={}", self.window.as_secs());
+        for setting in [&[window.as_str()], settings].concat() {
             words.extend(["--set", setting]);
         }
         run(self.helm, &words).await

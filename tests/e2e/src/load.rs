@@ -85,6 +85,8 @@ impl Load {
         rate: usize,
     ) -> Result<Self> {
         let access = &deployment.access;
+        // A broadcast every two seconds: each costs as much as there are sockets.
+        let broadcast_every = (2 * rate).to_string();
         let (users, rate) = (sockets.to_string(), rate.to_string());
         let (jwt, key) = (access.shown("jwt"), access.shown("key"));
         let words = [
@@ -102,7 +104,7 @@ impl Load {
             "--duration",
             "30m",
             "--broadcast-every",
-            "200",
+            &broadcast_every,
             "--settle",
             "90s",
             "--secret-file",

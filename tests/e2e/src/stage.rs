@@ -1,6 +1,6 @@
 //! What the scenarios share: a release that most of them treat in turn, and their sizes.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use tokio::sync::OnceCell;
@@ -17,6 +17,13 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
+    /// Over how long a gateway closes its sockets: as many a second at any size, since this machine
+    /// has to open as many anew.
+    #[must_use]
+    pub(crate) fn window(self) -> Duration {
+        Duration::from_secs(15.max(self.sockets as u64 * 15 / 1_000))
+    }
+
     /// One of so many equal parts.
     #[must_use]
     pub(crate) fn part(self, parts: usize) -> Self {
@@ -70,7 +77,7 @@ impl Stage {
     /// # Errors
     /// When it does not become ready.
     pub(crate) async fn deployment_with(&self, settings: &[&str]) -> Result<&Deployment> {
-        let prepare = || Deployment::prepare("carillon", "helm");
+        let prepare = || Deployment::prepare("carillon", "helm", self.sizes.window());
         let deployment = self.shared.get_or_try_init(prepare).await?;
         deployment.upgrade(settings).await?;
         Ok(deployment)

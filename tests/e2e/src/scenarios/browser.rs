@@ -50,7 +50,7 @@ pub(super) async fn survives_a_rollout(stage: &Stage) -> Result<Figures> {
     let page = format!(
         "file://{}#{}/ws/notifications?token={} {port}",
         file("page.html").display(),
-        deployment.sockets(),
+        deployment.socket(),
         deployment.access.token(USER)?,
     );
     let profile = tempfile::tempdir()?;

@@ -14,8 +14,8 @@ use crate::{
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
-pub(super) async fn with_helm3(_: &Stage) -> Result<Figures> {
-    let deployment = Deployment::prepare("fresh", "helm3").await?;
+pub(super) async fn with_helm3(stage: &Stage) -> Result<Figures> {
+    let deployment = Deployment::prepare("fresh", "helm3", stage.sizes.window()).await?;
     // The ingress's host and path belong to one release at a time.
     let elsewhere = [
         "ingress.hosts[0]=fresh.localhost",
@@ -37,8 +37,8 @@ pub(super) async fn with_helm3(_: &Stage) -> Result<Figures> {
     Ok(figures)
 }
 
-pub(super) async fn with_kustomize(_: &Stage) -> Result<Figures> {
-    let deployment = Deployment::prepare("kustomized", "helm").await?;
+pub(super) async fn with_kustomize(stage: &Stage) -> Result<Figures> {
+    let deployment = Deployment::prepare("kustomized", "helm", stage.sizes.window()).await?;
     // The overlay with another namespace. kustomize takes it by a relative path only.
     let folder = root()?.join("target/e2e/kustomized");
     std::fs::create_dir_all(&folder)?;

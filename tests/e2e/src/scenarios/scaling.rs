@@ -9,10 +9,9 @@ use tokio::time::sleep;
 use super::traffic;
 use crate::{command::run, deployment::Deployment, stage::Stage};
 
+const SOON: Duration = Duration::from_secs(15);
 const BEFORE: &str = "gateway.replicas=2";
 const AFTER: &str = "gateway.replicas=4";
-/// The tests' drain window.
-const WINDOW: Duration = Duration::from_secs(15);
 /// What may be needed behind an edge that deals out evenly, as one does that has just been reloaded:
 /// each leaves half of what was too much, and from twice the mean to a tenth above it are four.
 const CALLS: usize = 5;
@@ -64,8 +63,8 @@ async fn rebalance(deployment: &Deployment) -> Result<bool> {
 
 /// Waits until those that were asked have moved.
 async fn everyone_back(deployment: &Deployment, everyone: u64) -> Result<()> {
-    sleep(WINDOW).await;
-    eventually("everyone is back", WINDOW, async || {
+    sleep(deployment.window).await;
+    eventually("everyone is back", SOON, async || {
         deployment.has_everyone(everyone).await
     })
     .await
