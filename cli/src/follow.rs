@@ -75,7 +75,7 @@ struct Connected {
     silent_until: Instant,
     patience: Duration,
     move_at: Option<Instant>,
-    /// A move failed on its way here: for the gateways it may be the session's newer connection.
+    /// A move away from it failed here, but a gateway may have taken it in: as the newer connection.
     outrun: bool,
     unacked: usize,
     ack: Option<(String, Instant)>,

@@ -69,6 +69,11 @@ impl Played {
         .await;
     }
 
+    async fn ask_to_move(&mut self) {
+        self.say(json!({"type": "reconnect", "reason": "draining", "after_ms": 0, "spread_ms": 0}))
+            .await;
+    }
+
     /// The next frame of the client's.
     async fn hear(&mut self) -> Value {
         let message = self.socket.next().await.unwrap().unwrap();
@@ -218,9 +223,7 @@ async fn moves_when_it_is_asked_to_and_leaves_nothing_open() {
     let (listener, address) = listener().await;
     let gateway = async {
         let mut first = Played::accept(&listener).await;
-        first
-            .say(json!({"type": "reconnect", "reason": "draining", "after_ms": 0, "spread_ms": 0}))
-            .await;
+        first.ask_to_move().await;
         let second = Played::accept(&listener).await;
         // The old one stays until the new one is there, and is then closed properly.
         assert!(matches!(
@@ -238,9 +241,7 @@ async fn a_move_that_fails_on_its_way_may_cost_the_connection_but_not_the_sessio
     let (listener, address) = listener().await;
     let gateway = async {
         let mut first = Played::accept(&listener).await;
-        first
-            .say(json!({"type": "reconnect", "reason": "draining", "after_ms": 0, "spread_ms": 0}))
-            .await;
+        first.ask_to_move().await;
         // The next one was heard, and registered for all the client knows; its answer is lost.
         drop(listener.accept().await.unwrap());
         first.close(4009, "session_replaced").await;

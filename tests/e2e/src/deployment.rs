@@ -15,10 +15,11 @@ use crate::{
 
 /// The release of the scenarios.
 pub(crate) const RELEASE: &str = "carillon";
-/// Where the ingress is reached.
-pub(crate) const INGRESS: &str = "localhost:8443";
-/// The same by other ports, for more sockets than the way through one has room for (kind.yaml).
-const MORE_WAYS: [&str; 2] = ["localhost:8444", "localhost:8445"];
+/// Where the ingress is reached: more ports than one, for more sockets than the way through one has
+/// room for (kind.yaml).
+const WAYS: [&str; 3] = ["localhost:8443", "localhost:8444", "localhost:8445"];
+/// Where whoever needs one way only goes.
+pub(crate) const INGRESS: &str = WAYS[0];
 
 /// A release, and the way to it.
 pub(crate) struct Deployment {
@@ -102,8 +103,7 @@ impl Deployment {
     /// Where many clients connect: one of these each.
     #[must_use]
     pub(crate) fn sockets(&self) -> String {
-        let ways = MORE_WAYS.map(|way| format!("wss://{way}"));
-        [&[self.socket()], &ways[..]].concat().join(",")
+        WAYS.map(|way| format!("wss://{way}")).join(",")
     }
 
     /// Where services call.
