@@ -1,7 +1,7 @@
 //! One redis-server process.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
@@ -157,6 +157,15 @@ impl Node {
     pub async fn restart(&mut self) -> Result<()> {
         self.stop_gracefully().await?;
         self.boot().await
+    }
+
+    /// Adds a line to its configuration, for the next start; later lines win.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configure(&self, line: &str) -> Result<()> {
+        let mut file = OpenOptions::new().append(true).open(self.config_path())?;
+        Ok(writeln!(file, "{line}")?)
     }
 
     /// Halts the process (SIGSTOP): its sockets stay open and nothing answers.

@@ -29,7 +29,7 @@ impl Sentinel {
     pub async fn start(replicas: usize, sentinels: usize, options: &Options) -> Result<Self> {
         let primary = Node::start(Role::Data, &options.lines()).await?;
         let mut config = options.lines();
-        config.push(format!("replicaof 127.0.0.1 {}", primary.addr().port()));
+        config.push(replica_of(primary.addr()));
         let watch = watching(primary.addr(), sentinels / 2 + 1);
 
         let mut deployment = Self {
@@ -149,12 +149,20 @@ impl Sentinel {
         Ok(new)
     }
 
-    /// Starts every data server that was killed; they come back as replicas.
+    /// Starts every data server that was killed, as a replica of whoever is the primary now.
+    ///
+    /// A primary that comes back empty as the primary it was is copied by every replica that has not
+    /// been told of its successor yet: all is lost.
     ///
     /// # Errors
     /// When one does not start or the deployment does not settle within a minute.
     pub async fn revive(&mut self) -> Result<()> {
+        let primary = eventually("a primary", SETTLE_WITHIN, async || {
+            Ok(self.primary().await?.addr())
+        })
+        .await?;
         for node in self.data.iter_mut().filter(|node| !node.is_running()) {
+            node.configure(&replica_of(primary))?;
             node.restart().await?;
         }
         self.settle().await
@@ -207,6 +215,11 @@ impl Sentinel {
     }
 }
 
+/// The line of a data server's configuration that makes it a replica.
+fn replica_of(primary: SocketAddr) -> String {
+    format!("replicaof {} {}", primary.ip(), primary.port())
+}
+
 /// The configuration of a Sentinel.
 fn watching(primary: SocketAddr, quorum: usize) -> Vec<String> {
     vec![
@@ -248,10 +261,18 @@ mod tests {
         );
 
         let set = redis::cmd("SET").arg("key").arg("1").to_owned();
+        let get = redis::cmd("GET").arg("key").to_owned();
         let primary = redis.primary().await.unwrap();
         primary.query::<()>(&set).await.unwrap();
-        let copies = redis::cmd("WAIT").arg(2).arg(5_000).to_owned();
-        assert_eq!(primary.query::<u32>(&copies).await.unwrap(), 2);
+        // Each query has a connection of its own, and WAIT knows only the writes of its connection.
+        eventually("every server has the key", SETTLE_WITHIN, async || {
+            for node in redis.data.iter() {
+                ensure!(node.query::<Option<u8>>(&get).await? == Some(1));
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
 
         let old = redis.kill_primary().await.unwrap();
         let new = redis.wait_for_another_primary(old).await.unwrap();
@@ -259,8 +280,7 @@ mod tests {
         redis.revive().await.unwrap();
         // Not always the one that took over: a machine that stalls for a second makes them do it again.
         let primary = redis.primary().await.unwrap();
-        let get = redis::cmd("GET").arg("key").to_owned();
-        assert_eq!(primary.query::<String>(&get).await.unwrap(), "1");
+        assert_eq!(primary.query::<Option<u8>>(&get).await.unwrap(), Some(1));
         assert_eq!(primary.info("connected_slaves").await.unwrap(), "2");
 
         let new = primary.addr();
