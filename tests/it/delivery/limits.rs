@@ -1,8 +1,11 @@
 //! The full inbox.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use carillon_tests::poll::eventually;
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::world::{Opened, SOON, World, content};
 
@@ -46,13 +49,15 @@ async fn a_user_whose_devices_never_acked_refuses_more() {
 #[tokio::test]
 async fn expired_ones_make_room_first() {
     let world = World::start(&SMALL).await;
+    let ttl = Duration::from_millis(500);
     for number in 0..5 {
-        let ttl = json!({ "ttl": "500ms" });
+        let ttl = json!({ "ttl": format!("{}ms", ttl.as_millis()) });
         world
             .try_send("alice", &number.to_string(), ttl)
             .await
             .unwrap();
     }
+    sleep(ttl).await;
     let accepted = eventually("they expire", SOON, async || {
         world.try_send("alice", "5", json!({})).await?;
         Ok(())
