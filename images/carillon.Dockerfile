@@ -1,4 +1,4 @@
-# One static program and nothing else; images/build stages it and fills in the arguments.
+# One static program, and the licences of what is in it; images/build stages it and fills in the arguments.
 FROM scratch
 ARG VERSION
 ARG REVISION
@@ -9,5 +9,6 @@ LABEL org.opencontainers.image.title="carillon" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY carillon /carillon
+COPY LICENSE NOTICES.txt /licenses/
 USER 65532:65532
 ENTRYPOINT ["/carillon"]

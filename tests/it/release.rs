@@ -185,6 +185,21 @@ fn a_dry_run_makes_what_would_be_published() {
         assert!(folder.join(file).exists(), "{file}");
     }
 
+    // What the licences of what is linked into them ask for.
+    let notices = fs::read_to_string(folder.join("NOTICES.txt")).unwrap();
+    let mut parts = vec![
+        "\ntokio 1.",
+        "\nrust-std ",
+        "Copyright (c) Tokio Contributors",
+    ];
+    if cfg!(target_env = "gnu") {
+        parts.push("LESSER GENERAL PUBLIC LICENSE");
+    }
+    for part in parts {
+        assert!(notices.contains(part), "no {part} in the notices");
+    }
+    assert!(!notices.contains("\ntempfile "), "what only tests need");
+
     // A bill of materials for each program.
     for program in PROGRAMS {
         let file = format!("{program}-{VERSION}.cdx.json");
