@@ -1,20 +1,30 @@
 //! Traffic through the ingress: `carillon bench ledger`, and its verdict.
 
-use std::{collections::BTreeMap, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
-use carillon_tests::{figures::Figures, poll::eventually};
+use carillon_tests::{child::Child, figures::Figures, poll::eventually};
 use serde::Deserialize;
-use tokio::process::{Child, Command};
+use tempfile::TempDir;
 
-use crate::{command::run, deployment::Deployment};
+use crate::deployment::Deployment;
 
 /// Planned ends: moved by a drain, replaced by one's own newer connection, ended by the operator.
 const PLANNED: [u16; 4] = [1000, 1012, 4200, 4202];
 
-/// Running traffic.
+/// Longer than the generator waits for the last deliveries.
+const VERDICT_WITHIN: Duration = Duration::from_secs(180);
+
+/// Running traffic, which ends with whoever started it.
 pub(crate) struct Load {
     child: Child,
+    /// What it prints: `verdict` and `errors`.
+    dir: TempDir,
 }
 
 /// What `carillon bench` found.
@@ -113,15 +123,15 @@ impl Load {
             &key,
         ];
         let before = deployment.online().await?;
-        let child = Command::new(crate::program("carillon")?)
+        let dir = TempDir::new()?;
+        let mut command = Command::new(crate::program("carillon")?);
+        command
             .args(words)
             .env("SSL_CERT_FILE", access.path("ca.crt"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot start carillon bench")?;
-        let load = Self { child };
+            .stdout(File::create(dir.path().join("verdict"))?)
+            .stderr(File::create(dir.path().join("errors"))?);
+        let child = Child::spawn(command).context("cannot start carillon bench")?;
+        let load = Self { child, dir };
         eventually(
             "the readers are online",
             Duration::from_secs(120),
@@ -147,17 +157,13 @@ impl Load {
     /// When the generator failed otherwise than by finding a broken promise.
     pub(crate) async fn finish(self) -> Result<Report> {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let id = self
-            .child
-            .id()
-            .context("the generator has ended by itself")?;
-        run("kill", &["-INT", &id.to_string()]).await?;
-        let output = self.child.wait_with_output().await?;
-        serde_json::from_slice(&output.stdout).with_context(|| {
+        self.child.signal(libc::SIGINT);
+        let status = self.child.wait(VERDICT_WITHIN).await?;
+        let printed = |name| fs::read_to_string(self.dir.path().join(name));
+        serde_json::from_str(&printed("verdict")?).with_context(|| {
             format!(
-                "carillon bench: {}\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
+                "carillon bench: {status}\n{}",
+                printed("errors").unwrap_or_default()
             )
         })
     }

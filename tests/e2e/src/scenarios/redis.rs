@@ -9,7 +9,7 @@ use super::traffic;
 use crate::{cluster::file, deployment::Deployment, load::Report, stage::Stage};
 
 /// Failovers in a row.
-const FAILOVERS: usize = 2;
+const FAILOVERS: usize = 5;
 /// What a Redis that is to survive a crash is told.
 const DURABLE: [&str; 1] = ["redis.dev.extraArgs={--appendfsync,always}"];
 
@@ -109,15 +109,32 @@ async fn fail_over(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
                 deployment.online().await.map(drop)
             })
             .await?;
-            figures.row("failed over after", format!("{:.1?}", killed.elapsed()));
-            // The one that was killed comes back as a replica, or WAIT has nobody to wait for.
-            tokio::time::sleep(Duration::from_secs(12)).await;
+            let after = killed.elapsed();
+            replicas_follow(deployment).await?;
+            figures.row("failed over after", format!("{after:.1?}"));
         }
         Ok(())
     })
     .await?;
     nothing_closed(&report)?;
     Ok(figures)
+}
+
+/// Waits until the primary has two replicas again: one that is killed before takes the only copy of
+/// what it accepted with it.
+async fn replicas_follow(deployment: &Deployment) -> Result<()> {
+    let within = Duration::from_secs(120);
+    eventually("two replicas follow", within, async || {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let primary = primary(deployment).await?;
+        let (pod, _) = primary.split_once('.').context("not a pod's name")?;
+        let words = ["exec", pod, "--", "redis-cli", "info", "replication"];
+        let view = deployment.kubectl(&words).await?;
+        let follow = view.lines().filter(|line| line.contains("state=online"));
+        ensure!(follow.count() == 2, "{view}");
+        Ok(())
+    })
+    .await
 }
 
 /// The primary's host name, as the sentinels have it.
