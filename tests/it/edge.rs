@@ -13,6 +13,7 @@ use carillon_tests::client::{Api, Handshake, Record, Socket, Targets, TokenIn};
 use carillon_tests::deployment::{Deployment, Plan};
 use carillon_tests::figures::Figures;
 use carillon_tests::ledger::Ledger;
+use carillon_tests::nginx::Nginx;
 use carillon_tests::redis::{Options, Persistence, Standalone};
 use carillon_tests::traffic::{Load, Traffic};
 use carillon_tests::turn::turn;
@@ -20,7 +21,6 @@ use reqwest::Method;
 use serde_json::Value;
 
 use self::compose::Prepared;
-use self::nginx::Nginx;
 use self::origin::Origin;
 use crate::churn::{self, Client, Kind, Manners};
 use crate::world::SOON;

@@ -9,6 +9,7 @@ pub mod contract;
 pub mod deployment;
 pub mod figures;
 pub mod ledger;
+pub mod nginx;
 pub mod poll;
 pub mod process;
 pub mod redis;

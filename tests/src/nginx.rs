@@ -1,0 +1,242 @@
+//! The nginx of the examples before real servers: its configuration as it is, with other addresses and
+//! folders.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::child::Child;
+use crate::poll::eventually;
+
+/// The folder of the examples.
+pub const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+const SOON: Duration = Duration::from_secs(10);
+/// Packages install it where users other than root do not look.
+const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "nginx"];
+
+/// A running nginx; told to end when dropped, so that its workers end as well.
+#[derive(Debug)]
+pub struct Nginx {
+    child: Child,
+    dir: TempDir,
+    address: SocketAddr,
+}
+
+/// What it has written.
+#[derive(Debug)]
+pub struct Logs {
+    /// A line for each request.
+    pub access: String,
+    /// What went wrong.
+    pub error: String,
+}
+
+impl Nginx {
+    /// Starts it before these servers, and waits until it listens.
+    ///
+    /// # Errors
+    /// When nginx is missing, or refuses its configuration.
+    pub async fn start(gateways: &[SocketAddr], dispatchers: &[SocketAddr]) -> Result<Self> {
+        let dir = TempDir::new()?;
+        let address = free()?;
+        configure(dir.path(), address, gateways, dispatchers)?;
+        let output = File::create(dir.path().join("output"))?;
+        let mut command = nginx(dir.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child =
+            Child::spawn(command).context("nginx does not start; `make setup` installs it")?;
+        let nginx = Self {
+            child,
+            dir,
+            address,
+        };
+        eventually("nginx listens", SOON, async || {
+            ensure!(nginx.child.status().is_none(), "it has ended");
+            TcpStream::connect(address).await?;
+            Ok(())
+        })
+        .await
+        .with_context(|| fs::read_to_string(nginx.dir.path().join("output")).unwrap_or_default())?;
+        Ok(nginx)
+    }
+
+    /// Where services call: `http://host:port`.
+    #[must_use]
+    pub fn http(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where clients connect: `ws://host:port`.
+    #[must_use]
+    pub fn ws(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Sends bytes and reads the answer's head, in lower case.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ask(&self, request: &[u8]) -> Result<String> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        // It may refuse before it has read everything.
+        drop(stream.write_all(request).await);
+        let mut answer = Vec::new();
+        let reading = async {
+            while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+                if !matches!(stream.read_buf(&mut answer).await, Ok(length) if length > 0) {
+                    break;
+                }
+            }
+        };
+        timeout(SOON, reading).await.context("no answer")?;
+        Ok(String::from_utf8_lossy(&answer).to_lowercase())
+    }
+
+    /// What has come of an answer when its first event is there.
+    ///
+    /// # Errors
+    /// When there is none, or it ends before.
+    pub async fn stream(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        let reading = async {
+            while !answer.windows(2).any(|end| end == b"\n\n") {
+                ensure!(stream.read_buf(&mut answer).await? > 0, "it has ended");
+            }
+            Ok(())
+        };
+        timeout(SOON, reading).await.context("no event came")??;
+        Ok(String::from_utf8(answer)?)
+    }
+
+    /// Ends it, and gives its logs.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(self) -> Result<Logs> {
+        self.child.signal(libc::SIGTERM);
+        self.child.wait(SOON).await?;
+        Ok(Logs {
+            access: fs::read_to_string(self.dir.path().join("access.log"))?,
+            error: fs::read_to_string(self.dir.path().join("error.log"))?,
+        })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // A SIGKILL would leave the workers behind.
+        self.child.signal(libc::SIGTERM);
+        let patience = Instant::now() + Duration::from_secs(5);
+        while self.child.status().is_none() && Instant::now() < patience {
+            sleep(Duration::from_millis(10));
+        }
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.dir.path().join("error.log"));
+            eprintln!("nginx: {}", log.unwrap_or_default());
+        }
+    }
+}
+
+/// The command for a configuration in this folder.
+#[must_use]
+pub fn nginx(dir: &Path) -> Command {
+    let program = PROGRAMS.iter().find(|path| Path::new(path).exists());
+    let mut command = Command::new(program.unwrap_or(&PROGRAMS[2]));
+    // As root its workers would be another user, who cannot enter the folder.
+    let user = if is_root() { "user root; " } else { "" };
+    command
+        .arg("-p")
+        .arg(dir)
+        .args(["-c", "nginx.conf", "-g"])
+        .arg(format!(
+            "daemon off; {user}pid {};",
+            dir.join("pid").display()
+        ));
+    command
+}
+
+fn is_root() -> bool {
+    #[expect(unsafe_code, reason = "geteuid(2) has no safe wrapper in std")]
+    // SAFETY: takes nothing, touches no memory and cannot fail.
+    unsafe {
+        libc::geteuid() == 0
+    }
+}
+
+/// Writes the configuration of the examples into a folder, for this address and these servers.
+///
+/// # Errors
+/// When the examples are not as they were, or the folder cannot be written.
+pub fn configure(
+    dir: &Path,
+    address: SocketAddr,
+    gateways: &[SocketAddr],
+    dispatchers: &[SocketAddr],
+) -> Result<()> {
+    let text = fs::read_to_string(format!("{EXAMPLES}/nginx/nginx.conf"))?;
+    ensure!(text.contains("/var/log/nginx/"), "it logs elsewhere");
+    let here = format!("{}/", dir.display());
+    fs::write(
+        dir.join("nginx.conf"),
+        text.replace("/var/log/nginx/", &here),
+    )?;
+    fs::write(dir.join("listen.conf"), format!("listen {address};\n"))?;
+
+    let text = fs::read_to_string(format!("{EXAMPLES}/compose/upstreams.conf"))?;
+    let mut upstreams = with_servers(&text, "carillon_gateways", gateways)?;
+    upstreams = with_servers(&upstreams, "carillon_dispatchers", dispatchers)?;
+    for folder in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        upstreams.push_str(&format!("{folder}_temp_path {here}{folder};\n"));
+    }
+    Ok(fs::write(dir.join("upstreams.conf"), upstreams)?)
+}
+
+/// The same upstream with other servers, and the options that its own have.
+fn with_servers(text: &str, name: &str, servers: &[SocketAddr]) -> Result<String> {
+    let start = text
+        .find(&format!("upstream {name} {{"))
+        .with_context(|| format!("no upstream {name}"))?;
+    let end = start + text[start..].find("\n}").context("it has no end")?;
+    let is_server = |line: &&str| line.trim_start().starts_with("server ");
+    let (old, others): (Vec<_>, Vec<_>) = text[start..end].lines().partition(is_server);
+    let options = old
+        .first()
+        .and_then(|line| line.trim_start().splitn(3, ' ').nth(2))
+        .context("it has no servers")?;
+    let servers = servers
+        .iter()
+        .map(|address| format!("    server {address} {options}"));
+    // Servers stand before `keepalive`, as nginx wants it.
+    let mut lines: Vec<String> = others.iter().map(|line| (*line).to_owned()).collect();
+    let keepalive = lines
+        .iter()
+        .position(|line| line.trim_start().starts_with("keepalive"));
+    let place = keepalive.unwrap_or(lines.len());
+    lines.splice(place..place, servers);
+    Ok(format!(
+        "{}{}{}",
+        &text[..start],
+        lines.join("\n"),
+        &text[end..]
+    ))
+}
+
+/// An address that nobody listens at.
+fn free() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
