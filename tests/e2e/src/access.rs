@@ -1,6 +1,9 @@
 //! Keys, tokens and certificates of a test's deployment.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use carillon_common::{
@@ -9,7 +12,10 @@ use carillon_common::{
 };
 use tempfile::TempDir;
 
-use crate::command::run;
+use crate::{
+    command::run,
+    entrance::{AUTHORITY, KEY, SECRET},
+};
 
 /// What clients and services show, as files for the command line and as text for Secrets.
 pub(crate) struct Access {
@@ -48,15 +54,15 @@ impl Access {
             jwt_secret,
             dir,
         };
-        fs::write(access.path("key"), &access.key)?;
-        fs::write(access.path("jwt"), &access.jwt_secret)?;
+        fs::write(access.path(KEY), &access.key)?;
+        fs::write(access.path(SECRET), &access.jwt_secret)?;
         access.authority().await?;
         access.certify().await?;
         Ok(access)
     }
 
     async fn authority(&self) -> Result<()> {
-        let (key, certificate) = (self.shown("ca.key"), self.shown("ca.crt"));
+        let (key, certificate) = (self.shown("ca.key"), self.shown(AUTHORITY));
         let words = ["-subj", "/CN=the tests' authority"];
         let files = ["-keyout", &key, "-out", &certificate];
         openssl_req(&[&words[..], &files[..]].concat()).await
@@ -67,7 +73,7 @@ impl Access {
     /// # Errors
     /// When openssl cannot.
     pub(crate) async fn certify(&self) -> Result<()> {
-        let (ca_key, ca) = (self.shown("ca.key"), self.shown("ca.crt"));
+        let (ca_key, ca) = (self.shown("ca.key"), self.shown(AUTHORITY));
         let (key, certificate) = (self.shown("tls.key"), self.shown("tls.crt"));
         let words = [
             "-subj",
@@ -119,7 +125,13 @@ impl Access {
         Ok(mint(&issuer, &token)?)
     }
 
-    /// One of: `key`, `jwt`, `ca.crt`, `tls.key`, `tls.crt`.
+    /// The folder of its files.
+    #[must_use]
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// One of: [`KEY`], [`SECRET`], [`AUTHORITY`], `tls.key`, `tls.crt`.
     #[must_use]
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -1,6 +1,9 @@
 //! The Kubernetes that the tests run in: made by kind, or one that is there already.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -112,6 +115,37 @@ impl Cluster {
         run("docker", &arguments).await
     }
 
+    /// The nodes that pods of the tests run on.
+    ///
+    /// # Errors
+    /// When Kubernetes does not say.
+    pub(crate) async fn workers() -> Result<Vec<String>> {
+        let zoned = "--selector=topology.kubernetes.io/zone";
+        let said = run("kubectl", &["get", "nodes", zoned, "--output=name"]).await?;
+        let names = said.lines().filter_map(|line| line.strip_prefix("node/"));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// A node's address, of which this machine has the way.
+    ///
+    /// # Errors
+    /// When the engine knows none.
+    pub(crate) async fn address(node: &str) -> Result<Ipv4Addr> {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        let words = ["inspect", node, "--format", format];
+        first_address(&run("docker", &words).await?)
+    }
+
+    /// This machine's address, as nodes and pods reach it.
+    ///
+    /// # Errors
+    /// When kind's network has none.
+    pub(crate) async fn host() -> Result<Ipv4Addr> {
+        let format = "{{range .IPAM.Config}}{{.Gateway}} {{end}}";
+        let words = ["network", "inspect", "kind", "--format", format];
+        first_address(&run("docker", &words).await?)
+    }
+
     /// Removes it, unless it is to stay.
     ///
     /// # Errors
@@ -122,6 +156,12 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+fn first_address(said: &str) -> Result<Ipv4Addr> {
+    let mut addresses = said.split_whitespace();
+    let address = addresses.find_map(|address| address.parse().ok());
+    address.with_context(|| format!("no IPv4 address: {said:?}"))
 }
 
 /// Whether a cluster of this name is there and answers; one that does not is removed.

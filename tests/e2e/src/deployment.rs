@@ -1,8 +1,8 @@
 //! Carillon in the cluster, installed with Helm.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use carillon_tests::poll::eventually;
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ use crate::{
     access::Access,
     cluster::{file, root},
     command::{feed, run},
+    entrance::Entrance,
     pods::Pods,
 };
 
@@ -31,9 +32,10 @@ pub(crate) struct Deployment {
     pub(crate) pods: Pods,
     /// Over how long a gateway closes its sockets.
     pub(crate) window: Duration,
+    /// Where clients and services come in: the ingress.
+    pub(crate) entrance: Entrance,
     /// `helm`, or another version of it.
     helm: &'static str,
-    http: reqwest::Client,
 }
 
 impl Deployment {
@@ -67,19 +69,15 @@ impl Deployment {
         // One that an earlier run left knows none of these keys, and perhaps older images.
         removed(helm, namespace).await?;
         feed("kubectl", &["apply", "-f", "-"], &objects.to_string()).await?;
-        let certificate = reqwest::Certificate::from_pem(&std::fs::read(access.path("ca.crt"))?)?;
-        let http = reqwest::Client::builder()
-            .tls_certs_only([certificate])
-            .timeout(Duration::from_secs(20))
-            .no_proxy()
-            .build()?;
+        let sockets = WAYS.map(|way| format!("wss://{way}")).join(",");
+        let rest = format!("https://{INGRESS}");
         Ok(Self {
             pods: Pods::of(namespace).await?,
             namespace: namespace.to_owned(),
+            entrance: Entrance::new(sockets, rest, access.folder())?,
             access,
             window,
             helm,
-            http,
         })
     }
 
@@ -98,18 +96,6 @@ impl Deployment {
     #[must_use]
     pub(crate) fn socket(&self) -> String {
         format!("wss://{INGRESS}")
-    }
-
-    /// Where many clients connect: one of these each.
-    #[must_use]
-    pub(crate) fn sockets(&self) -> String {
-        WAYS.map(|way| format!("wss://{way}")).join(",")
-    }
-
-    /// Where services call.
-    #[must_use]
-    pub(crate) fn rest(&self) -> String {
-        format!("https://{INGRESS}")
     }
 
     /// Installs or upgrades the release with the tests' values and these settings, and waits until
@@ -238,73 +224,9 @@ impl Deployment {
         eventually(
             "the ingress routes to the dispatchers",
             Duration::from_secs(60),
-            async || self.online().await.map(drop),
+            async || self.entrance.online().await.map(drop),
         )
         .await
-    }
-
-    /// How many users are online, asked through the ingress.
-    ///
-    /// # Errors
-    /// When there is no such answer.
-    pub(crate) async fn online(&self) -> Result<u64> {
-        let answer = self.get("/api/notifications/online-count").await?;
-        answer["online_count"].as_u64().context("online_count")
-    }
-
-    /// The gateways whose lease holds: generation and users of each.
-    ///
-    /// # Errors
-    /// When there is no such answer.
-    pub(crate) async fn gateways(&self) -> Result<BTreeMap<u64, u64>> {
-        let answer = self.get("/api/gateways").await?;
-        let gateways = answer["gateways"].as_array().context("gateways")?;
-        let read = |it: &Value| Some((it["generation"].as_u64()?, it["users"].as_u64()?));
-        Ok(gateways.iter().filter_map(read).collect())
-    }
-
-    /// That the gateways have everyone, each user once.
-    ///
-    /// # Errors
-    /// When they have not.
-    pub(crate) async fn has_everyone(&self, everyone: u64) -> Result<()> {
-        let gateways = self.gateways().await?;
-        let there: u64 = gateways.values().sum();
-        ensure!(
-            there == everyone,
-            "{there} users of {everyone} in {gateways:?}"
-        );
-        Ok(())
-    }
-
-    /// Asks a route through the ingress.
-    ///
-    /// # Errors
-    /// When it is not answered 2xx.
-    pub(crate) async fn get(&self, route: &str) -> Result<Value> {
-        let request = self
-            .http
-            .get(format!("{}{route}", self.rest()))
-            .bearer_auth(&self.access.key);
-        Ok(request.send().await?.error_for_status()?.json().await?)
-    }
-
-    /// Calls a route through the ingress.
-    ///
-    /// # Errors
-    /// When it is not answered 2xx.
-    pub(crate) async fn post(&self, route: &str, body: &Value) -> Result<Value> {
-        let request = self
-            .http
-            .post(format!("{}{route}", self.rest()))
-            .bearer_auth(&self.access.key);
-        Ok(request
-            .json(body)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?)
     }
 
     /// Removes the release.

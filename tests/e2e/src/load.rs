@@ -1,4 +1,4 @@
-//! Traffic through the ingress: `carillon bench ledger`, and its verdict.
+//! Traffic: `carillon bench ledger`, and its verdict.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use carillon_tests::{child::Child, figures::Figures, poll::eventually};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::deployment::Deployment;
+use crate::entrance::{Entrance, KEY, SECRET};
 
 /// Planned ends: moved by a drain, replaced by one's own newer connection, ended by the operator.
 const PLANNED: [u16; 4] = [1000, 1012, 4200, 4202];
@@ -85,28 +85,23 @@ pub(crate) struct Times {
 }
 
 impl Load {
-    /// Connects the readers through the ingress over TLS, and sends until [`Self::finish`].
+    /// Connects the readers, and sends until [`Self::finish`].
     ///
     /// # Errors
     /// When they do not come online.
-    pub(crate) async fn start(
-        deployment: &Deployment,
-        sockets: usize,
-        rate: usize,
-    ) -> Result<Self> {
-        let access = &deployment.access;
+    pub(crate) async fn start(entrance: &Entrance, sockets: usize, rate: usize) -> Result<Self> {
         // A broadcast every two seconds: each costs as much as there are sockets.
         let broadcast_every = (2 * rate).to_string();
         let (users, rate) = (sockets.to_string(), rate.to_string());
-        let (jwt, key) = (access.shown("jwt"), access.shown("key"));
+        let (secret, key) = (entrance.file(SECRET), entrance.file(KEY));
         let words = [
             "bench",
             "ledger",
             "--json",
             "--url",
-            &deployment.sockets(),
+            &entrance.sockets,
             "--api",
-            &deployment.rest(),
+            &entrance.rest,
             "--users",
             &users,
             "--rate",
@@ -118,16 +113,16 @@ impl Load {
             "--settle",
             "90s",
             "--secret-file",
-            &jwt,
+            &secret,
             "--key-file",
             &key,
         ];
-        let before = deployment.online().await?;
+        let before = entrance.online().await?;
         let dir = TempDir::new()?;
         let mut command = Command::new(crate::program("carillon")?);
         command
             .args(words)
-            .env("SSL_CERT_FILE", access.path("ca.crt"))
+            .envs(entrance.trusted())
             .stdout(File::create(dir.path().join("verdict"))?)
             .stderr(File::create(dir.path().join("errors"))?);
         let child = Child::spawn(command).context("cannot start carillon bench")?;
@@ -137,7 +132,7 @@ impl Load {
             Duration::from_secs(120),
             async || {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                let online = deployment.online().await?;
+                let online = entrance.online().await?;
                 ensure!(
                     online >= before + sockets as u64,
                     "{online} online, {before} before"

@@ -6,6 +6,7 @@ mod access;
 mod cluster;
 mod command;
 mod deployment;
+mod entrance;
 mod junit;
 mod load;
 mod pods;

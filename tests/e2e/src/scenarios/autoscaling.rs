@@ -55,9 +55,9 @@ async fn up_and_down(stage: &Stage, deployment: &Deployment) -> Result<Figures> 
 
     let mut figures = Figures::new("autoscaling by CPU");
     let few = stage.sizes.part(8);
-    let base = Load::start(deployment, few.sockets, few.rate).await?;
+    let base = Load::start(&deployment.entrance, few.sockets, few.rate).await?;
     let rest = stage.sizes.less(few);
-    let crowd = Load::start(deployment, rest.sockets, rest.rate).await?;
+    let crowd = Load::start(&deployment.entrance, rest.sockets, rest.rate).await?;
     let began = Instant::now();
     let most = more(deployment).await?;
     let took = format!("{:.0?}", began.elapsed());

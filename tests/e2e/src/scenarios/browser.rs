@@ -39,7 +39,10 @@ async fn listen(told: Told) -> Result<u16> {
 async fn send(deployment: &Deployment, n: usize) -> Result<String> {
     let body =
         json!({ "target_user": USER, "notification_type": "test", "content": n.to_string() });
-    let answer = deployment.post("/api/notifications/send", &body).await?;
+    let answer = deployment
+        .entrance
+        .post("/api/notifications/send", &body)
+        .await?;
     Ok(answer["id"].as_str().context("an id")?.to_owned())
 }
 

@@ -44,7 +44,7 @@ async fn ends(
 ) -> Result<Figures> {
     let deployment = stage.deployment().await?;
     let (figures, report) = under_load(stage, title, async |figures| {
-        let before = deployment.gateways().await?;
+        let before = deployment.entrance.gateways().await?;
         let pods = deployment.pods.list("gateway").await?;
         // The kubelet lets one that has ended before wait, and an edge that goes by the fewest
         // connections sends everyone to it until it is seen to be down.
@@ -77,13 +77,13 @@ async fn presence_is_right(
 ) -> Result<()> {
     eventually("presence is right", Duration::from_secs(30), async || {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let now = deployment.gateways().await?;
+        let now = deployment.entrance.gateways().await?;
         let gone = before
             .keys()
             .any(|generation| !now.contains_key(generation));
         ensure!(gone, "the dead gateway's lease still holds: {now:?}");
-        deployment.has_everyone(everyone).await?;
-        let online = deployment.online().await?;
+        deployment.entrance.has_everyone(everyone).await?;
+        let online = deployment.entrance.online().await?;
         ensure!(online == everyone, "{online} online of {everyone}");
         Ok(())
     })

@@ -61,7 +61,7 @@ pub(super) async fn restarted(stage: &Stage) -> Result<Figures> {
             figures.row("replaced after", format!("{:.1?}", restarted.elapsed()));
             eventually("everyone is back", Duration::from_secs(60), async || {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                deployment.has_everyone(everyone).await
+                deployment.entrance.has_everyone(everyone).await
             })
             .await?;
             figures.row(

@@ -25,9 +25,9 @@ use anyhow::Result;
 use carillon_tests::figures::Figures;
 
 use crate::{
-    deployment::Deployment,
+    entrance::Entrance,
     load::{Load, Report},
-    stage::Stage,
+    stage::{Sizes, Stage},
 };
 
 type Running<'a> = Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
@@ -91,18 +91,18 @@ async fn under_load(
     what: impl AsyncFnOnce(&mut Figures) -> Result<()>,
 ) -> Result<(Figures, Report)> {
     let deployment = stage.deployment().await?;
-    traffic(stage, deployment, title, what).await
+    traffic(&deployment.entrance, stage.sizes, title, what).await
 }
 
-/// Traffic around something that happens to a release as it is.
+/// Traffic around something that happens to a deployment as it is.
 async fn traffic(
-    stage: &Stage,
-    deployment: &Deployment,
+    entrance: &Entrance,
+    sizes: Sizes,
     title: &str,
     what: impl AsyncFnOnce(&mut Figures) -> Result<()>,
 ) -> Result<(Figures, Report)> {
     let mut figures = Figures::new(title);
-    let load = Load::start(deployment, stage.sizes.sockets, stage.sizes.rate).await?;
+    let load = Load::start(entrance, sizes.sockets, sizes.rate).await?;
     what(&mut figures).await?;
     let report = load.finish().await?;
     report.describe(&mut figures);

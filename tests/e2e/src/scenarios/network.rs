@@ -175,7 +175,7 @@ pub(super) async fn domain(stage: &Stage) -> Result<Figures> {
     let domain = domain.context("the namespace's own domain")?;
     ensure!(domain != "cluster.local", "the usual domain proves nothing");
     // Everything is ready and found each other: Redis by the gateways, both by the ingress.
-    deployment.online().await?;
+    deployment.entrance.online().await?;
     let mut figures = Figures::new("another cluster domain");
     figures.row("names end in", domain);
     Ok(figures)

@@ -6,36 +6,21 @@ use anyhow::{Context, Result, ensure};
 use carillon_tests::figures::Figures;
 
 use super::under_load;
-use crate::{command::run, stage::Stage};
+use crate::{cluster::Cluster, command::run, stage::Stage};
 
 pub(super) async fn drained(stage: &Stage) -> Result<Figures> {
     let deployment = stage.deployment().await?;
     let redis = deployment.pods.list("redis").await?;
     // The tests' Redis keeps its data on its node.
     let redis = redis.first().context("no Redis")?.node.clone();
-    let workers = run(
-        "kubectl",
-        &[
-            "get",
-            "nodes",
-            "-l",
-            "topology.kubernetes.io/zone",
-            "-o",
-            "name",
-        ],
-    )
-    .await?;
-    let workers: Vec<&str> = workers
-        .lines()
-        .filter_map(|line| line.strip_prefix("node/"))
-        .filter(|node| *node != redis)
-        .collect();
+    let mut workers = Cluster::workers().await?;
+    workers.retain(|node| *node != redis);
     ensure!(!workers.is_empty(), "no node to drain");
     let mut moved = 0;
     let (mut figures, report) = under_load(stage, "nodes drained under traffic", async |figures| {
-        for node in workers {
+        for node in &workers {
             let gateways = deployment.pods.list("gateway").await?;
-            moved += gateways.iter().filter(|pod| pod.node == node).count();
+            moved += gateways.iter().filter(|pod| pod.node == *node).count();
             let began = Instant::now();
             let words = [
                 "drain",

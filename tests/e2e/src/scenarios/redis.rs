@@ -26,7 +26,7 @@ pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
     let deployment = stage.deployment_with(&DURABLE).await?;
     let before = deployment.pods.identities("gateway").await?;
     let title = "Redis killed under traffic";
-    let (figures, report) = traffic(stage, deployment, title, async |figures| {
+    let (figures, report) = traffic(&deployment.entrance, stage.sizes, title, async |figures| {
         for _ in 0..2 {
             let redis = deployment.pods.list("redis").await?;
             let redis = redis.first().context("no Redis")?;
@@ -35,7 +35,7 @@ pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
             let within = Duration::from_secs(120);
             eventually("Redis answers again", within, async || {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                deployment.online().await.map(drop)
+                deployment.entrance.online().await.map(drop)
             })
             .await?;
             figures.row("answering again after", format!("{:.1?}", killed.elapsed()));
@@ -87,7 +87,7 @@ async fn fail_over(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
     let nodes = format!("redis.sentinel.nodes={{{nodes}}}");
     deployment.upgrade(&["redis.mode=sentinel", &nodes]).await?;
     let title = "Sentinel failovers under traffic";
-    let (figures, report) = traffic(stage, deployment, title, async |figures| {
+    let (figures, report) = traffic(&deployment.entrance, stage.sizes, title, async |figures| {
         for _ in 0..FAILOVERS {
             let primary = primary(deployment).await?;
             let pods = deployment.pods.labelled("app=valkey").await?;
@@ -106,7 +106,7 @@ async fn fail_over(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
             .await?;
             eventually("sends are accepted", Duration::from_secs(60), async || {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                deployment.online().await.map(drop)
+                deployment.entrance.online().await.map(drop)
             })
             .await?;
             let after = killed.elapsed();

@@ -32,7 +32,7 @@ async fn change(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
     let nodes = format!("redis.cluster.nodes={{{}}}", nodes.join(","));
     deployment.upgrade(&["redis.mode=cluster", &nodes]).await?;
     let title = "a Redis Cluster changed under traffic";
-    let (figures, report) = traffic(stage, deployment, title, async |figures| {
+    let (figures, report) = traffic(&deployment.entrance, stage.sizes, title, async |figures| {
         let began = Instant::now();
         move_slots(deployment).await?;
         let took = format!("{:.1?}", began.elapsed());

@@ -71,7 +71,7 @@ async fn rolls(
     title: &str,
     roll: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<Figures> {
-    let (figures, report) = traffic(stage, deployment, title, async |figures| {
+    let (figures, report) = traffic(&deployment.entrance, stage.sizes, title, async |figures| {
         let began = Instant::now();
         roll().await?;
         figures.row(

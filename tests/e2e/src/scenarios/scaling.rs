@@ -7,7 +7,7 @@ use carillon_tests::{figures::Figures, poll::eventually};
 use tokio::time::sleep;
 
 use super::traffic;
-use crate::{command::run, deployment::Deployment, stage::Stage};
+use crate::{deployment::Deployment, stage::Stage};
 
 const SOON: Duration = Duration::from_secs(15);
 const BEFORE: &str = "gateway.replicas=2";
@@ -19,17 +19,18 @@ const BALANCED: f64 = 1.2;
 pub(super) async fn up(stage: &Stage) -> Result<Figures> {
     let deployment = stage.deployment_with(&[BEFORE]).await?;
     let title = "gateways added under traffic";
-    let (figures, report) = traffic(stage, deployment, title, async |figures| {
-        let before = deployment.gateways().await?;
+    let (figures, report) = traffic(&deployment.entrance, stage.sizes, title, async |figures| {
+        let before = deployment.entrance.gateways().await?;
         deployment.upgrade(&[AFTER]).await?;
-        let added = deployment.gateways().await?;
+        let added = deployment.entrance.gateways().await?;
         ensure!(added.len() == before.len() + 2, "{added:?}");
         figures.row("users of each gateway before", shown(added));
         let began = Instant::now();
-        rebalance(deployment).await?;
+        let words = ["rebalance", "--wait", "--timeout", "5m"];
+        deployment.entrance.carillon(&words).await?;
         figures.row("balanced after", format!("{:.0?}", began.elapsed()));
         everyone_back(deployment, stage.sizes.sockets as u64).await?;
-        let gateways = deployment.gateways().await?;
+        let gateways = deployment.entrance.gateways().await?;
         let mean = stage.sizes.sockets as f64 / gateways.len() as f64;
         let balanced = gateways
             .values()
@@ -50,21 +51,11 @@ fn shown(gateways: impl IntoIterator<Item = (u64, u64)>) -> String {
     users.collect::<Vec<_>>().join(", ")
 }
 
-/// Moves clients until the gateways are balanced.
-async fn rebalance(deployment: &Deployment) -> Result<()> {
-    let (api, key) = (deployment.rest(), deployment.access.shown("key"));
-    let trusted = format!("SSL_CERT_FILE={}", deployment.access.shown("ca.crt"));
-    let carillon = crate::program("carillon")?.display().to_string();
-    let call = [&trusted, &carillon, "rebalance", "--wait", "--api", &api];
-    let limits = ["--key-file", &key, "--timeout", "5m"];
-    run("env", &[&call[..], &limits].concat()).await.map(drop)
-}
-
 /// Waits until those that were asked have moved.
 async fn everyone_back(deployment: &Deployment, everyone: u64) -> Result<()> {
     sleep(deployment.window).await;
     eventually("everyone is back", SOON, async || {
-        deployment.has_everyone(everyone).await
+        deployment.entrance.has_everyone(everyone).await
     })
     .await
 }

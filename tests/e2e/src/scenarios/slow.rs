@@ -1,8 +1,8 @@
 //! A network to Redis that is slow, and one that is silent.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use carillon_tests::{
     chaos_proxy::ChaosProxy,
     figures::Figures,
@@ -11,7 +11,7 @@ use carillon_tests::{
 use tokio::time::sleep;
 
 use super::{redis::nothing_closed, traffic};
-use crate::{command::run, stage::Stage};
+use crate::{cluster::Cluster, stage::Stage};
 
 /// Each way.
 const DELAY: Duration = Duration::from_millis(25);
@@ -19,44 +19,34 @@ const SLOW: Duration = Duration::from_secs(10);
 /// Longer than a lease.
 const SILENT: Duration = Duration::from_secs(20);
 
-/// This machine, as pods reach it.
-async fn host() -> Result<Ipv4Addr> {
-    let format = "{{range .IPAM.Config}}{{.Gateway}} {{end}}";
-    let words = ["network", "inspect", "kind", "--format", format];
-    let addresses = run("docker", &words).await?;
-    let mut addresses = addresses.split_whitespace();
-    addresses
-        .find_map(|address| address.parse().ok())
-        .with_context(|| format!("kind's network has no IPv4 address: {words:?}"))
-}
-
 pub(super) async fn network(stage: &Stage) -> Result<Figures> {
     // Outside of the cluster, behind a proxy on the way to it.
     let redis = Standalone::start(&Options::default()).await?;
-    let proxy = ChaosProxy::start_on(host().await?, redis.addr()).await?;
+    let proxy = ChaosProxy::start_on(Cluster::host().await?, redis.addr()).await?;
     let url = format!("redis.url=redis://{}", proxy.addr());
     let deployment = stage
         .deployment_with(&["redis.mode=external", &url])
         .await?;
     let title = "every way to Redis slow, then silent";
-    let (mut figures, report) = traffic(stage, deployment, title, async |figures| {
-        proxy.delay(DELAY);
-        sleep(SLOW).await;
-        proxy.delay(Duration::ZERO);
-        proxy.freeze();
-        sleep(SILENT).await;
-        let ready = deployment.pods.list("gateway").await?;
-        proxy.thaw();
-        ensure!(
-            ready.iter().all(|pod| pod.ready),
-            "gateways are not ready: {ready:?}"
-        );
-        figures.row("delayed", format!("{DELAY:?} each way, for {SLOW:?}"));
-        figures.row("silent", format!("for {SILENT:?}"));
-        sleep(Duration::from_secs(5)).await;
-        Ok(())
-    })
-    .await?;
+    let (mut figures, report) =
+        traffic(&deployment.entrance, stage.sizes, title, async |figures| {
+            proxy.delay(DELAY);
+            sleep(SLOW).await;
+            proxy.delay(Duration::ZERO);
+            proxy.freeze();
+            sleep(SILENT).await;
+            let ready = deployment.pods.list("gateway").await?;
+            proxy.thaw();
+            ensure!(
+                ready.iter().all(|pod| pod.ready),
+                "gateways are not ready: {ready:?}"
+            );
+            figures.row("delayed", format!("{DELAY:?} each way, for {SLOW:?}"));
+            figures.row("silent", format!("for {SILENT:?}"));
+            sleep(Duration::from_secs(5)).await;
+            Ok(())
+        })
+        .await?;
     nothing_closed(&report)?;
     figures.row("sockets closed", 0);
     // It goes with this scenario.

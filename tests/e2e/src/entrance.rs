@@ -1,0 +1,141 @@
+//! Where clients and services come in.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::command::run;
+
+/// The addresses of a deployment, and what is shown there.
+pub(crate) struct Entrance {
+    /// Where clients connect: one of these each, separated by commas.
+    pub(crate) sockets: String,
+    /// Where services call.
+    pub(crate) rest: String,
+    /// The folder of [`KEY`], [`SECRET`] and, where it speaks TLS, [`AUTHORITY`].
+    credentials: PathBuf,
+    key: String,
+    http: reqwest::Client,
+}
+
+/// The file of an API key.
+pub(crate) const KEY: &str = "key";
+/// The file of the secret that signs the tokens of clients.
+pub(crate) const SECRET: &str = "jwt";
+/// The file of the authority that signs its certificates.
+pub(crate) const AUTHORITY: &str = "ca.crt";
+
+impl Entrance {
+    /// Asks nothing yet.
+    ///
+    /// # Errors
+    /// When the credentials are not there.
+    pub(crate) fn new(sockets: String, rest: String, credentials: &Path) -> Result<Self> {
+        let mut http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(20))
+            .no_proxy();
+        let authority = credentials.join(AUTHORITY);
+        if authority.exists() {
+            let certificate = reqwest::Certificate::from_pem(&fs::read(authority)?)?;
+            http = http.tls_certs_only([certificate]);
+        }
+        Ok(Self {
+            sockets,
+            rest,
+            key: fs::read_to_string(credentials.join(KEY))?,
+            credentials: credentials.to_owned(),
+            http: http.build()?,
+        })
+    }
+
+    /// A file of the credentials.
+    #[must_use]
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.credentials.join(name).display().to_string()
+    }
+
+    /// What makes `carillon` trust it: a variable and its value, where it speaks TLS.
+    #[must_use]
+    pub(crate) fn trusted(&self) -> Option<(&'static str, String)> {
+        let there = self.credentials.join(AUTHORITY).exists();
+        there.then(|| ("SSL_CERT_FILE", self.file(AUTHORITY)))
+    }
+
+    /// How many users are online.
+    ///
+    /// # Errors
+    /// When there is no such answer.
+    pub(crate) async fn online(&self) -> Result<u64> {
+        let answer = self.get("/api/notifications/online-count").await?;
+        answer["online_count"].as_u64().context("online_count")
+    }
+
+    /// The gateways whose lease holds: generation and users of each.
+    ///
+    /// # Errors
+    /// When there is no such answer.
+    pub(crate) async fn gateways(&self) -> Result<BTreeMap<u64, u64>> {
+        let answer = self.get("/api/gateways").await?;
+        let gateways = answer["gateways"].as_array().context("gateways")?;
+        let read = |it: &Value| Some((it["generation"].as_u64()?, it["users"].as_u64()?));
+        Ok(gateways.iter().filter_map(read).collect())
+    }
+
+    /// That the gateways have everyone, each user once.
+    ///
+    /// # Errors
+    /// When they have not.
+    pub(crate) async fn has_everyone(&self, everyone: u64) -> Result<()> {
+        let gateways = self.gateways().await?;
+        let there: u64 = gateways.values().sum();
+        ensure!(
+            there == everyone,
+            "{there} users of {everyone} in {gateways:?}"
+        );
+        Ok(())
+    }
+
+    /// Asks a route.
+    ///
+    /// # Errors
+    /// When it is not answered 2xx.
+    pub(crate) async fn get(&self, route: &str) -> Result<Value> {
+        let request = self.http.get(format!("{}{route}", self.rest));
+        self.answer(request).await
+    }
+
+    /// Calls a route.
+    ///
+    /// # Errors
+    /// When it is not answered 2xx.
+    pub(crate) async fn post(&self, route: &str, body: &Value) -> Result<Value> {
+        let request = self.http.post(format!("{}{route}", self.rest));
+        self.answer(request.json(body)).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value> {
+        let answer = request.bearer_auth(&self.key).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Runs a command of `carillon` that calls the REST API.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) async fn carillon(&self, words: &[&str]) -> Result<String> {
+        let trusted = self.trusted().map(|(name, file)| format!("{name}={file}"));
+        let carillon = crate::program("carillon")?.display().to_string();
+        let key = self.file(KEY);
+        let mut command: Vec<_> = trusted.iter().map(String::as_str).collect();
+        command.push(&carillon);
+        command.extend(words);
+        command.extend(["--api", &self.rest, "--key-file", &key]);
+        run("env", &command).await
+    }
+}
