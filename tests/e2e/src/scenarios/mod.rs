@@ -18,6 +18,7 @@ mod rollout;
 mod scaling;
 mod shutdown;
 mod slow;
+mod systemd;
 
 use std::pin::Pin;
 
@@ -82,6 +83,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "edge-restart" edge::restarted: "the ingress replaced: everyone back, nothing lost";
     "admission" admission::of_every_render: "every value set and overlay: taken by the API server under the restricted profile, and valid by kubeconform, strict";
     "browser" browser::survives_a_rollout: "Chromium through the ingress, wss: nothing missed in a rollout";
+    "systemd" systemd::hosts: "without Kubernetes: two hosts as examples/systemd says, behind nginx: updated, killed, misconfigured, nothing lost";
 };
 
 /// Traffic around something that happens to the shared release.

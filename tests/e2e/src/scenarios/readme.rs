@@ -74,7 +74,7 @@ pub(super) async fn word_for_word(_: &Stage) -> Result<Figures> {
 }
 
 /// The blocks of commands under a heading.
-fn blocks(text: &str, heading: &str) -> Vec<String> {
+pub(super) fn blocks(text: &str, heading: &str) -> Vec<String> {
     let part = text
         .split("\n## ")
         .find(|part| heading.ends_with(part.lines().next().unwrap_or("-")));
