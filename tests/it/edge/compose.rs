@@ -127,8 +127,14 @@ fn the_file_says_what_the_configuration_needs() {
             stop > takes,
             "{service} is killed after {stop} s, its drain takes {takes}"
         );
+        // One that is started again ends what the one of its name had registered.
+        let environment = field(&compose, service, "environment");
+        if program == "gateway" {
+            assert_eq!(environment["CARILLON__GATEWAY__NAME"], service);
+        }
+        assert!(environment["CARILLON_CONFIG"].is_string());
         // Nothing but files holds a secret.
-        let environment = field(&compose, service, "environment").to_string();
+        let environment = environment.to_string();
         assert!(
             !environment.to_lowercase().contains("secret"),
             "{environment}"

@@ -130,7 +130,8 @@ fn what_the_units_set_makes_the_configuration_complete() -> Result<()> {
                     "{credential} is not loaded"
                 );
             }
-            check.env(name, value.replace("%d", &dir.path().to_string_lossy()));
+            let value = value.replace("%d", &dir.path().to_string_lossy());
+            check.env(name, value.replace("%H", "app1.example.org"));
         }
         let output = check.output()?;
         let told = String::from_utf8_lossy(&output.stderr);
