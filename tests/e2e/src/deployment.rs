@@ -221,12 +221,7 @@ impl Deployment {
             self.listening().await?;
         }
         // The ingress learns of the last change a moment later.
-        eventually(
-            "the ingress routes to the dispatchers",
-            Duration::from_secs(60),
-            async || self.entrance.online().await.map(drop),
-        )
-        .await
+        self.entrance.answers(Duration::from_secs(60)).await
     }
 
     /// Removes the release.

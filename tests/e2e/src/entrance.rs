@@ -8,9 +8,21 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use carillon_tests::poll::eventually;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::command::run;
+
+/// The file of an API key.
+pub(crate) const KEY: &str = "key";
+/// The file of the secret that signs the tokens of clients.
+pub(crate) const SECRET: &str = "jwt";
+/// The file of the authority that signs its certificates.
+pub(crate) const AUTHORITY: &str = "ca.crt";
+
+/// Between two looks at what others have to bring about.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The addresses of a deployment, and what is shown there.
 pub(crate) struct Entrance {
@@ -23,13 +35,6 @@ pub(crate) struct Entrance {
     key: String,
     http: reqwest::Client,
 }
-
-/// The file of an API key.
-pub(crate) const KEY: &str = "key";
-/// The file of the secret that signs the tokens of clients.
-pub(crate) const SECRET: &str = "jwt";
-/// The file of the authority that signs its certificates.
-pub(crate) const AUTHORITY: &str = "ca.crt";
 
 impl Entrance {
     /// Asks nothing yet.
@@ -99,6 +104,30 @@ impl Entrance {
             "{there} users of {everyone} in {gateways:?}"
         );
         Ok(())
+    }
+
+    /// Waits until the gateways have everyone, each user once.
+    ///
+    /// # Errors
+    /// When they have not within this time.
+    pub(crate) async fn everyone_back(&self, everyone: usize, within: Duration) -> Result<()> {
+        eventually("everyone is back", within, async || {
+            sleep(LOOK_EVERY).await;
+            self.has_everyone(everyone as u64).await
+        })
+        .await
+    }
+
+    /// Waits until calls are answered.
+    ///
+    /// # Errors
+    /// When they are not within this time.
+    pub(crate) async fn answers(&self, within: Duration) -> Result<()> {
+        eventually("calls are answered", within, async || {
+            sleep(LOOK_EVERY).await;
+            self.online().await.map(drop)
+        })
+        .await
     }
 
     /// Asks a route.

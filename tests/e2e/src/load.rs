@@ -152,9 +152,15 @@ impl Load {
     /// When the generator failed otherwise than by finding a broken promise.
     pub(crate) async fn finish(self) -> Result<Report> {
         tokio::time::sleep(Duration::from_secs(3)).await;
+        let printed = |name| fs::read_to_string(self.dir.path().join(name));
+        let ended = self.child.status();
+        ensure!(
+            ended.is_none(),
+            "carillon bench has ended by itself: {ended:?}\n{}",
+            printed("errors").unwrap_or_default()
+        );
         self.child.signal(libc::SIGINT);
         let status = self.child.wait(VERDICT_WITHIN).await?;
-        let printed = |name| fs::read_to_string(self.dir.path().join(name));
         serde_json::from_str(&printed("verdict")?).with_context(|| {
             format!(
                 "carillon bench: {status}\n{}",

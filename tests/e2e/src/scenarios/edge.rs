@@ -51,7 +51,7 @@ pub(super) async fn renewed(stage: &Stage) -> Result<Figures> {
 pub(super) async fn restarted(stage: &Stage) -> Result<Figures> {
     let controller = controller().await?;
     let deployment = stage.deployment().await?;
-    let everyone = stage.sizes.sockets as u64;
+    let everyone = stage.sizes.sockets;
     let (figures, report) = under_load(
         stage,
         "the ingress replaced under traffic",
@@ -59,11 +59,10 @@ pub(super) async fn restarted(stage: &Stage) -> Result<Figures> {
             let restarted = Instant::now();
             controller.replace().await?;
             figures.row("replaced after", format!("{:.1?}", restarted.elapsed()));
-            eventually("everyone is back", Duration::from_secs(60), async || {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                deployment.entrance.has_everyone(everyone).await
-            })
-            .await?;
+            deployment
+                .entrance
+                .everyone_back(everyone, Duration::from_secs(60))
+                .await?;
             figures.row(
                 "everyone back after",
                 format!("{:.1?}", restarted.elapsed()),

@@ -32,12 +32,10 @@ pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
             let redis = redis.first().context("no Redis")?;
             deployment.pods.kill(redis).await?;
             let killed = Instant::now();
-            let within = Duration::from_secs(120);
-            eventually("Redis answers again", within, async || {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                deployment.entrance.online().await.map(drop)
-            })
-            .await?;
+            deployment
+                .entrance
+                .answers(Duration::from_secs(120))
+                .await?;
             figures.row("answering again after", format!("{:.1?}", killed.elapsed()));
             let gateways = deployment.pods.list("gateway").await?;
             ensure!(
@@ -104,11 +102,7 @@ async fn fail_over(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
                 Ok(())
             })
             .await?;
-            eventually("sends are accepted", Duration::from_secs(60), async || {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                deployment.entrance.online().await.map(drop)
-            })
-            .await?;
+            deployment.entrance.answers(Duration::from_secs(60)).await?;
             let after = killed.elapsed();
             replicas_follow(deployment).await?;
             figures.row("failed over after", format!("{after:.1?}"));

@@ -32,9 +32,9 @@ const REDIS: &str = "10.0.0.11:6379";
 const PASSWORD: &str = "0123456789abcdef0123456789abcdef";
 /// Where a host has what the README unpacks there.
 const FOLDER: &str = "/root/carillon";
-const PROGRAMS: [&str; 3] = ["carillon", "carillon-gateway", "carillon-dispatcher"];
 const GATEWAY: &str = "carillon-gateway";
 const DISPATCHER: &str = "carillon-dispatcher";
+const PROGRAMS: [&str; 3] = ["carillon", GATEWAY, DISPATCHER];
 /// Less than the lease of a dead gateway: one that starts under the same name does not wait for that.
 const RIGHT_WITHIN: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(30);
@@ -110,7 +110,7 @@ async fn serve(stage: &Stage, readme: &str, hosts: &[Host]) -> Result<Figures> {
             let took = format!("{:.1?}", began.elapsed());
             figures.row("a gateway restarted, its clients moved, after", took);
             host.systemctl(&["restart", DISPATCHER]).await?;
-            everyone_back(&entrance, sizes.sockets).await?;
+            entrance.everyone_back(sizes.sockets, SOON).await?;
         }
         first.systemctl(&["kill", "--signal=KILL", GATEWAY]).await?;
         let killed = Instant::now();
@@ -120,7 +120,7 @@ async fn serve(stage: &Stage, readme: &str, hosts: &[Host]) -> Result<Figures> {
             Ok(())
         })
         .await?;
-        everyone_back(&entrance, sizes.sockets).await?;
+        entrance.everyone_back(sizes.sockets, SOON).await?;
         let took = killed.elapsed();
         ensure!(took < RIGHT_WITHIN, "presence was right after {took:?}");
         figures.row(
@@ -137,14 +137,6 @@ async fn serve(stage: &Stage, readme: &str, hosts: &[Host]) -> Result<Figures> {
     }
     figures.row("a mistake in the configuration", "exit code 64, tried once");
     Ok(figures)
-}
-
-async fn everyone_back(entrance: &Entrance, everyone: usize) -> Result<()> {
-    eventually("everyone is back", SOON, async || {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        entrance.has_everyone(everyone as u64).await
-    })
-    .await
 }
 
 /// The one block of commands under a heading.
