@@ -2,7 +2,7 @@
 //! folders.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::child::Child;
 use crate::poll::eventually;
+use crate::redis::free_port;
 
 /// The folder of the examples.
 pub const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
@@ -47,7 +48,7 @@ impl Nginx {
     /// When nginx is missing, or refuses its configuration.
     pub async fn start(gateways: &[SocketAddr], dispatchers: &[SocketAddr]) -> Result<Self> {
         let dir = TempDir::new()?;
-        let address = free()?;
+        let address = (Ipv4Addr::LOCALHOST, free_port()?).into();
         configure(dir.path(), address, gateways, dispatchers)?;
         let output = File::create(dir.path().join("output"))?;
         let mut command = nginx(dir.path());
@@ -234,9 +235,4 @@ fn with_servers(text: &str, name: &str, servers: &[SocketAddr]) -> Result<String
         lines.join("\n"),
         &text[end..]
     ))
-}
-
-/// An address that nobody listens at.
-fn free() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
