@@ -186,6 +186,11 @@ pub(crate) async fn refuse(mut stream: TcpStream, refused: &Refused) {
             "Overloaded",
             "is at its limit of handshakes per second",
         ),
+        "store" => (
+            "unavailable",
+            "Unavailable",
+            "cannot reach its store, so it could not promise you anything",
+        ),
         _ => ("overloaded", "Overloaded", "is at its limit of connections"),
     };
     let body = format!(

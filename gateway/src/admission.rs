@@ -32,10 +32,21 @@ struct Bucket {
 /// Why a handshake is refused, and when to try again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// `connections`, `rate` or `draining`.
+    /// `connections`, `rate`, `draining` or `store`.
     pub reason: &'static str,
     /// For `Retry-After`.
     pub retry_after: Duration,
+}
+
+impl Refused {
+    /// For some seconds: spread, so that the refused do not come back together.
+    pub(crate) fn later(reason: &'static str) -> Self {
+        let retry_after = Duration::from_secs(1 + u64::from(rand::random::<u8>() % 5));
+        Self {
+            reason,
+            retry_after,
+        }
+    }
 }
 
 impl Admission {
@@ -68,25 +79,17 @@ impl Admission {
         let refill = now.saturating_duration_since(bucket.refilled).as_secs_f64() * self.rate;
         bucket.tokens = (bucket.tokens + refill).min(self.burst);
         bucket.refilled = now;
-        // Spread over several seconds, so that the refused do not come back together.
-        let later = |reason| {
-            let retry_after = Duration::from_secs(1 + u64::from(rand::random::<u8>() % 5));
-            Refused {
-                reason,
-                retry_after,
-            }
-        };
         if self.closed.load(Ordering::Relaxed) {
-            return Err(later("draining"));
+            return Err(Refused::later("draining"));
         }
         if bucket.tokens < 1.0 {
-            return Err(later("rate"));
+            return Err(Refused::later("rate"));
         }
         let place = self
             .places
             .clone()
             .try_acquire_owned()
-            .map_err(|_| later("connections"))?;
+            .map_err(|_| Refused::later("connections"))?;
         bucket.tokens -= 1.0;
         Ok(place)
     }

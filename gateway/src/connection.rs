@@ -90,52 +90,102 @@ enum Woken {
     Deadline,
 }
 
+/// A session that is reachable and registered, and whose client is about to be told so.
+pub(crate) struct Arrived {
+    /// Authenticated.
+    pub session: Session,
+    /// What its client is to be told first.
+    pub first: Vec<Effect>,
+    /// In the hub.
+    pub handle: Arc<Handle>,
+    /// The channels that the hub knows it to be on.
+    joined: Vec<ChannelName>,
+}
+
 /// A connection about to begin.
 pub(crate) struct Opened {
     /// Its handshake is done.
     pub socket: Socket,
-    /// Authenticated.
-    pub session: Session,
-    /// What the session wants first.
-    pub first: Vec<Effect>,
-    /// In the hub.
-    pub handle: Arc<Handle>,
+    /// Its session.
+    pub arrived: Arrived,
     /// Its part of the gateway's limit, given back when it ends.
     pub place: OwnedSemaphorePermit,
+}
+
+impl Arrived {
+    /// Of a session that has yet to be registered.
+    pub(crate) fn new(session: Session, handle: Arc<Handle>) -> Self {
+        Self {
+            session,
+            first: Vec::new(),
+            handle,
+            joined: Vec::new(),
+        }
+    }
+
+    /// Asks the store what a new session wants to know (`effects`), and waits until it is registered.
+    /// What is to be written then waits in `first`.
+    ///
+    /// # Errors
+    /// The close code that the session ends with instead, and the reason.
+    pub(crate) async fn registered(
+        &mut self,
+        effects: Vec<Effect>,
+        around: &Surroundings,
+    ) -> Result<(), (CloseCode, &'static str)> {
+        // Nothing is written yet: what a new session wants is to be registered.
+        let mut nothing = Outgoing::default();
+        carry_out(
+            effects,
+            &mut nothing,
+            &self.handle,
+            around,
+            &mut self.joined,
+        );
+        while self.session.fence().is_none() {
+            let taken = poll_fn(|context| self.handle.mailbox.poll_take(context)).await;
+            let now = now(around);
+            on_mail(&mut self.session, taken, now, &mut self.first);
+            if let Some(Effect::Close(code, reason)) = self.first.last() {
+                return Err((*code, reason.unwrap_or_else(|| code.reason())));
+            }
+            self.session.after_writing(now, &mut self.first);
+        }
+        if let Some(fence) = self.session.fence() {
+            self.handle.stands(fence, self.session.position());
+        }
+        Ok(())
+    }
+
+    /// Tells the store of its end. `clean` and `confirmed` as in [`Session::close`].
+    pub(crate) fn end(self, around: &Surroundings, clean: bool, confirmed: bool) {
+        let untaken = self.handle.mailbox.close();
+        around.calls.give_back(untaken, &self.handle);
+        let closing = self.session.close(clean, confirmed);
+        around.calls.close(closing, self.handle, self.joined);
+    }
 }
 
 /// Runs a connection to its end and tells the store of it. Boxed, so that nothing large is a part
 /// of the task (and moved into it) twice.
 pub(crate) async fn run(mut opened: Box<Opened>, around: &Surroundings) -> End {
-    let mut joined = Vec::new();
-    let end = converse(&mut opened, around, &mut joined).await;
     let Opened {
-        session,
-        handle,
-        place,
-        ..
-    } = *opened;
-    let untaken = handle.mailbox.close();
-    around.calls.give_back(untaken, &handle);
-    around
-        .calls
-        .close(session.close(end.clean, end.confirmed), handle, joined);
+        socket, arrived, ..
+    } = &mut *opened;
+    let end = converse(socket, arrived, around).await;
+    let Opened { arrived, place, .. } = *opened;
+    arrived.end(around, end.clean, end.confirmed);
     drop(place);
     end
 }
 
-async fn converse(
-    opened: &mut Opened,
-    around: &Surroundings,
-    joined: &mut Vec<ChannelName>,
-) -> End {
-    let Opened {
-        socket,
+async fn converse(socket: &mut Socket, arrived: &mut Arrived, around: &Surroundings) -> End {
+    let Arrived {
         session,
         first,
         handle,
-        ..
-    } = opened;
+        joined,
+    } = arrived;
     let mut effects = std::mem::take(first);
     let mut alarm = pin!(sleep_until(Instant::now()));
     loop {

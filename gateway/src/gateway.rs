@@ -1,33 +1,16 @@
-//! The gateway as a whole: what it is made of, how it starts and ends, how a socket becomes a
-//! connection.
+//! The gateway as a whole: what it is made of, how it starts and ends.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing::any};
 use carillon_common::{
-    auth::Claims,
     backend::{Backend, Membership},
     http::Health,
-    ids::{GatewayId, SessionId, UserId},
-    protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Request, ServerFrame},
+    ids::GatewayId,
     settings::Settings,
     telemetry::GatewayMetrics,
 };
-use futures_util::{SinkExt, StreamExt};
-use http::{HeaderMap, HeaderValue, Uri, header};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
-use tokio_tungstenite::{
-    accept_hdr_async_with_config,
-    tungstenite::{
-        Message,
-        handshake::server::{Request as Handshake, Response},
-        protocol::WebSocketConfig,
-    },
-};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -36,19 +19,13 @@ use crate::{
     bus::Bus,
     calls::Calls,
     channels::Channels,
-    connection::{self, Opened, Socket, Surroundings},
-    hello::{self, Hello, Since, TurnedAway},
-    hub::{Handle, Hub},
+    connection::{self, Opened, Surroundings},
+    hub::Hub,
     metrics::Metrics,
     refusals::Refusals,
-    session::{Identity, Now, Rules, Session},
+    session::Rules,
     upkeep,
 };
-
-/// A read buffer of its own costs every idle connection this much.
-const READ_BUFFER: usize = 512;
-/// What tungstenite writes itself is rare, and goes out at once.
-const WRITE_BUFFER: usize = 0;
 
 /// A running gateway.
 pub struct Gateway {
@@ -231,47 +208,23 @@ impl Gateway {
         Ok(())
     }
 
-    /// Makes a connection of a socket whose upgrade request was looked at.
-    pub(crate) async fn upgrade(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        uri: Uri,
-        headers: HeaderMap,
-    ) -> Option<Box<Opened>> {
-        let place = match self.admission.admit(Instant::now()) {
-            Ok(place) => place,
-            Err(refused) => {
-                self.rejected(refused.reason);
-                accept::refuse(stream, &refused).await;
-                return None;
-            }
-        };
-        let hello = Hello::read(&uri, &headers, &self.settings.gateway);
-        let protocol = hello::answered(&headers);
-        let within = self.settings.gateway.handshake_timeout;
-        let socket = match timeout(within, self.handshake(stream, protocol)).await {
-            Ok(Some(socket)) => socket,
-            _ => {
-                self.rejected("handshake");
-                return None;
-            }
-        };
-        match hello {
-            Ok(hello) => self.welcome(socket, peer, hello, place).await,
-            Err(TurnedAway { code, reason }) => {
-                self.rejected(reason);
-                connection::turn_away(socket, code, reason).await;
-                None
-            }
-        }
+    pub(crate) fn around(&self) -> &Surroundings {
+        &self.around
+    }
+
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Runs a connection to its end.
     pub(crate) async fn hold(&self, opened: Box<Opened>) {
         self.metrics.all.connections_opened.inc();
         self.metrics.all.connections.inc();
-        let handle = opened.handle.clone();
+        let handle = opened.arrived.handle.clone();
         let end = connection::run(opened, &self.around).await;
         self.hub.remove(&handle);
         self.metrics.all.connections.dec();
@@ -283,198 +236,6 @@ impl Gateway {
             .inc();
         tracing::debug!(code = end.code, initiator = end.initiator, "closed");
     }
-
-    fn rejected(&self, reason: &str) {
-        self.metrics
-            .all
-            .handshakes_rejected
-            .with_label_values(&[reason])
-            .inc();
-    }
-
-    async fn handshake(&self, stream: TcpStream, protocol: Option<HeaderValue>) -> Option<Socket> {
-        let frame_bytes = self.settings.socket.frame_bytes;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(frame_bytes))
-            .max_frame_size(Some(frame_bytes));
-        #[expect(
-            clippy::result_large_err,
-            reason = "the callback's type is tungstenite's"
-        )]
-        let answer = |_: &Handshake, mut response: Response| {
-            if let Some(name) = protocol {
-                response
-                    .headers_mut()
-                    .insert(header::SEC_WEBSOCKET_PROTOCOL, name);
-            }
-            Ok(response)
-        };
-        accept_hdr_async_with_config(stream, answer, Some(config))
-            .await
-            .ok()
-    }
-
-    /// Authenticates, and opens the session.
-    async fn welcome(
-        &self,
-        mut socket: Socket,
-        peer: SocketAddr,
-        mut hello: Hello,
-        place: OwnedSemaphorePermit,
-    ) -> Option<Box<Opened>> {
-        let mut authenticated = None;
-        if hello.token.is_none() && hello.dialect == Dialect::V1 {
-            let within = self.settings.gateway.auth_timeout;
-            if let Ok(Some((token, reference))) = timeout(within, first_frame(&mut socket)).await {
-                hello.token = Some(token);
-                authenticated = Some(reference);
-            }
-        }
-        let now = self.around.clock.now();
-        let verdict = match &hello.token {
-            None => Err("token_missing"),
-            Some(token) => self
-                .rules
-                .verifier
-                .verify(token, now)
-                .map_err(|error| error.code()),
-        };
-        let user = verdict.and_then(|claims| match UserId::new(&claims.sub) {
-            Ok(user) => Ok((user, claims)),
-            Err(_) => Err("token_claim"),
-        });
-        let (user, claims) = match user {
-            Ok(user) => user,
-            Err(reason) => {
-                self.turn_away_unauthenticated(socket, peer, hello.token.as_deref(), reason)
-                    .await;
-                return None;
-            }
-        };
-        if let Some(reference) = authenticated {
-            let expires_at = carillon_common::notification::rfc3339(claims.exp_ms);
-            let frame = ServerFrame::Authenticated {
-                reference: reference.as_ref(),
-                expires_at,
-            };
-            socket.send(Message::text(frame.encode())).await.ok()?;
-        }
-        if hello.since == Since::Unreadable && hello.dialect == Dialect::V1 {
-            let frame = ServerFrame::Error {
-                reference: None,
-                code: ErrorCode::InvalidField,
-                message: "\"since\" is not a cursor that this service gave out; it is ignored",
-                retryable: false,
-                channel: None,
-            };
-            socket.send(Message::text(frame.encode())).await.ok()?;
-        }
-        self.open(socket, hello, user, claims, place).await
-    }
-
-    async fn open(
-        &self,
-        socket: Socket,
-        hello: Hello,
-        user: UserId,
-        claims: Claims,
-        place: OwnedSemaphorePermit,
-    ) -> Option<Box<Opened>> {
-        let now = Now {
-            mono: Instant::now(),
-            wall: self.around.clock.now(),
-        };
-        let identity = Identity {
-            opened: now.wall,
-            user,
-            device: hello.device,
-            session: hello.session.unwrap_or_else(new_session),
-            dialect: hello.dialect,
-            since: match hello.since {
-                Since::At(cursor) if hello.dialect == Dialect::V1 => Some(cursor),
-                _ => None,
-            },
-        };
-        let handle = Handle::new(
-            identity.user.clone(),
-            identity.device.clone(),
-            identity.session.clone(),
-        );
-        // In the hub before it is registered: hints may come at once.
-        if !self.hub.insert(&handle) {
-            let code = CloseCode::TooManyConnections;
-            self.rejected(code.reason());
-            connection::turn_away(socket, code, code.reason()).await;
-            return None;
-        }
-        let mut first = Vec::new();
-        let broadcast = self.channels.broadcast_position();
-        let session = Session::open(
-            self.rules.clone(),
-            identity,
-            claims,
-            broadcast,
-            now,
-            &mut first,
-        );
-        Some(Box::new(Opened {
-            socket,
-            session,
-            first,
-            handle,
-            place,
-        }))
-    }
-
-    async fn turn_away_unauthenticated(
-        &self,
-        socket: Socket,
-        peer: SocketAddr,
-        token: Option<&str>,
-        reason: &'static str,
-    ) {
-        self.rejected(reason);
-        if let Some((hold, _place)) =
-            token.and_then(|token| self.refusals.refuse(peer.ip(), token, Instant::now()))
-        {
-            tokio::select! {
-                () = tokio::time::sleep(hold) => {}
-                () = self.over.cancelled() => {}
-            }
-        }
-        connection::turn_away(socket, CloseCode::Unauthenticated, reason).await;
-    }
-}
-
-/// The token of the first frame, if that is an `auth`.
-async fn first_frame(
-    socket: &mut Socket,
-) -> Option<(String, Option<carillon_common::protocol::Ref>)> {
-    loop {
-        match socket.next().await?.ok()? {
-            Message::Text(text) => {
-                return match ClientFrame::parse(&text).ok()? {
-                    ClientFrame {
-                        request: Request::Auth { token },
-                        reference,
-                    } => Some((token, reference)),
-                    _ => None,
-                };
-            }
-            Message::Ping(_) | Message::Pong(_) => {}
-            _ => return None,
-        }
-    }
-}
-
-fn new_session() -> SessionId {
-    #[expect(
-        clippy::expect_used,
-        reason = "a UUID is within the rule for session names"
-    )]
-    SessionId::new(&uuid::Uuid::new_v4().simple().to_string()).expect("a UUID is a valid session")
 }
 
 fn name(settings: &Settings) -> anyhow::Result<GatewayId> {
