@@ -60,7 +60,7 @@ pub struct Frame {
     pub expires_at: Millis,
     /// True when it stands only to keep the chain whole and is not delivered.
     pub tombstone: bool,
-    /// The JSON of [`Notification`]; empty in a tombstone.
+    /// The JSON of [`Notification`]; of a tombstone empty, unless it [marks a loss](Self::is_loss).
     pub body: Bytes,
 }
 
@@ -68,6 +68,12 @@ impl Frame {
     /// Whether a client may be given it at `now`.
     pub fn deliverable(&self, now: Millis) -> bool {
         !self.tombstone && self.expires_at > now
+    }
+
+    /// Whether it stands where the store has lost something that it had accepted: whoever reads it may
+    /// miss something, and is told.
+    pub fn is_loss(&self) -> bool {
+        self.tombstone && !self.body.is_empty()
     }
 }
 

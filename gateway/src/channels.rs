@@ -10,7 +10,7 @@ use std::{
 };
 
 use carillon_common::{
-    backend::{BackendError, Membership},
+    backend::{BackendError, Gap, Membership},
     ids::{ChannelName, Cursor},
     notification::Frame,
     settings::{OverflowPolicy, Settings},
@@ -350,6 +350,18 @@ impl Channels {
             let mut prev = page.start;
             for frame in page.frames {
                 let cursor = frame.cursor;
+                if frame.is_loss() {
+                    self.tell_gap(
+                        feed,
+                        &ChannelGap {
+                            channel: channel.clone(),
+                            reason: Gap::Rewound,
+                            resume: cursor,
+                        },
+                    );
+                    prev = cursor;
+                    continue;
+                }
                 let push = Push::new(prev, frame);
                 self.fan_out(
                     feed,

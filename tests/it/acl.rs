@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::world::{SOON, World, content, next_content, next_of};
 
 const DOCUMENT: &str = include_str!("../../docs/redis-acl.md");
-const LIBRARY: &str = include_str!("../../common/src/backend/redis/carillon_1.lua");
+const LIBRARY: &str = include_str!("../../common/src/backend/redis/carillon_2.lua");
 
 const SETTINGS: [(&str, &str); 6] = [
     ("lease.ttl", "3s"),

@@ -130,7 +130,7 @@ fn trials(key: &str) -> Vec<(&'static str, Cmd)> {
         ("SET", with(&["SET", key, "1", "EX", "10"])),
         ("GET", with(&["GET", key])),
         ("EXPIRE", with(&["EXPIRE", key, "10"])),
-        ("FCALL", with(&["FCALL", "c1_no_such_function", "1", key])),
+        ("FCALL", with(&["FCALL", "c2_no_such_function", "1", key])),
         ("SPUBLISH", with(&["SPUBLISH", key, "doctor"])),
         ("WAIT", with(&["WAIT", "0", "1"])),
         ("TIME", with(&["TIME"])),

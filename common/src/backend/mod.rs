@@ -99,7 +99,9 @@ pub trait Membership: Send + Sync {
     /// Moves a device's cursor forward (never back) and trims what every device has acked.
     async fn ack(&self, ack: &Ack) -> Result<(), BackendError>;
 
-    /// Follows a channel's hints; answers with the log's last cursor once they flow.
+    /// Follows a channel's hints; answers with the log's last cursor once they flow. Never
+    /// [`Cursor::ZERO`]: a log without an entry begins here, so that whoever follows has a position
+    /// from which something can be missing.
     async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError>;
 
     /// Stops following a channel.
@@ -108,7 +110,7 @@ pub trait Membership: Send + Sync {
     /// The last cursor of each channel's log, [`Cursor::ZERO`] for an empty one.
     async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError>;
 
-    /// A page of a channel's log after `after`.
+    /// A page of a channel's log after `after`; [`Cursor::ZERO`]: from the oldest that is kept.
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError>;
 
     /// Keeps a subscription for the device's or session's next connection.
@@ -393,7 +395,8 @@ pub struct Page {
 pub enum Gap {
     /// What followed it is no longer kept.
     Expired,
-    /// The store went back behind it (a failover that lost unreplicated writes).
+    /// The store went back behind it: it restarted empty or with older data, or lost in a failover
+    /// what was not replicated.
     Rewound,
     /// The inbox was full and this device was passed over.
     TooMany,

@@ -4,7 +4,7 @@ use carillon_common::{
     auth::may_join,
     backend::{BackendError, Claimed, Gap, Holder, Page, Subscription},
     ids::{ChannelName, Cursor},
-    notification::rfc3339,
+    notification::{Frame, rfc3339},
     protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Ref, Request, ServerFrame},
 };
 
@@ -336,7 +336,8 @@ impl Session {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let (gap, start) = (page.gap, page.start);
+        let loss = page.frames.iter().any(Frame::is_loss);
+        let (gap, start) = (page.gap.or(loss.then_some(Gap::Rewound)), page.start);
         let Some(feed) = self.feed(&channel) else {
             return;
         };

@@ -18,9 +18,10 @@ use std::{sync::Arc, time::Duration};
 use carillon_common::{
     auth::{Claims, Verifier},
     backend::{
-        Ack, BackendError, Claimed, Departure, Device, Holder, Page, Registered, Registration,
+        Ack, BackendError, Claimed, Departure, Device, Gap, Holder, Page, Registered, Registration,
     },
     ids::{ChannelName, Cursor, Millis},
+    notification::Frame,
     protocol::{CloseCode, Dialect, ServerFrame, SocketLimits},
     settings::Settings,
 };
@@ -195,6 +196,8 @@ pub(crate) struct Session {
     /// At most three delays are left before this simple connection gives up claiming.
     claims_left: u8,
     warned_of_expiry: bool,
+    /// The client was told, while it is caught up, that the store has lost something.
+    told_of_loss: bool,
 }
 
 /// When a simple connection asks again for subscriptions that others still held: a gateway that
@@ -234,6 +237,7 @@ impl Session {
             pace,
             claims_left: 3,
             warned_of_expiry: false,
+            told_of_loss: false,
         }
     }
 
@@ -393,7 +397,7 @@ impl Session {
             user: &self.identity.user,
             device,
             cursor: page.start,
-            recovered: page.gap.is_none(),
+            recovered: page.gap.is_none() && !page.frames.iter().any(Frame::is_loss),
             ping_interval_ms: millis(self.rules.settings.socket.ping_interval),
             token_expires_at: carillon_common::notification::rfc3339(self.claims.exp_ms),
             limits: self.rules.limits,
@@ -405,6 +409,7 @@ impl Session {
         if let Some(gap) = page.gap {
             self.tell_gap(None, gap, page.start, effects);
             self.receipts.restart(page.start);
+            self.told_of_loss |= gap == Gap::Rewound;
         }
         let dialect = self.dialect();
         let mut count = 0;
@@ -415,6 +420,9 @@ impl Session {
                 self.receipts.wrote(frame.cursor);
                 count += 1;
             } else {
+                if frame.is_loss() {
+                    self.on_loss(frame.cursor, effects);
+                }
                 self.skip(frame.cursor, frame.tombstone, effects);
             }
         }
@@ -424,8 +432,19 @@ impl Session {
         }
     }
 
+    /// The store has lost something here: told once for all that is caught up with.
+    fn on_loss(&mut self, at: Cursor, effects: &mut Vec<Effect>) {
+        if !std::mem::replace(&mut self.told_of_loss, true) {
+            self.tell_gap(None, Gap::Rewound, at, effects);
+        }
+        if self.dialect() == Dialect::V1 {
+            self.receipts.told_of_loss();
+        }
+    }
+
     /// The last page is written: what the bus brought meanwhile follows.
     fn go_live(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.told_of_loss = false;
         let replayed = self.inbox.take_replayed();
         for push in self.inbox.take_buffered() {
             match self.inbox.on_buffered(&push) {
@@ -549,9 +568,10 @@ impl Session {
         }
     }
 
-    /// After everything that one wake-up brought: a simple client's receipt is its pong.
+    /// After everything that one wake-up brought: a simple client's receipt is its pong, as is any
+    /// client's for having been told of a loss.
     pub(crate) fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.dialect() == Dialect::Simple && self.receipts.wants_ping() {
+        if self.receipts.wants_ping(self.dialect()) {
             self.ping(now, effects);
         }
         self.receipts

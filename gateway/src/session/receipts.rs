@@ -33,6 +33,8 @@ pub(super) struct Receipts {
     batch: usize,
     /// An ack is under way to the store.
     busy: bool,
+    /// The client was told of a loss, and no pong has shown yet that it heard.
+    unheard: bool,
 }
 
 /// A ping that waits for its pong, and what the pong will confirm.
@@ -41,6 +43,8 @@ struct InFlight {
     payload: String,
     inbox: Cursor,
     broadcast: Cursor,
+    /// It was sent after the client had been told of a loss.
+    tells_of_loss: bool,
 }
 
 /// What the store is to be told.
@@ -64,6 +68,7 @@ impl Receipts {
             flush_at: None,
             batch: 0,
             busy: false,
+            unheard: false,
         }
     }
 
@@ -102,9 +107,16 @@ impl Receipts {
         }
     }
 
+    /// The client was told of a loss. Nothing that it could ack may follow, and it is to be told again
+    /// if it did not hear: so a pong confirms that, and the position is not the store's before.
+    pub(super) fn told_of_loss(&mut self) {
+        self.unheard = true;
+    }
+
     /// Whether something was written that a pong would confirm.
-    pub(super) fn wants_ping(&self) -> bool {
-        self.in_flight.is_none() && !self.written.is_empty()
+    pub(super) fn wants_ping(&self, dialect: Dialect) -> bool {
+        let written = dialect == Dialect::Simple && !self.written.is_empty();
+        self.in_flight.is_none() && (written || self.unheard)
     }
 
     /// The payload of a ping to be sent now; `None` while one waits for its pong.
@@ -117,6 +129,7 @@ impl Receipts {
             payload: payload.clone(),
             inbox,
             broadcast,
+            tells_of_loss: self.unheard,
         }));
         Some(payload)
     }
@@ -131,6 +144,7 @@ impl Receipts {
             return false;
         };
         self.broadcast = ping.broadcast;
+        self.unheard &= !ping.tells_of_loss;
         if dialect == Dialect::Simple {
             self.confirm_up_to(ping.inbox);
         }
@@ -173,6 +187,7 @@ impl Receipts {
     /// The client answered our close frame: it has read everything.
     pub(super) fn confirm_all(&mut self, dialect: Dialect, inbox: Cursor, broadcast: Cursor) {
         self.broadcast = broadcast;
+        self.unheard = false;
         if dialect == Dialect::Simple {
             self.confirm_up_to(inbox);
         }
@@ -194,7 +209,7 @@ impl Receipts {
     }
 
     pub(super) fn settle_now(&mut self, position: Cursor) {
-        if self.written.is_empty() {
+        if self.written.is_empty() && !self.unheard {
             self.confirmed = position;
         }
     }

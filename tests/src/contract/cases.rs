@@ -156,6 +156,8 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         a_position_that_the_log_does_not_know_is_rewound,
         without_a_log_only_a_position_is_lost,
         a_log_lasts_for_its_retention_after_the_newest,
+        who_came_before_the_first_entry_is_told_of_an_overflow,
+        who_came_before_the_first_entry_is_told_when_all_lapsed,
         a_publication_expires_after_its_ttl_or_the_logs,
         following_begins_where_the_log_ends,
         nothing_falls_between_the_log_and_the_hints,

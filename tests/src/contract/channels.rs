@@ -19,16 +19,15 @@ use super::{
 pub(super) async fn publications_continue_each_other_in_order(on: Arc<dyn Stores>) -> Result<()> {
     let world = World::new(&*on, limits()).await?;
     let gateway = world.gateway("g").await?;
-    assert_eq!(gateway.follow(&channel("news")?).await?, Cursor::ZERO);
     let before = world.backend.clock().now();
-    let sent = world.publish_many("news", 10).await?;
-    let late = i64::try_from(sent[0].seq)? - before;
+    let mut at = gateway.follow(&channel("news")?).await?;
+    let late = i64::try_from(at.seq)? - before;
     assert!((-2_000..30_000).contains(&late), "seeded {late} ms late");
+    let sent = world.publish_many("news", 10).await?;
     let heard = gateway.heard.channel("news", 10).await?;
-    let mut at = Cursor::ZERO;
     for ((prev, frame), cursor) in heard.iter().zip(&sent) {
         assert_eq!((*prev, frame.cursor), (at, *cursor));
-        assert!(at == Cursor::ZERO || cursor.seq == at.seq + 1, "contiguous");
+        assert_eq!(cursor.seq, at.seq + 1, "contiguous");
         at = *cursor;
     }
     let page = gateway.log("news", Cursor::ZERO).await?;
@@ -189,15 +188,68 @@ pub(super) async fn a_log_lasts_for_its_retention_after_the_newest(
     assert_eq!(cursors(&page.frames), [first, second], "expired ones too");
     assert!(!page.frames[0].deliverable(world.backend.clock().now()));
     world.advance(SECOND + SECOND / 4).await;
-    let page = gateway.log("news", second).await?;
+    for (after, gap) in [
+        (Cursor::ZERO, None),
+        (first, Some(Gap::Expired)),
+        (second, None), // it has missed nothing
+        (elsewhere(second), Some(Gap::Rewound)),
+    ] {
+        let page = gateway.log("news", after).await?;
+        assert_eq!((page.frames.len(), page.end, page.gap), (0, second, gap));
+    }
+    assert_eq!(gateway.follow(&channel("news")?).await?, second);
+    let third = world.backend.publish(&order()?).await?.cursor;
+    assert_eq!(third.seq, second.seq + 1, "the log goes on");
+    assert_eq!(gateway.heard.channel("news", 1).await?[0].0, second);
+    let page = gateway.log("news", first).await?;
+    assert_eq!(
+        (cursors(&page.frames), page.gap),
+        (vec![third], Some(Gap::Expired))
+    );
+    Ok(())
+}
+
+pub(super) async fn who_came_before_the_first_entry_is_told_of_an_overflow(
+    on: Arc<dyn Stores>,
+) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    let news = channel("news")?;
+    let begun = gateway.follow(&news).await?;
+    assert_ne!(begun, Cursor::ZERO);
+    assert_eq!(gateway.follow(&news).await?, begun, "it begins once");
+    assert_eq!(gateway.log_ends(&[news]).await?, [begun]);
+    let mut sent = Vec::new();
+    for (kept, gap) in [(1, None), (2, None), (2, Some(Gap::Expired))] {
+        let order = PublishOrder {
+            history: 2,
+            ..publication("news")?
+        };
+        sent.push(world.backend.publish(&order).await?.cursor);
+        let page = gateway.log("news", begun).await?;
+        let expected = sent[sent.len() - kept..].to_vec();
+        assert_eq!((cursors(&page.frames), page.gap), (expected, gap));
+    }
+    Ok(())
+}
+
+pub(super) async fn who_came_before_the_first_entry_is_told_when_all_lapsed(
+    on: Arc<dyn Stores>,
+) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    let begun = gateway.follow(&channel("news")?).await?;
+    let order = PublishOrder {
+        retention: SECOND,
+        ..publication("news")?
+    };
+    let only = world.backend.publish(&order).await?.cursor;
+    world.advance(SECOND + SECOND / 4).await;
+    let page = gateway.log("news", begun).await?;
     assert_eq!(
         (page.frames.len(), page.end, page.gap),
-        (0, Cursor::ZERO, Some(Gap::Expired))
+        (0, only, Some(Gap::Expired))
     );
-    assert_eq!(gateway.follow(&channel("news")?).await?, Cursor::ZERO);
-    let third = world.backend.publish(&order()?).await?.cursor;
-    assert!(third.seq > second.seq, "numbers only grow");
-    assert_eq!(gateway.heard.channel("news", 1).await?[0].0, Cursor::ZERO);
     Ok(())
 }
 

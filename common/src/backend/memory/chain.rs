@@ -79,6 +79,11 @@ impl Chain {
         prev
     }
 
+    /// A history begins here, before its first frame.
+    pub(super) fn begin(&mut self, at: Cursor) {
+        (self.base, self.last) = (at, at);
+    }
+
     /// Where a position stands.
     pub(super) fn relation(&self, at: Cursor) -> Relation {
         if at == self.last {

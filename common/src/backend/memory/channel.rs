@@ -8,6 +8,7 @@ use super::{
     dedup::Dedup,
     lease::Leases,
     rules::{self, millis},
+    user::Context,
 };
 use crate::{
     backend::{BackendError, BusEvent, Page, PublishOrder, Published},
@@ -19,8 +20,10 @@ use crate::{
 pub(super) struct Channel {
     name: ChannelName,
     chain: Chain,
-    /// When the log is dropped.
+    /// When the log's entries are dropped.
     ends: Millis,
+    /// When it is forgotten where the log stood.
+    forgotten: Millis,
     dedup: Dedup,
     followers: HashSet<GatewayId>,
     bytes: Share,
@@ -33,6 +36,7 @@ impl Channel {
             name,
             chain: Chain::default(),
             ends: 0,
+            forgotten: 0,
             dedup: Dedup::default(),
             followers: HashSet::new(),
             bytes,
@@ -45,9 +49,9 @@ impl Channel {
         &mut self,
         order: &PublishOrder,
         nonce: u32,
-        now: Millis,
-        leases: &Leases,
+        cx: &Context<'_>,
     ) -> Result<Published, BackendError> {
+        let now = cx.now;
         self.lapse(now);
         if let Some(cursor) = self.dedup.recognise(&order.idempotency, now)? {
             return Ok(Published {
@@ -74,9 +78,10 @@ impl Channel {
             .saturating_sub(order.history as usize);
         self.chain.drop_oldest(excess);
         self.ends = now + millis(order.retention);
+        self.forgotten = self.ends.max(now + millis(cx.limits.inbox_ttl));
         self.dedup.remember(&order.idempotency, cursor, now);
         self.settle();
-        self.hint(prev, frame, leases);
+        self.hint(prev, frame, cx.leases);
         Ok(Published {
             cursor,
             repeated: false,
@@ -98,9 +103,17 @@ impl Channel {
         }
     }
 
-    pub(super) fn follow(&mut self, gateway: &GatewayId, now: Millis) -> Cursor {
+    /// Answers where the log stands; one that never had an entry begins here, so that whoever follows
+    /// it has a position from which something can be missing.
+    pub(super) fn follow(&mut self, gateway: &GatewayId, cx: &Context<'_>) -> Cursor {
         self.followers.insert(gateway.clone());
-        self.last(now)
+        self.lapse(cx.now);
+        if !self.chain.has_history() {
+            let seq = self.chain.next(cx.now, 0).seq;
+            self.chain.begin(Cursor { seq, nonce: 0 });
+            self.forgotten = cx.now + millis(cx.limits.inbox_ttl);
+        }
+        self.chain.last()
     }
 
     /// The log's last cursor.
@@ -133,12 +146,16 @@ impl Channel {
         !self.chain.has_history() && self.followers.is_empty() && self.dedup.is_empty()
     }
 
-    /// Drops the log when its time is over.
+    /// Drops the log when its time is over. Where it stood is known for longer: whoever comes back is
+    /// to be told that something is missing, if something is.
     fn lapse(&mut self, now: Millis) {
-        if self.chain.has_history() && self.ends <= now {
-            self.chain = Chain::default();
-            self.settle();
+        if self.ends <= now {
+            self.chain.drop_oldest(usize::MAX);
         }
+        if self.forgotten <= now && self.followers.is_empty() {
+            self.chain = Chain::default();
+        }
+        self.settle();
     }
 
     fn settle(&mut self) {

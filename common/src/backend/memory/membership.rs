@@ -129,7 +129,7 @@ impl Membership for MemoryMembership {
 
     async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
         self.store().with_channel(channel, |channel, cx| {
-            Ok(channel.follow(&self.lease.gateway, cx.now))
+            Ok(channel.follow(&self.lease.gateway, cx))
         })
     }
 

@@ -96,7 +96,7 @@ impl Backend for MemoryBackend {
 
     async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError> {
         self.store.with_channel(&order.channel, |channel, cx| {
-            channel.publish(order, nonce(), cx.now, cx.leases)
+            channel.publish(order, nonce(), cx)
         })
     }
 

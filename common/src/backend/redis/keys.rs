@@ -97,6 +97,19 @@ impl Keys {
         )
     }
 
+    /// Where a channel's log stood; it outlives the log.
+    pub fn log_end(&self, channel: &ChannelName) -> String {
+        self.key(
+            self.partition(channel.as_str()),
+            format_args!("end:{channel}"),
+        )
+    }
+
+    /// Which history a partition serves.
+    pub fn history(&self, partition: u16) -> String {
+        self.key(partition, format_args!("history"))
+    }
+
     /// The Pub/Sub channel of a gateway's hints in a partition, less the gateway's name.
     pub fn gateway_channel_prefix(&self, partition: u16) -> String {
         self.key(partition, format_args!("gw:"))

@@ -72,6 +72,7 @@ impl RedisMembership {
         membership.follow(&ChannelName::broadcast()).await?;
         membership.reap_own_past().await?;
         membership.start(tenure::renew);
+        membership.start(tenure::resume_after_loss);
         membership.start(tenure::reap_others);
         membership.start(move |membership| tenure::heed(membership, after));
         Ok(membership)
@@ -113,15 +114,15 @@ impl RedisMembership {
         Ok(())
     }
 
-    async fn log_end(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
+    /// Where a channel's log stands; with `begins`, one that never had an entry begins here.
+    async fn log_end(&self, channel: &ChannelName, begins: bool) -> Result<Cursor, BackendError> {
         let core = &self.core;
         let partition = core.keys.partition(channel.as_str());
-        match tenure::newest_entry(core, partition, &core.keys.log(channel)).await? {
-            None => Ok(Cursor::ZERO),
-            Some(id) => id
-                .parse()
-                .map_err(|_| BackendError::Unexpected(format!("entry {id:?} in a log"))),
-        }
+        let names = [core.keys.log(channel), core.keys.log_end(channel)];
+        let names = names.each_ref().map(String::as_str);
+        let args = [number(core.life_s()), number(u8::from(begins))];
+        let value = core.read(partition, "follow", &names, &args).await?;
+        Reply::new(Value::Array(vec![value]))?.parse()
     }
 
     fn durable_field(device: &Device, channel: &ChannelName) -> String {
@@ -223,7 +224,7 @@ impl Membership for RedisMembership {
             &keys.subs,
         ];
         let value = core
-            .call(keys.partition, "connect", &names.map(String::as_str), &args)
+            .read(keys.partition, "connect", &names.map(String::as_str), &args)
             .await?;
         let mut reply = Reply::new(value)?;
         if reply.text()? == "replaced" {
@@ -285,9 +286,10 @@ impl Membership for RedisMembership {
             number(after),
             number(core.options.limits.page),
             number(PAGE_BYTES),
+            number(core.life_s()),
         ];
         let value = core
-            .call(keys.partition, "read", &[&keys.user, &keys.inbox], &args)
+            .read(keys.partition, "read", &[&keys.user, &keys.inbox], &args)
             .await?;
         reply::page(value)
     }
@@ -307,7 +309,7 @@ impl Membership for RedisMembership {
         ];
         args.extend(ack.expired.iter().map(number));
         let names = [&keys.user, &keys.inbox, &keys.left, &keys.presence];
-        core.call(keys.partition, "ack", &names.map(String::as_str), &args)
+        core.read(keys.partition, "ack", &names.map(String::as_str), &args)
             .await?;
         Ok(())
     }
@@ -320,7 +322,7 @@ impl Membership for RedisMembership {
                 keys.channel_channel(channel),
             )
             .await?;
-        self.log_end(channel).await
+        self.log_end(channel, true).await
     }
 
     async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError> {
@@ -333,7 +335,7 @@ impl Membership for RedisMembership {
     }
 
     async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError> {
-        try_join_all(channels.iter().map(|channel| self.log_end(channel))).await
+        try_join_all(channels.iter().map(|channel| self.log_end(channel, false))).await
     }
 
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
@@ -343,10 +345,11 @@ impl Membership for RedisMembership {
             number(after),
             number(core.options.limits.page),
             number(PAGE_BYTES),
+            number(core.life_s()),
         ];
-        let value = core
-            .call(partition, "history", &[&core.keys.log(channel)], &args)
-            .await?;
+        let names = [core.keys.log(channel), core.keys.log_end(channel)];
+        let names = names.each_ref().map(String::as_str);
+        let value = core.read(partition, "history", &names, &args).await?;
         reply::page(value)
     }
 
@@ -410,7 +413,7 @@ impl Membership for RedisMembership {
             number(core.life_s()),
         ];
         let value = core
-            .call(keys.partition, "claim", &[&keys.subs], &args)
+            .read(keys.partition, "claim", &[&keys.subs], &args)
             .await?;
         let mut reply = Reply::new(value)?;
         let others_hold = reply.flag()?;
@@ -429,11 +432,15 @@ impl Membership for RedisMembership {
             let field = presence_field(&question.device, &question.session);
             let place = &place;
             async move {
+                let known = core.histories.known(keys.partition);
                 let mut pipeline = redis::pipe();
                 pipeline.cmd("HGET").arg(&keys.user).arg("l");
                 pipeline.cmd("HGET").arg(&keys.presence).arg(field);
-                let (last, entry): (Option<String>, Option<String>) =
+                let history = core.keys.history(keys.partition);
+                pipeline.cmd("HMGET").arg(history).arg("i").arg("n");
+                let (last, entry, history): (Option<String>, Option<String>, _) =
                     core.link.pipeline(keys.partition, &pipeline).await?;
+                core.believe(keys.partition, known, history).await?;
                 Ok::<_, BackendError>(AuditAnswer {
                     last: last.and_then(|last| last.parse().ok()).unwrap_or_default(),
                     registered: entry.is_some_and(|entry| entry.starts_with(place.as_str())),

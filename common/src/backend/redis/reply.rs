@@ -20,6 +20,11 @@ impl Reply {
         }
     }
 
+    /// The next item, whatever it is.
+    pub(super) fn value(&mut self) -> Result<Value, BackendError> {
+        self.next()
+    }
+
     fn next(&mut self) -> Result<Value, BackendError> {
         self.0
             .next()

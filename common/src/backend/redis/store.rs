@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, sync::DropGuard};
 use super::{
     commit::Durability,
     functions::Functions,
+    history::{Histories, watch_histories},
     keys::Keys,
     lease,
     link::{Link, LinkSettings},
@@ -66,6 +67,7 @@ pub(super) struct Core {
     pub(super) keys: Keys,
     pub(super) options: RedisOptions,
     pub(super) clock: Clock,
+    pub(super) histories: Histories,
     wrong: Mutex<BTreeMap<&'static str, String>>,
     online: Mutex<Option<(Instant, u64)>>,
     /// The generations whose lease had ended a moment ago, and that are not reaped yet.
@@ -80,8 +82,9 @@ impl RedisBackend {
     /// partitions.
     pub async fn connect(url: RedisUrl, options: RedisOptions) -> Result<Arc<Self>, BackendError> {
         let link = Link::connect(url, options.link.clone()).await?;
-        let tags = link.tags().iter().map(|(tag, _)| tag.clone()).collect();
+        let tags: Vec<_> = link.tags().iter().map(|(tag, _)| tag.clone()).collect();
         let core = Arc::new(Core {
+            histories: Histories::new(tags.len()),
             keys: Keys::new(&options.prefix, tags),
             functions: Functions::new(version::library()),
             clock: Clock::default(),
@@ -101,6 +104,9 @@ impl RedisBackend {
         lease::read_leases(&core).await?;
         let stop = CancellationToken::new();
         tokio::spawn(lease::keep_time(Arc::downgrade(&core), stop.clone()));
+        let interval = core.options.limits.lease_renew;
+        let (weak, until) = (Arc::downgrade(&core), stop.clone());
+        tokio::spawn(watch_histories(weak, interval, until));
         Ok(Arc::new(Self {
             core,
             _stop: stop.drop_guard(),
@@ -124,7 +130,7 @@ impl RedisBackend {
 }
 
 impl Core {
-    /// Calls a function of the library.
+    /// Calls a function that concerns no history.
     pub(super) async fn call(
         &self,
         partition: u16,
@@ -138,6 +144,17 @@ impl Core {
             .await?)
     }
 
+    /// Calls a function that reads a history, or changes what need not be confirmed.
+    pub(super) async fn read(
+        &self,
+        partition: u16,
+        function: &str,
+        keys: &[&str],
+        args: &[Bytes],
+    ) -> Result<Value, BackendError> {
+        self.believed(partition, function, keys, args, None).await
+    }
+
     /// The same, confirmed by as many replicas as the deployment asks for.
     async fn commit(
         &self,
@@ -147,10 +164,8 @@ impl Core {
         args: &[Bytes],
     ) -> Result<Value, BackendError> {
         let durability = self.options.durability;
-        Ok(self
-            .functions
-            .call(&self.link, partition, function, keys, args, durability)
-            .await?)
+        self.believed(partition, function, keys, args, durability)
+            .await
     }
 
     /// How long a user's keys last after they were last touched, in seconds.
@@ -323,10 +338,12 @@ impl Backend for RedisBackend {
             core.keys.channel_channel(&order.channel).into(),
             word(&order.idempotency.body_hash),
             seconds(order.idempotency.ttl),
+            number(core.life_s()),
             order.body.clone(),
         ];
+        let end = core.keys.log_end(&order.channel);
         let value = core
-            .commit(partition, "publish", &[&log, &dedup], &args)
+            .commit(partition, "publish", &[&log, &dedup, &end], &args)
             .await?;
         let mut reply = Reply::new(value)?;
         match reply.text()?.as_str() {
@@ -455,6 +472,10 @@ impl Backend for RedisBackend {
             (
                 "carillon_store_topology_changes_total",
                 stats.topology_changes.get(),
+            ),
+            (
+                "carillon_store_histories_rewound_total",
+                self.core.histories.rewound.get(),
             ),
             ("carillon_store_commits_total", stats.commits.get()),
             ("carillon_store_committed_total", stats.committed.get()),

@@ -137,6 +137,24 @@ pub(super) async fn reap_others(membership: Weak<RedisMembership>) {
     }
 }
 
+/// Has every connection resumed when a part of the store went back: who may miss something is told.
+pub(super) async fn resume_after_loss(membership: Weak<RedisMembership>) {
+    let Some(mut losses) = membership
+        .upgrade()
+        .map(|membership| membership.core.histories.losses())
+    else {
+        return;
+    };
+    while losses.changed().await.is_ok() {
+        let Some(membership) = membership.upgrade() else {
+            return;
+        };
+        membership
+            .sink
+            .on_bus(BusEvent::Dirty { reason: "rewound" });
+    }
+}
+
 /// Up to where the words for a gateway are of its past.
 pub(super) async fn last_word(core: &Core, gateway: &GatewayId) -> Result<String, BackendError> {
     let newest = newest_entry(core, Keys::HOME, &core.keys.control(gateway)).await?;

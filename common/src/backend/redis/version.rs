@@ -10,21 +10,23 @@ use std::ops::RangeInclusive;
 
 use super::functions::Library;
 
-const SOURCE: &str = include_str!("carillon_1.lua");
+const SOURCE: &str = include_str!("carillon_2.lua");
 
-/// The version of the functions. One higher in a build with the feature `next-protocol`, which stands
-/// for the release to come in tests of updates.
-pub const PROTOCOL: u8 = if cfg!(feature = "next-protocol") {
-    2
-} else {
+/// Whether this build stands for the release to come, in tests of updates.
+const NEXT: u8 = if cfg!(feature = "next-protocol") {
     1
+} else {
+    0
 };
+
+/// The version of the functions.
+pub const PROTOCOL: u8 = 2 + NEXT;
 
 /// The layout that is written.
 pub const WRITTEN: u8 = 1;
 
 /// The layouts that are read.
-pub const READABLE: RangeInclusive<u8> = 1..=PROTOCOL;
+pub const READABLE: RangeInclusive<u8> = 1..=WRITTEN + NEXT;
 
 /// The functions of this version.
 pub fn library() -> Library {
@@ -35,8 +37,8 @@ fn library_of(protocol: u8) -> Library {
     Library {
         name: format!("carillon_{protocol}").into(),
         source: SOURCE
-            .replace("name=carillon_1", &format!("name=carillon_{protocol}"))
-            .replace("('c1_", &format!("('c{protocol}_"))
+            .replace("name=carillon_2", &format!("name=carillon_{protocol}"))
+            .replace("('c2_", &format!("('c{protocol}_"))
             .into(),
     }
 }
@@ -90,10 +92,10 @@ mod tests {
 
     #[test]
     fn each_library_has_functions_of_its_own() {
-        let next = library_of(2);
-        assert_eq!(next.name, "carillon_2");
-        assert!(next.source.starts_with("#!lua name=carillon_2\n"));
-        assert!(next.source.contains("'c2_send'") && !next.source.contains("'c1_"));
-        assert_eq!(library_of(1).source, SOURCE);
+        let next = library_of(3);
+        assert_eq!(next.name, "carillon_3");
+        assert!(next.source.starts_with("#!lua name=carillon_3\n"));
+        assert!(next.source.contains("'c3_send'") && !next.source.contains("'c2_"));
+        assert_eq!(library_of(2).source, SOURCE);
     }
 }

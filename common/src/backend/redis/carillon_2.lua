@@ -1,15 +1,18 @@
-#!lua name=carillon_1
--- The delivery protocol, version 1. Every function touches the keys of one partition only (one
--- hash tag, so one slot) and runs atomically. A change of arguments or layout is carillon_2 beside
+#!lua name=carillon_2
+-- The delivery protocol, version 2. Every function touches the keys of one partition only (one
+-- hash tag, so one slot) and runs atomically. A change of arguments or layout is carillon_3 beside
 -- this one; nothing here is changed in place once released. Frames and hints start with the version of
 -- their layout: 1 is written, and a later one whose head is the same is passed on (version.rs).
 --
--- cursor    seq-nonce           frame   1|cursor|id|stored|expires|flag|body   (flag n, or t: tombstone)
+-- cursor    seq-nonce           frame   1|cursor|id|stored|expires|flag|body   (flag n, or t: tombstone;
+--           a tombstone with a body is a loss: what stood here is gone, and whoever reads it is told)
+-- history   of a partition:     i  id   n  how much was accepted under it   m  ms of its last loss
 -- user hash l  last cursor      f       highest fence: it is there once the user has ever connected
---           x  hour of the last renewal
+--           x  hour of the last renewal       m  the last loss that the inbox shows
 --           d:<device>          acked|seen (s)|broadcast|flags   (flags: a has acked, m moved by a full inbox)
 --           <device>            =name, ~session (an anonymous connection), ~ (those that ended, folded)
 -- presence  <device>/<session>  gateway|generation|fence|opened  (device of an anonymous one: ~)
+-- end       cursor|ms: where a channel's log stood, which outlives the log
 -- subs      d/<device>/<channel> cursor       r/<session>/<channel> cursor|ms when freed, 0 while held
 
 local ZERO = '0-0'
@@ -28,9 +31,62 @@ local function tombstone(frame)
   return head .. 't|'
 end
 
+-- A loss never expires: it is owed to whoever has not read it.
 local function expired(frame, now)
-  local expires, flag = string.match(frame, '^%d|[^|]*|[^|]*|[^|]*|(%d+)|(%a)')
-  return flag == 't' or tonumber(expires) <= now
+  local expires, flag, body = string.match(frame, '^%d|[^|]*|[^|]*|[^|]*|(%d+)|(%a)|(.?)')
+  if flag == 't' then return body == '' end
+  return tonumber(expires) <= now
+end
+
+-- Histories --------------------------------------------------------------------------------------
+
+-- A node that came back empty or with older data, or that others have left behind, is not believed:
+-- a caller says which history it knows (its id, and how much was accepted under it at least), and
+-- where another is served, nothing is read, written or trimmed. It settles that first.
+-- KEYS … history   ARGV … id accepted
+local function believed(call)
+  return function(K, A)
+    local key, accepted, id = table.remove(K), tonumber(table.remove(A)), table.remove(A)
+    local here = redis.call('HMGET', key, 'i', 'n', 'm')
+    if here[1] ~= id or tonumber(here[2]) < accepted then return { 'elsewhere' } end
+    local history = { key = key, accepted = tonumber(here[2]), lost = tonumber(here[3] or 0) }
+    local answer = call(K, A, history)
+    return { 'here', int(history.accepted), answer }
+  end
+end
+
+local function accept(history)
+  history.accepted = redis.call('HINCRBY', history.key, 'n', 1)
+end
+
+-- What stands where something was lost. The time makes its cursor one that no other entry has.
+local function loss(seq_, lost, now)
+  local cursor = int(seq_) .. '-' .. int(lost % 4294967295 + 1)
+  local nobody = '00000000-0000-0000-0000-000000000000'
+  return cursor, '1|' .. cursor .. '|' .. nobody .. '|' .. int(now) .. '|9007199254740991|t|lost'
+end
+
+-- Says which history is here, and marks it when it is not the one that the caller knows, nor one that
+-- was marked since: {what, id, accepted, lost, missing}, what being same, marked or rewound. It always
+-- writes, so that a WAIT that follows covers all that was accepted before.
+-- KEYS history | ARGV known_id known_accepted known_lost fresh_id
+local function settle(K, A)
+  local here = redis.call('HMGET', K[1], 'i', 'n', 'm')
+  local id, accepted, lost = here[1], tonumber(here[2] or 0), tonumber(here[3] or 0)
+  local known, known_accepted, known_lost = A[1], tonumber(A[2]), tonumber(A[3])
+  local what, missing = 'same', 0
+  if known == '' then
+    id = id or A[4]
+  elseif id ~= known and id and lost > known_lost then
+    what = 'marked'
+  elseif id ~= known or accepted < known_accepted then
+    what, missing = 'rewound', known_accepted - (id == known and accepted or 0)
+    id, accepted = A[4], math.max(accepted, known_accepted)
+    lost = math.max(now_ms(), known_lost + 1, lost + 1)
+    redis.call('HSET', K[1], 'm', int(lost))
+  end
+  redis.call('HSET', K[1], 'i', id, 'n', int(accepted))
+  return { what, id, int(accepted), int(lost), int(missing) }
 end
 
 -- Device records ---------------------------------------------------------------------------------
@@ -157,6 +213,20 @@ local function within(frames, bytes)
   return #frames
 end
 
+-- Shows in an inbox that something was lost, where it is missing: {last, whether it was shown now}.
+-- Also to a user of whom nothing is known any more, for as long as an inbox lasts.
+local function show_loss(inbox, user, last, shown, history, life_s, now)
+  local lost = history.lost
+  if lost <= tonumber(shown or 0) or lost + life_s * 1000 < now then return last, false end
+  if not last then redis.call('DEL', inbox) end
+  local cursor, frame = loss(last and seq(last) + 1 or now, lost, now)
+  redis.call('RPUSH', inbox, frame)
+  redis.call('HSET', user, 'l', cursor, 'm', int(lost))
+  return cursor, true
+end
+
+local function is_loss(frame) return string.find(frame, '^%d|[^|]*|[^|]*|[^|]*|%d+|t|.') ~= nil end
+
 -- A page after a position: {start, gap, end, more, frames}.
 local function page(inbox, last, device, after, limit, bytes)
   if not last then
@@ -188,6 +258,8 @@ local function page(inbox, last, device, after, limit, bytes)
         gap = 'rewound'
       elseif device and has(device, 'm') then
         gap = 'too_many'
+      elseif is_loss(head) then
+        gap = 'rewound'
       elseif not (own and own >= 0 and told) then
         gap = 'expired'
       end
@@ -291,13 +363,14 @@ end
 
 -- KEYS inbox user left presence dedup
 -- ARGV user id nonce ttl_ms max keep most_devices device_ttl_s life_s gateway_channel hash dedup_s body
-local function send(K, A)
+local function send(K, A, history)
   local now = now_ms()
-  local known = redis.call('HMGET', K[2], 'l', 'f', 'x')
+  local known = redis.call('HMGET', K[2], 'l', 'f', 'x', 'm')
   local last, seen = known[1], known[2] and 1 or 0
   local ttl = tonumber(A[4])
   local cursor, prev, fresh = ZERO, ZERO, false
   if ttl > 0 then
+    last, fresh = show_loss(K[1], K[2], last, known[4], history, tonumber(A[9]), now)
     prev = last or ZERO
     cursor = int(last and seq(last) + 1 or now) .. '-' .. A[3]
   end
@@ -320,6 +393,7 @@ local function send(K, A)
       fresh = true
     end
     if not last then redis.call('DEL', K[1]) end
+    accept(history)
   end
   -- A fleeting one expires by the socket it does not find; the time only keeps the frame whole.
   local expires = now + (ttl > 0 and ttl or 60000)
@@ -376,12 +450,12 @@ end
 -- KEYS presence online user inbox left sessions subs
 -- ARGV user field device session gateway generation fence since broadcast limit life_s gateway_channel
 --      bytes opened together_ms
-local function connect(K, A)
+local function connect(K, A, history)
   local now = now_ms()
   local old = redis.call('HGET', K[1], A[2])
   local old_gateway, old_fence, old_opened
   if old then old_gateway, old_fence, old_opened = string.match(old, '^([^|]+)|%d+|(%d+)|(%d+)') end
-  local known = redis.call('HMGET', K[3], 'l', 'f', 'x', 'd:' .. A[3])
+  local known = redis.call('HMGET', K[3], 'l', 'f', 'x', 'd:' .. A[3], 'm')
   local fence, highest = A[7], known[2]
   if fence == '' then
     if old and tonumber(old_opened) > tonumber(A[14]) + tonumber(A[15]) then return { 'replaced' } end
@@ -397,14 +471,15 @@ local function connect(K, A)
     redis.call('SPUBLISH', A[12] .. old_gateway, 'R1|' .. fence .. '|' .. #A[1] .. '|' .. A[1] .. A[4])
   end
 
-  local device = known[4] and parse_device(known[4])
+  local last, shown = show_loss(K[4], K[3], known[1], known[5], history, tonumber(A[11]), now)
+  local device, stranger = known[4] and parse_device(known[4]), not known[4]
   if not device then
     device = new_device(all_devices(K[3]), A[3], A[9])
     if string.sub(A[3], 1, 1) == '~' then redis.call('HDEL', K[3], 'd:~') end
   end
   device.seen = math.floor(now / 1000)
   redis.call('HSET', K[3], 'f', highest or fence, 'd:' .. A[3], pack_device(device))
-  renew(K[3], known[3], now, false, A[11], K[4], K[5], K[7])
+  renew(K[3], known[3], now, shown, A[11], K[4], K[5], K[7])
 
   local durable, claimable, prefix = {}, 0, 'd/' .. (string.sub(A[3], 1, 1) == '~' and '~' or A[3]) .. '/'
   local goes_on, own = A[7] ~= '' and (not old or old_fence == fence), 'r/' .. A[4] .. '/'
@@ -421,19 +496,26 @@ local function connect(K, A)
       end
     end
   end
-  local first = page(K[4], known[1], device, A[8], tonumber(A[10]), tonumber(A[13]))
+  local first = page(K[4], last, device, A[8], tonumber(A[10]), tonumber(A[13]))
+  -- A device of which nothing is known may have been known before the loss.
+  if stranger and first[2] == '' and history.lost > 0 and history.lost + tonumber(A[11]) * 1000 >= now then
+    first[2] = 'rewound'
+  end
   return { 'ok', fence, device.broadcast, first, durable, claimable }
 end
 
--- KEYS user inbox | ARGV device (~ for an anonymous one) after limit bytes
-local function read(K, A)
-  local device
+-- KEYS user inbox | ARGV device (~ for an anonymous one) after limit bytes life_s
+local function read(K, A, history)
+  local now, device = now_ms(), nil
+  local known = redis.call('HMGET', K[1], 'l', 'x', 'm')
+  local last, shown = show_loss(K[2], K[1], known[1], known[3], history, tonumber(A[5]), now)
+  renew(K[1], known[2], now, shown, A[5], K[2])
   if A[1] == '~' then
     device = least_anonymous(all_devices(K[1]))
   else
     device = load_device(K[1], A[1])
   end
-  return page(K[2], redis.call('HGET', K[1], 'l'), device, A[2], tonumber(A[3]), tonumber(A[4]))
+  return page(K[2], last, device, A[2], tonumber(A[3]), tonumber(A[4]))
 end
 
 -- KEYS user inbox left presence
@@ -582,37 +664,81 @@ end
 
 -- Channels ---------------------------------------------------------------------------------------
 
--- KEYS log dedup
--- ARGV channel id nonce ttl_ms history retention_s hint_channel hash dedup_s body
-local function publish(K, A)
+local function save_end(ending, cursor, now, life_s)
+  redis.call('SET', ending, cursor .. '|' .. int(now), 'EX', life_s)
+end
+
+-- The end of a log: {cursor, whether entries are kept}; nil when it never had one. A loss that the log
+-- does not show yet is appended.
+local function log_end(log, ending, history, now, life_s)
+  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  local last, written
+  if newest then
+    last, written = newest[1], string.match(newest[2][4], '^%d|[^|]*|[^|]*|(%d+)|')
+  else
+    last, written = string.match(redis.call('GET', ending) or '', '^([^|]+)|(%d+)$')
+  end
+  if not last or tonumber(written) >= history.lost then return last, newest ~= nil end
+  local cursor, frame = loss(seq(last) + 1, history.lost, now)
+  redis.call('XADD', log, cursor, 'p', last, 'f', frame)
+  if not newest then redis.call('EXPIRE', log, life_s) end
+  save_end(ending, cursor, now, life_s)
+  return cursor, true
+end
+
+-- KEYS log dedup end
+-- ARGV channel id nonce ttl_ms history retention_s hint_channel hash dedup_s life_s body
+local function publish(K, A, history)
   local now = now_ms()
-  local newest = redis.call('XREVRANGE', K[1], '+', '-', 'COUNT', 1)
-  local prev = newest[1] and newest[1][1] or ZERO
-  local cursor = int(newest[1] and seq(prev) + 1 or now) .. '-' .. A[3]
+  local prev = log_end(K[1], K[3], history, now, A[10])
+  local cursor = int(prev and seq(prev) + 1 or now) .. '-' .. A[3]
   local before = remember(K[2], cursor, A[8], A[9])
   if before then return before end
-  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + tonumber(A[4])) .. '|n|' .. A[10]
+  accept(history)
+  prev = prev or ZERO
+  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + tonumber(A[4])) .. '|n|' .. A[11]
   redis.call('XADD', K[1], 'MAXLEN', A[5], cursor, 'p', prev, 'f', frame)
   redis.call('EXPIRE', K[1], A[6])
+  save_end(K[3], cursor, now, A[10])
   redis.call('SPUBLISH', A[7], 'C1|' .. prev .. '|' .. #A[1] .. '|' .. A[1] .. frame)
   return { 'ok', cursor }
 end
 
--- KEYS log | ARGV after limit bytes
-local function history(K, A)
+-- Where the log of a channel stands; one that never had an entry begins here, so that whoever follows
+-- it has a position from which something can be missing.
+-- KEYS log end | ARGV life_s begins
+local function follow(K, A, history)
+  local now = now_ms()
+  local last = log_end(K[1], K[2], history, now, A[1])
+  if not last and A[2] == '1' then
+    last = int(now) .. '-0'
+    save_end(K[2], last, now, A[1])
+  end
+  return last or ZERO
+end
+
+-- KEYS log end | ARGV after limit bytes life_s
+local function history_of(K, A, history)
   local after, limit = A[1], tonumber(A[2])
-  local newest = redis.call('XREVRANGE', K[1], '+', '-', 'COUNT', 1)[1]
-  if not newest then return { ZERO, after ~= ZERO and 'expired' or '', ZERO, 0, {} } end
-  local last, from, start, gap = newest[1], '-', ZERO, ''
+  local last, kept = log_end(K[1], K[2], history, now_ms(), A[4])
+  local gone = history.lost > 0 and 'rewound' or 'expired'
+  if not last then return { ZERO, after ~= ZERO and gone or '', ZERO, 0, {} } end
   if after == last then return { last, '', last, 0, {} } end
+  if not kept then
+    local gap = seq(after) >= seq(last) and 'rewound' or 'expired'
+    return { last, after ~= ZERO and gap or '', last, 0, {} }
+  end
+  local from, start, gap = '-', ZERO, ''
   if after ~= ZERO then
     local oldest = redis.call('XRANGE', K[1], '-', '+', 'COUNT', 1)[1]
     if redis.call('XRANGE', K[1], after, after)[1] then
       from, start = '(' .. after, after
     elseif oldest[2][2] == after then
       start = after
+    elseif seq(after) >= seq(oldest[1]) then
+      gap = 'rewound'
     else
-      gap = seq(after) < seq(oldest[1]) and 'expired' or 'rewound'
+      gap = oldest[2][2] == ZERO and gone or 'expired'
     end
   end
   local entries = redis.call('XRANGE', K[1], from, '+', 'COUNT', limit + 1)
@@ -669,17 +795,19 @@ local function lease_list(K)
   }
 end
 
-redis.register_function('c1_send', send)
-redis.register_function('c1_connect', connect)
-redis.register_function('c1_read', read)
-redis.register_function('c1_ack', ack)
-redis.register_function('c1_disconnect', disconnect)
-redis.register_function('c1_reap', reap)
-redis.register_function('c1_claim', claim)
-redis.register_function('c1_publish', publish)
-redis.register_function('c1_history', history)
-redis.register_function('c1_lease_take', lease_take)
-redis.register_function('c1_lease_renew', lease_renew)
-redis.register_function('c1_lease_drop', lease_drop)
-redis.register_function('c1_lease_end', lease_end)
-redis.register_function('c1_lease_list', lease_list)
+redis.register_function('c2_send', believed(send))
+redis.register_function('c2_connect', believed(connect))
+redis.register_function('c2_read', believed(read))
+redis.register_function('c2_ack', believed(ack))
+redis.register_function('c2_disconnect', disconnect)
+redis.register_function('c2_reap', reap)
+redis.register_function('c2_claim', believed(claim))
+redis.register_function('c2_publish', believed(publish))
+redis.register_function('c2_follow', believed(follow))
+redis.register_function('c2_history', believed(history_of))
+redis.register_function('c2_settle', settle)
+redis.register_function('c2_lease_take', lease_take)
+redis.register_function('c2_lease_renew', lease_renew)
+redis.register_function('c2_lease_drop', lease_drop)
+redis.register_function('c2_lease_end', lease_end)
+redis.register_function('c2_lease_list', lease_list)

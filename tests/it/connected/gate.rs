@@ -1,0 +1,224 @@
+//! A store that stands still at one call, for as long as a test wants.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use carillon_common::{
+    backend::{
+        Ack, AuditAnswer, AuditQuestion, Backend, BackendError, BusSink, Claimed, Clock, Control,
+        Departure, Device, Holder, LiveGateway, Membership, Page, Presence, PublishOrder,
+        Published, Registered, Registration, SendOrder, Sent,
+    },
+    ids::{ChannelName, Cursor, GatewayId, Millis, SessionId, UserId},
+};
+use tokio::sync::oneshot;
+
+/// A call at which the store stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Register,
+    Follow,
+    History,
+}
+
+/// Before the store has done what it is asked, or before it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Asked,
+    Answered,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gate(Mutex<Option<Hold>>);
+
+#[derive(Debug)]
+struct Hold {
+    at: (Call, When),
+    arrived: oneshot::Sender<()>,
+    released: oneshot::Receiver<()>,
+}
+
+/// The next call of a kind, held up.
+pub(super) struct Held {
+    arrived: oneshot::Receiver<()>,
+    release: oneshot::Sender<()>,
+}
+
+impl Gate {
+    /// Holds the next such call up, once.
+    pub(super) fn hold(&self, call: Call, when: When) -> Held {
+        let (arrives, arrived) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        *self.0.lock().unwrap() = Some(Hold {
+            at: (call, when),
+            arrived: arrives,
+            released,
+        });
+        Held { arrived, release }
+    }
+
+    async fn pass(&self, call: Call, when: When) {
+        let hold = self
+            .0
+            .lock()
+            .unwrap()
+            .take_if(|hold| hold.at == (call, when));
+        if let Some(hold) = hold {
+            hold.arrived.send(()).unwrap();
+            // A test that has failed lets go of it.
+            drop(hold.released.await);
+        }
+    }
+}
+
+impl Held {
+    /// Waits until the store stands still; what is returned lets it go on.
+    pub(super) async fn arrived(self) -> oneshot::Sender<()> {
+        self.arrived.await.unwrap();
+        self.release
+    }
+}
+
+/// A store with a gate before what gateways ask of it.
+pub(super) struct Gated {
+    pub(super) store: Arc<dyn Backend>,
+    pub(super) gate: Arc<Gate>,
+}
+
+struct GatedMembership {
+    membership: Arc<dyn Membership>,
+    gate: Arc<Gate>,
+}
+
+#[async_trait]
+impl Backend for Gated {
+    async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
+        self.store.send(order).await
+    }
+    async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError> {
+        self.store.publish(order).await
+    }
+    async fn online_count(&self) -> Result<u64, BackendError> {
+        self.store.online_count().await
+    }
+    async fn presence(&self, user: &UserId) -> Result<Vec<Presence>, BackendError> {
+        self.store.presence(user).await
+    }
+    async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
+        self.store.control(gateway, control).await
+    }
+    async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
+        self.store.gateways().await
+    }
+    async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError> {
+        self.store.reap(gateway, until).await
+    }
+    async fn join(
+        &self,
+        gateway: GatewayId,
+        sink: Arc<dyn BusSink>,
+    ) -> Result<Arc<dyn Membership>, BackendError> {
+        Ok(Arc::new(GatedMembership {
+            membership: self.store.join(gateway, sink).await?,
+            gate: self.gate.clone(),
+        }))
+    }
+    fn clock(&self) -> Clock {
+        self.store.clock()
+    }
+    fn degraded(&self) -> Vec<String> {
+        self.store.degraded()
+    }
+    fn stats(&self) -> Vec<(&'static str, u64)> {
+        self.store.stats()
+    }
+}
+
+#[async_trait]
+impl Membership for GatedMembership {
+    async fn register(&self, registration: &Registration) -> Result<Registered, BackendError> {
+        self.gate.pass(Call::Register, When::Asked).await;
+        let registered = self.membership.register(registration).await;
+        self.gate.pass(Call::Register, When::Answered).await;
+        registered
+    }
+    async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
+        self.gate.pass(Call::Follow, When::Asked).await;
+        let last = self.membership.follow(channel).await;
+        self.gate.pass(Call::Follow, When::Answered).await;
+        last
+    }
+    async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
+        self.gate.pass(Call::History, When::Asked).await;
+        let page = self.membership.history(channel, after).await;
+        self.gate.pass(Call::History, When::Answered).await;
+        page
+    }
+    fn generation(&self) -> u64 {
+        self.membership.generation()
+    }
+    async fn unregister(&self, departure: &Departure) -> Result<(), BackendError> {
+        self.membership.unregister(departure).await
+    }
+    async fn read(
+        &self,
+        user: &UserId,
+        device: &Device,
+        after: Cursor,
+    ) -> Result<Page, BackendError> {
+        self.membership.read(user, device, after).await
+    }
+    async fn ack(&self, ack: &Ack) -> Result<(), BackendError> {
+        self.membership.ack(ack).await
+    }
+    async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError> {
+        self.membership.unfollow(channel).await
+    }
+    async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError> {
+        self.membership.log_ends(channels).await
+    }
+    async fn keep_subscription(
+        &self,
+        user: &UserId,
+        holder: &Holder,
+        channel: &ChannelName,
+        cursor: Cursor,
+    ) -> Result<(), BackendError> {
+        let membership = &self.membership;
+        membership
+            .keep_subscription(user, holder, channel, cursor)
+            .await
+    }
+    async fn drop_subscription(
+        &self,
+        user: &UserId,
+        holder: &Holder,
+        channel: &ChannelName,
+    ) -> Result<(), BackendError> {
+        self.membership
+            .drop_subscription(user, holder, channel)
+            .await
+    }
+    async fn claim_subscriptions(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> Result<Claimed, BackendError> {
+        self.membership.claim_subscriptions(user, session).await
+    }
+    async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError> {
+        self.membership.audit(questions).await
+    }
+    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
+        self.membership.registered().await
+    }
+    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
+        self.membership.release(user, held).await
+    }
+    async fn show_draining(&self) -> Result<(), BackendError> {
+        self.membership.show_draining().await
+    }
+    async fn leave(&self) -> Result<(), BackendError> {
+        self.membership.leave().await
+    }
+}
