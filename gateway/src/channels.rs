@@ -347,18 +347,23 @@ impl Channels {
                     },
                 );
             }
+            let mut told = page.gap == Some(Gap::Rewound);
             let mut prev = page.start;
             for frame in page.frames {
                 let cursor = frame.cursor;
                 if frame.is_loss() {
-                    self.tell_gap(
-                        feed,
-                        &ChannelGap {
-                            channel: channel.clone(),
-                            reason: Gap::Rewound,
-                            resume: cursor,
-                        },
-                    );
+                    if !std::mem::replace(&mut told, true) {
+                        let (channel, reason) = (channel.clone(), Gap::Rewound);
+                        let resume = cursor;
+                        self.tell_gap(
+                            feed,
+                            &ChannelGap {
+                                channel,
+                                reason,
+                                resume,
+                            },
+                        );
+                    }
                     prev = cursor;
                     continue;
                 }

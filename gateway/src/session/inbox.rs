@@ -149,14 +149,9 @@ impl Inbox {
         (self.state == State::Live && last != self.position).then(|| self.suspect())?
     }
 
-    /// The connection is about to be registered again, which reads a page. False when its first
-    /// registration is still under way.
-    pub(super) fn register_again(&mut self) -> bool {
-        if self.state == State::Opening {
-            return false;
-        }
+    /// The connection is about to be registered again, which reads a page.
+    pub(super) fn register_again(&mut self) {
         // A page that is under way too is handled like any other: both start at or before here.
         self.state = State::Reading;
-        true
     }
 }

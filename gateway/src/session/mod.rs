@@ -196,6 +196,10 @@ pub(crate) struct Session {
     /// At most three delays are left before this simple connection gives up claiming.
     claims_left: u8,
     warned_of_expiry: bool,
+    /// A registration is under way, and whether another one is to follow it: what it answers may be
+    /// older than the doubt.
+    registering: bool,
+    register_once_more: bool,
     /// The client was told, while it is caught up, that the store has lost something.
     told_of_loss: bool,
 }
@@ -237,6 +241,8 @@ impl Session {
             pace,
             claims_left: 3,
             warned_of_expiry: false,
+            registering: true,
+            register_once_more: false,
             told_of_loss: false,
         }
     }
@@ -384,6 +390,10 @@ impl Session {
             }
         }
         self.on_page(page, now, effects);
+        self.registering = false;
+        if std::mem::take(&mut self.register_once_more) {
+            self.register_again(Call::Register, effects);
+        }
     }
 
     fn welcome(&self, page: &Page, effects: &mut Vec<Effect>) {
@@ -472,10 +482,13 @@ impl Session {
         call: impl FnOnce(Registration) -> Call,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(fence) = self.fence else { return };
-        if !self.inbox.register_again() {
+        if self.registering {
+            self.register_once_more = true;
             return;
         }
+        let Some(fence) = self.fence else { return };
+        self.registering = true;
+        self.inbox.register_again();
         let since = Some(self.inbox.position());
         let registration =
             self.identity

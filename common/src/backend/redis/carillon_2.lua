@@ -668,6 +668,13 @@ local function save_end(ending, cursor, now, life_s)
   redis.call('SET', ending, cursor .. '|' .. int(now), 'EX', life_s)
 end
 
+-- A log that has no entry begins here.
+local function begin(ending, now, life_s)
+  local cursor = int(now) .. '-0'
+  save_end(ending, cursor, now, life_s)
+  return cursor
+end
+
 -- The end of a log: {cursor, whether entries are kept}; nil when it never had one. A loss that the log
 -- does not show yet is appended.
 local function log_end(log, ending, history, now, life_s)
@@ -710,19 +717,22 @@ end
 local function follow(K, A, history)
   local now = now_ms()
   local last = log_end(K[1], K[2], history, now, A[1])
-  if not last and A[2] == '1' then
-    last = int(now) .. '-0'
-    save_end(K[2], last, now, A[1])
-  end
+  if not last and A[2] == '1' then return begin(K[2], now, A[1]) end
   return last or ZERO
 end
 
 -- KEYS log end | ARGV after limit bytes life_s
 local function history_of(K, A, history)
   local after, limit = A[1], tonumber(A[2])
-  local last, kept = log_end(K[1], K[2], history, now_ms(), A[4])
+  local now = now_ms()
+  local last, kept = log_end(K[1], K[2], history, now, A[4])
   local gone = history.lost > 0 and 'rewound' or 'expired'
-  if not last then return { ZERO, after ~= ZERO and gone or '', ZERO, 0, {} } end
+  if not last then
+    last = ZERO
+    -- Whoever follows it is to have a position again.
+    if history.lost > 0 then last = begin(K[2], now, A[4]) end
+    return { last, after ~= ZERO and gone or '', last, 0, {} }
+  end
   if after == last then return { last, '', last, 0, {} } end
   if not kept then
     local gap = seq(after) >= seq(last) and 'rewound' or 'expired'

@@ -175,6 +175,7 @@ impl Core {
             return Ok(());
         }
         let result = self.look(partition, known).await;
+        let result = result.map(|missing| self.report(missing.as_slice()));
         let wrong = result.as_ref().err();
         self.set_wrong(
             "history",
@@ -184,7 +185,12 @@ impl Core {
     }
 
     /// Asks which history a partition serves, and marks it if that is not the one we know.
-    async fn look(&self, partition: u16, known: Option<Known>) -> Result<(), BackendError> {
+    /// Answers how much is missing, if it was marked.
+    async fn look(
+        &self,
+        partition: u16,
+        known: Option<Known>,
+    ) -> Result<Option<u64>, BackendError> {
         // Of the first look nothing is concluded, so it need not be confirmed either.
         let durability = known.as_ref().and(self.options.durability);
         let confirmed = known.is_some() || self.options.durability.is_none();
@@ -210,21 +216,26 @@ impl Core {
         if !confirmed {
             now.accepted = 0;
         }
-        if what == "rewound" {
-            self.histories.rewound.bump();
-            tracing::error!(
-                partition,
-                missing,
-                "a part of Redis came back without what it had accepted (it restarted empty or with \
-                 older data, or a replica was promoted that was behind); who may miss something is \
-                 told: see \"What accepted survives\" in README.md"
-            );
-        }
         self.histories.adopt(partition, now);
         if what != "same" {
             self.histories.heard.send_modify(|heard| *heard += 1);
         }
-        Ok(())
+        Ok((what == "rewound").then_some(missing))
+    }
+
+    /// Says what was marked, if anything was.
+    fn report(&self, missing: &[u64]) {
+        if missing.is_empty() {
+            return;
+        }
+        self.histories.rewound.add(missing.len() as u64);
+        tracing::error!(
+            partitions = missing.len(),
+            missing = missing.iter().sum::<u64>(),
+            "a part of Redis came back without what it had accepted (it restarted empty or with older \
+             data, or a replica was promoted that was behind); who may miss something is told: see \
+             \"What accepted survives\" in README.md"
+        );
     }
 
     /// Looks at every partition; what fails is looked at again.
@@ -234,11 +245,16 @@ impl Core {
             let _one = looking.lock().await;
             self.look(partition, self.histories.known(partition)).await
         });
+        let mut missing = Vec::new();
         for result in join_all(looks).await {
-            if let Err(error) = result {
-                tracing::debug!(%error, "a partition's history cannot be looked at now");
+            match result {
+                Ok(marked) => missing.extend(marked),
+                Err(error) => {
+                    tracing::debug!(%error, "a partition's history cannot be looked at now");
+                }
             }
         }
+        self.report(&missing);
     }
 }
 
