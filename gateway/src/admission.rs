@@ -59,6 +59,11 @@ impl Admission {
         self.closed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it admits nobody any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// A place for one connection; it is free again when the permit is dropped.
     ///
     /// # Errors
@@ -76,7 +81,7 @@ impl Admission {
                 retry_after,
             }
         };
-        if self.closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             return Err(later("draining"));
         }
         if bucket.tokens < 1.0 {

@@ -9,6 +9,7 @@ use carillon_common::{
     backend::{Backend, Membership},
     http::Health,
     ids::{GatewayId, SessionId, UserId},
+    process::Shutdown,
     protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Request, ServerFrame},
     settings::Settings,
     telemetry::GatewayMetrics,
@@ -49,6 +50,8 @@ use crate::{
 const READ_BUFFER: usize = 512;
 /// What tungstenite writes itself is rare, and goes out at once.
 const WRITE_BUFFER: usize = 0;
+/// For what is still under way at the end.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// A running gateway.
 pub struct Gateway {
@@ -191,7 +194,8 @@ impl Gateway {
         &self.over
     }
 
-    /// Serves until `shutdown`, then drains. `http` answers what is not a WebSocket upgrade.
+    /// Serves until `shutdown`, then drains; quickly means that every connection is closed at once,
+    /// with 1001, after what waits for it. `http` answers what is not a WebSocket upgrade.
     ///
     /// # Errors
     /// Never yet; a broken listener is logged and tried again.
@@ -199,7 +203,7 @@ impl Gateway {
         self: &Arc<Self>,
         listener: TcpListener,
         http: Router,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> anyhow::Result<()> {
         let http = http.route(
             &self.settings.gateway.path,
@@ -210,24 +214,43 @@ impl Gateway {
         tokio::pin!(accepting);
         tokio::select! {
             () = &mut accepting => {}
-            () = shutdown.cancelled() => {}
+            () = shutdown.told() => {}
         }
         self.health.set_draining();
         self.metrics.all.draining.set(1);
-        tracing::info!(connections = self.hub.len(), "draining");
-        // Still accepting: whoever routes to us has yet to hear of it.
-        drop(timeout(self.settings.drain.delay, &mut accepting).await);
+        // Whoever routes here has heard of it already where nobody is let in any more.
+        let delay = match self.admission.is_closed() {
+            true => Duration::ZERO,
+            false => self.settings.drain.delay,
+        };
+        tracing::info!(
+            connections = self.hub.len(),
+            ?delay,
+            "draining; clients are let in for the delay, until whoever routes here has heard of it"
+        );
+        let heard = timeout(delay, &mut accepting);
+        drop(shutdown.unless_quick(heard).await);
         stop.cancel();
+        self.admission.close();
         accepting.await;
-        self.drain("draining").await;
+        if shutdown
+            .unless_quick(self.drain("draining"))
+            .await
+            .is_none()
+        {
+            self.close_all();
+        }
         self.over.cancel();
         self.tasks.close();
         // Calls that are still under way are the last words about connections, and bounded.
-        drop(timeout(Duration::from_secs(20), self.tasks.wait()).await);
-        if let Err(error) = self.membership.leave().await {
-            tracing::warn!(%error, "the lease could not be given up; it will be reaped");
+        shutdown.last(LAST_WORDS, self.tasks.wait()).await;
+        match shutdown.last(LAST_WORDS, self.membership.leave()).await {
+            Some(Ok(())) => tracing::info!("drained"),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the lease could not be given up; it will be reaped");
+            }
+            None => tracing::warn!("the lease was not given up in time; it will be reaped"),
         }
-        tracing::info!("drained");
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::{
     notification::Frame,
 };
 pub use clock::Clock;
-pub use connect::{connect, connect_when_up, limits, redis_options, render_stats, warn_if_alone};
+pub use connect::{connect, connect_when_up, is_memory, limits, redis_options, render_stats};
 
 /// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
 #[async_trait]
