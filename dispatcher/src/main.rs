@@ -7,8 +7,7 @@ use carillon_common::{
     backend,
     checks::Role,
     process::{
-        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_ready,
-        tell_status,
+        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
     },
     telemetry::Metrics,
 };
@@ -47,7 +46,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let listener = bind(settings.dispatcher.listen)?;
     let admin_listener = bind(settings.admin.listen)?;
     arguments.announce(&listener, &admin_listener)?;
-    tell_ready();
+    shutdown.tell_ready();
     app.run(listener, admin_listener, shutdown).await;
     tracing::info!("stopped");
     Ok(())

@@ -9,8 +9,7 @@ use carillon_common::{
     checks::Role,
     http::{Health, admin, serve},
     process::{
-        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_ready,
-        tell_status,
+        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
     },
     telemetry::Metrics,
 };
@@ -62,7 +61,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
 
     let listener = bind(settings.gateway.listen)?;
     arguments.announce(&listener, &admin_listener)?;
-    tell_ready();
+    shutdown.tell_ready();
     let render = move || metrics.render() + &backend::render_stats(&*backend);
     let end = CancellationToken::new();
     let admin = serve(

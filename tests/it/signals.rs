@@ -1,15 +1,20 @@
 //! What signals do to the programs.
 
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use carillon_tests::child::Child;
 use carillon_tests::client::{Handshake, Socket, TokenIn, notification};
 use carillon_tests::deployment::{Deployment, Plan};
 use carillon_tests::poll::eventually;
 use carillon_tests::process::{Process, Service};
 use carillon_tests::redis::{Options, Standalone};
+use tempfile::TempDir;
 
 use crate::world::SOON;
 
@@ -204,5 +209,63 @@ fn a_failure_that_nobody_reads_still_has_its_exit_code() -> Result<()> {
     drop(child.stderr.take());
     let status = child.wait()?;
     ensure!(status.code() == Some(3), "{status}");
+    Ok(())
+}
+
+/// A terminal of its own: the end that a terminal emulator holds, and the one that programs get.
+fn terminal() -> Result<(File, File)> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+    let held = options.open("/dev/ptmx")?;
+    let (mut locked, mut number): (libc::c_int, libc::c_int) = (0, 0);
+    #[expect(unsafe_code, reason = "ioctl(2) has no safe wrapper in std")]
+    // SAFETY: both calls are given a valid descriptor and the integer that they read or write.
+    let done = unsafe {
+        libc::ioctl(held.as_raw_fd(), libc::TIOCSPTLCK, &raw mut locked)
+            | libc::ioctl(held.as_raw_fd(), libc::TIOCGPTN, &raw mut number)
+    };
+    ensure!(done == 0, "{}", std::io::Error::last_os_error());
+    let given = options.open(format!("/dev/pts/{number}"))?;
+    Ok((held, given))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_ends_a_program_whose_terminal_is_gone() -> Result<()> {
+    let (held, given) = terminal()?;
+    let dir = TempDir::new()?;
+    let addresses = dir.path().join("addresses.json");
+    let mut command = Command::new(Service::built("carillon"));
+    command
+        .args(["standalone", "--dev", "--listen", "127.0.0.1:0"])
+        .arg("--addresses-file")
+        .arg(&addresses)
+        .env("CARILLON__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("CARILLON__DRAIN__DELAY", "0s")
+        .stdout(Stdio::null())
+        .stderr(given);
+    let child = Child::spawn(command)?;
+    eventually("it listens", SOON, async || {
+        ensure!(addresses.exists(), "not yet");
+        Ok(())
+    })
+    .await?;
+    child.signal(libc::SIGHUP);
+    // It hangs up only once it has said that it ignores the signal.
+    let mut said = Vec::new();
+    eventually("it says that it goes on", SOON, async || {
+        let mut more = [0; 4096];
+        let length = (&held).read(&mut more)?;
+        said.extend_from_slice(&more[..length]);
+        let said = String::from_utf8_lossy(&said);
+        ensure!(said.contains("ignored"), "{said}");
+        Ok(())
+    })
+    .await?;
+    drop(held);
+    child.signal(libc::SIGHUP);
+    ensure!(child.wait(SOON).await?.code() == Some(0));
     Ok(())
 }

@@ -14,7 +14,7 @@ use carillon_common::{
     backend::{BackendError, render_stats},
     checks::Role,
     http::{self, Health, admin, listen},
-    process::{Addresses, Attendants, Shutdown, raise_descriptors, tell_ready, write_addresses},
+    process::{Addresses, Attendants, Shutdown, raise_descriptors, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
     telemetry::{Metrics, logging},
 };
@@ -92,7 +92,7 @@ impl Standalone {
                 tracing::info!(public = %addresses.public, admin = %addresses.admin, "listening");
             }
         }
-        tell_ready();
+        shutdown.tell_ready();
         services.run(listener, admin_listener, shutdown).await?;
         Ok(ExitCode::SUCCESS)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::keep_watchdog;
+use super::supervisor::keep_watchdog;
 use crate::{
     checks::{self, Role},
     settings::Settings,

@@ -14,7 +14,7 @@ pub use condition::show_condition;
 pub use descriptors::raise_descriptors;
 pub use service::{ServiceArguments, bind, exit_code};
 pub use signals::{Shutdown, interruption};
-pub use supervisor::{keep_watchdog, tell_ready, tell_status};
+pub use supervisor::tell_status;
 
 /// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).
 pub const BAD_SETTINGS: u8 = 64;

@@ -21,6 +21,8 @@ const QUICK: Duration = Duration::from_secs(2);
 pub struct Shutdown {
     told: CancellationToken,
     quick: CancellationToken,
+    /// Cancelled once the service has started.
+    started: CancellationToken,
 }
 
 impl Shutdown {
@@ -40,6 +42,12 @@ impl Shutdown {
         let shutdown = Self::new();
         tokio::spawn(heed(signals, shutdown.clone()));
         Ok(shutdown)
+    }
+
+    /// Tells the service manager that the service listens. Before this a signal is not answered.
+    pub fn tell_ready(&self) {
+        supervisor::tell_ready();
+        self.started.cancel();
     }
 
     /// Ends it in order.
@@ -159,7 +167,7 @@ fn reload(shutdown: &Shutdown) {
         signal = "SIGHUP",
         "nothing is reloaded while the process runs; ignored: restart it for a new configuration"
     );
-    if !shutdown.told.is_cancelled() {
+    if shutdown.started.is_cancelled() && !shutdown.told.is_cancelled() {
         supervisor::tell_reloading();
         supervisor::tell_ready();
     }

@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The start is over: it listens.
-pub fn tell_ready() {
+pub(super) fn tell_ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("ready")]);
 }
 
@@ -32,7 +32,7 @@ pub(super) fn tell_reloading() {
 
 /// Says again and again that the event loop runs, as often as the service manager asked to hear it
 /// (`WatchdogSec=`): a process that stands still is killed and started again. Never ends.
-pub async fn keep_watchdog() {
+pub(super) async fn keep_watchdog() {
     let Some(within) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
