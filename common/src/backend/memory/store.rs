@@ -172,8 +172,9 @@ impl Store {
     }
 
     /// A generation of a gateway says that it drains.
-    pub(super) fn show_draining(&self, gateway: &GatewayId, generation: u64) {
-        self.leases_mut().show_draining(gateway, generation);
+    pub(super) fn show_draining(&self, gateway: &GatewayId, generation: u64, accepting: bool) {
+        self.leases_mut()
+            .show_draining(gateway, generation, accepting);
     }
 
     pub(super) fn lose_lease(&self, gateway: &GatewayId) {

@@ -14,6 +14,7 @@ use super::{
     keys::Keys,
     reply::Reply,
     store::{Core, number, word},
+    tenure,
 };
 use crate::{
     backend::{BackendError, clock::local_now},
@@ -175,11 +176,11 @@ pub(super) async fn count_users(
     Ok(counts)
 }
 
-/// Which of these generations say that they drain.
+/// Which of these generations say that they drain, and whether they still let clients in.
 pub(super) async fn which_drain(
     core: &Core,
     generations: &[Generation],
-) -> Result<Vec<bool>, BackendError> {
+) -> Result<Vec<(bool, bool)>, BackendError> {
     // As above.
     if generations.is_empty() {
         return Ok(Vec::new());
@@ -190,7 +191,11 @@ pub(super) async fn which_drain(
         pipeline.cmd("GET").arg(mark);
     }
     let marks: Vec<Option<String>> = core.link.pipeline(Keys::HOME, &pipeline).await?;
-    Ok(marks.iter().map(Option::is_some).collect())
+    let read = |mark: &Option<String>| {
+        let accepting = mark.as_deref() != Some(tenure::LETS_NOBODY_IN);
+        (mark.is_some(), accepting)
+    };
+    Ok(marks.iter().map(read).collect())
 }
 
 async fn reap_partition(
