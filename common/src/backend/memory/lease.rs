@@ -160,6 +160,12 @@ impl Leases {
         live
     }
 
+    /// Whether a lease has run out and what was registered under it is still there.
+    pub(super) fn any_unreaped(&self, now: Millis) -> bool {
+        let ended = |lease: &Lease| !lease.holds(now) && !lease.reaped;
+        !self.superseded.is_empty() || self.by_gateway.values().any(ended)
+    }
+
     /// Tells one gateway, if it hears.
     pub(super) fn tell(&self, gateway: &GatewayId, event: BusEvent) {
         if let Some(lease) = self.by_gateway.get(gateway).filter(|lease| lease.owned) {

@@ -125,7 +125,12 @@ impl Store {
         self.in_context(|cx| act(channels.get_mut(name), &cx))
     }
 
+    /// Users that a lease vouches for.
     pub(super) fn online(&self) -> u64 {
+        // Nobody may be left to do it.
+        if self.with_leases(|leases, now| leases.any_unreaped(now)) {
+            self.reap_ended();
+        }
         self.online.load(Ordering::Relaxed)
     }
 

@@ -142,6 +142,18 @@ pub(super) async fn reap_dead(
     Ok(!generations.is_empty())
 }
 
+/// How many of the users that are counted as online a lease vouches for. What a dead gateway has left
+/// is counted until it is reaped, which takes a gateway that lives: until then no more are online than
+/// are on those that do, each counted once a gateway.
+pub(super) async fn vouched_for(core: &Core, counted: u64) -> Result<u64, BackendError> {
+    let (live, ended) = read_leases(core).await?;
+    if counted == 0 || (ended.is_empty() && !live.is_empty()) {
+        return Ok(counted);
+    }
+    let on_live: u64 = count_users(core, &live).await?.into_iter().sum();
+    Ok(counted.min(on_live))
+}
+
 /// How many users have a connection under each of these generations.
 pub(super) async fn count_users(
     core: &Core,

@@ -355,7 +355,8 @@ impl Backend for RedisBackend {
             }
             Some(async move { core.link.pipeline::<Vec<u64>>(first, &pipeline).await })
         });
-        let count = try_join_all(counts).await?.into_iter().flatten().sum();
+        let counted = try_join_all(counts).await?.into_iter().flatten().sum();
+        let count = lease::vouched_for(core, counted).await?;
         *lock(&core.online) = Some((Instant::now(), count));
         Ok(count)
     }
