@@ -109,11 +109,14 @@ impl App {
             shutdown.told().await;
             health.set_draining();
             let delay = settings.drain.delay;
-            tracing::info!(
-                ?delay,
-                "draining; calls are taken for the delay, until whoever routes here has heard of it"
-            );
-            shutdown.unless_quick(sleep(delay)).await;
+            let heard = async {
+                tracing::info!(
+                    ?delay,
+                    "draining; calls are taken for the delay, until whoever routes here has heard of it"
+                );
+                sleep(delay).await;
+            };
+            shutdown.unless_quick(heard).await;
             stop.cancel();
         };
         let admin = serve(

@@ -223,13 +223,15 @@ impl Gateway {
             true => Duration::ZERO,
             false => self.settings.drain.delay,
         };
-        tracing::info!(
-            connections = self.hub.len(),
-            ?delay,
-            "draining; clients are let in for the delay, until whoever routes here has heard of it"
-        );
-        let heard = timeout(delay, &mut accepting);
-        drop(shutdown.unless_quick(heard).await);
+        let heard = async {
+            tracing::info!(
+                connections = self.hub.len(),
+                ?delay,
+                "draining; clients are let in for the delay, until whoever routes here has heard of it"
+            );
+            drop(timeout(delay, &mut accepting).await);
+        };
+        shutdown.unless_quick(heard).await;
         stop.cancel();
         self.admission.close();
         accepting.await;

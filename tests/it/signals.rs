@@ -186,7 +186,7 @@ fn a_command_that_is_piped_into_head_ends_well() -> Result<()> {
     for arguments in [
         &["completions", "bash"][..],
         &["config", "defaults"],
-        &["apikey", "new", "--name", "x"],
+        &["apikey", "new", "--name", "x", "--scopes", "send"],
         &["--help"],
     ] {
         let (status, told) = unread(arguments)?;
