@@ -45,7 +45,8 @@ pub(crate) struct ApiArgs {
     /// The API key; other users of this machine can see it, prefer the file or the variable
     #[arg(long, value_name = "KEY", conflicts_with = "key_file")]
     key: Option<String>,
-    /// How long a call is tried again while the service is away, always under one idempotency key
+    /// How long a call is tried again while the service is away, always under one idempotency key; the
+    /// last attempt is at the end of this time
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     retry_for: Duration,
 }
@@ -113,6 +114,9 @@ pub(crate) struct GatewayState {
     pub(crate) users: u64,
     #[serde(default)]
     pub(crate) draining: bool,
+    /// Whether it lets clients in.
+    #[serde(default)]
+    pub(crate) accepting: bool,
     #[serde(default)]
     pub(crate) pod: Option<String>,
 }
@@ -304,11 +308,12 @@ impl Api {
                 _ => "connection".to_owned(),
             };
             *self.retries().entry(why).or_default() += 1;
-            let pause = pause(attempt, after);
-            if Instant::now() + pause >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(failure);
             }
-            sleep(pause).await;
+            // The last attempt is at the end of the time, not before it.
+            sleep(pause(attempt, after).min(left)).await;
         }
         unreachable!("the attempts are not counted out")
     }

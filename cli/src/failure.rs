@@ -4,7 +4,10 @@ use std::{io, process::ExitCode};
 
 use carillon_common::settings::SettingsErrors;
 
-use crate::{api::Problem, terminal::Style};
+use crate::{
+    api::Problem,
+    terminal::{Style, tell},
+};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ impl Failure {
     /// Says on stderr what is wrong, and how the process ends.
     pub(crate) fn report(&self) -> ExitCode {
         if !matches!(self, Self::OutputClosed) {
-            eprintln!("{} {self}", Style::stderr().red("error:"));
+            tell(&format!("{} {self}", Style::stderr().red("error:")));
         }
         ExitCode::from(self.code())
     }

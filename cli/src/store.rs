@@ -14,12 +14,9 @@ use carillon_common::{
     settings::Settings,
 };
 
-use crate::failure::Failure;
+pub(crate) use carillon_common::backend::is_memory;
 
-/// Whether it is in memory, so of one process alone.
-pub(crate) fn is_memory(settings: &Settings) -> bool {
-    settings.backend.url.expose().starts_with("memory:")
-}
+use crate::failure::Failure;
 
 /// Connects to it; `memory://` is a new one, of this process alone.
 pub(crate) async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, Failure> {
@@ -44,7 +41,8 @@ pub(crate) async fn link(settings: &Settings) -> Result<(Link, RedisOptions), Fa
     Ok((link, options))
 }
 
-fn redis_url(settings: &Settings) -> Result<RedisUrl, Failure> {
+/// Its address, read.
+pub(crate) fn redis_url(settings: &Settings) -> Result<RedisUrl, Failure> {
     RedisUrl::parse(settings.backend.url.expose())
         .map_err(|error| Failure::Configuration(format!("backend.url: {error}")))
 }

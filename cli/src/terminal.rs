@@ -68,6 +68,11 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Writes lines to stderr; where nobody reads any more, there is nobody to tell.
+pub(crate) fn tell(text: &str) {
+    writeln!(io::stderr(), "{text}").unwrap_or_default();
+}
+
 /// Text of others, made safe to show: control characters could steer the terminal.
 pub(crate) fn shown(text: &str) -> String {
     let visible = |character: char| match character {

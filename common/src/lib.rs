@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod backend;
+pub mod checks;
 pub mod http;
 pub mod ids;
 pub mod notification;

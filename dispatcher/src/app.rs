@@ -7,7 +7,7 @@ use carillon_common::{
     auth::ApiKeys,
     backend::{Backend, Clock, render_stats},
     http::{Health, admin, serve},
-    process::show_condition,
+    process::{Shutdown, show_condition},
     settings::{Settings, SettingsErrors},
     telemetry::Metrics,
 };
@@ -60,12 +60,6 @@ impl App {
         metrics: Metrics,
     ) -> Result<Self, SettingsErrors> {
         let keys = settings.auth.credentials()?.api_keys;
-        if keys.is_empty() {
-            tracing::warn!(
-                "no API key is configured, so every call is refused: make one with `carillon \
-                 apikey new` and put it into [[auth.api_keys]] or auth.dir"
-            );
-        }
         let service = Service {
             keys,
             clock: backend.clock(),
@@ -98,26 +92,31 @@ impl App {
     }
 
     /// Serves until `shutdown`. Then: not ready, `drain.delay`, nothing accepted any more, requests
-    /// under way finished within their own time limit. The admin port stays to the end.
-    pub async fn run(
-        self,
-        listener: TcpListener,
-        admin_listener: TcpListener,
-        shutdown: CancellationToken,
-    ) {
+    /// under way finished within their own time limit, or what a quick end gives them. The admin port
+    /// stays to the end.
+    pub async fn run(self, listener: TcpListener, admin_listener: TcpListener, shutdown: Shutdown) {
         let settings = &self.service.settings;
         let patience = settings.dispatcher.request_timeout + Duration::from_secs(1);
         let health = Health::new();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
 
         let service = async {
-            serve(listener, self.router(), stop.clone(), patience).await;
+            let serving = serve(listener, self.router(), stop.clone(), patience);
+            shutdown.last(Duration::MAX, serving).await;
             end.cancel();
         };
         let leave = async {
-            shutdown.cancelled().await;
+            shutdown.told().await;
             health.set_draining();
-            sleep(settings.drain.delay).await;
+            let delay = settings.drain.delay;
+            let heard = async {
+                tracing::info!(
+                    ?delay,
+                    "draining; calls are taken for the delay, until whoever routes here has heard of it"
+                );
+                sleep(delay).await;
+            };
+            shutdown.unless_quick(heard).await;
             stop.cancel();
         };
         let admin = serve(

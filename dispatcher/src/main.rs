@@ -5,7 +5,10 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Result;
 use carillon_common::{
     backend,
-    process::{ServiceArguments, bind, exit_code, shutdown_signal},
+    checks::Role,
+    process::{
+        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
+    },
     telemetry::Metrics,
 };
 use carillon_dispatcher::App;
@@ -30,10 +33,12 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(arguments: &ServiceArguments) -> Result<()> {
     let settings = Arc::new(arguments.settings()?);
-    let shutdown = shutdown_signal()?;
+    let shutdown = Shutdown::on_signals()?;
+    raise_descriptors();
     let metrics = Metrics::new("dispatcher");
-    backend::warn_if_alone(&settings);
-    let Some(backend) = backend::connect_when_up(&settings, &shutdown).await? else {
+    let _attendants = Attendants::start(&settings, Role::Dispatcher, &metrics);
+    tell_status("connecting to the store");
+    let Some(backend) = backend::connect_when_up(&settings, shutdown.token()).await? else {
         return Ok(());
     };
     let app = App::new(settings.clone(), backend, metrics)?;
@@ -41,6 +46,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let listener = bind(settings.dispatcher.listen)?;
     let admin_listener = bind(settings.admin.listen)?;
     arguments.announce(&listener, &admin_listener)?;
+    shutdown.tell_ready();
     app.run(listener, admin_listener, shutdown).await;
     tracing::info!("stopped");
     Ok(())

@@ -7,6 +7,7 @@
 use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::Router;
+use carillon_common::http::AcceptFailures;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
@@ -39,6 +40,7 @@ pub(crate) async fn accept(
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) {
+    let mut failures = AcceptFailures::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -52,7 +54,7 @@ pub(crate) async fn accept(
             }
             Err(error) => {
                 // Mostly out of descriptors: give the others time to end.
-                tracing::warn!(%error, "a connection could not be accepted");
+                failures.tell(&error);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

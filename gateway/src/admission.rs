@@ -70,6 +70,11 @@ impl Admission {
         self.closed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it admits nobody any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// A place for one connection; it is free again when the permit is dropped.
     ///
     /// # Errors
@@ -79,7 +84,7 @@ impl Admission {
         let refill = now.saturating_duration_since(bucket.refilled).as_secs_f64() * self.rate;
         bucket.tokens = (bucket.tokens + refill).min(self.burst);
         bucket.refilled = now;
-        if self.closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             return Err(Refused::later("draining"));
         }
         if bucket.tokens < 1.0 {

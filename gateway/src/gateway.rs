@@ -7,6 +7,7 @@ use carillon_common::{
     backend::{Backend, Membership},
     http::Health,
     ids::GatewayId,
+    process::Shutdown,
     settings::Settings,
     telemetry::GatewayMetrics,
 };
@@ -26,6 +27,9 @@ use crate::{
     session::Rules,
     upkeep,
 };
+
+/// For what is still under way at the end.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// A running gateway.
 pub struct Gateway {
@@ -168,7 +172,8 @@ impl Gateway {
         &self.over
     }
 
-    /// Serves until `shutdown`, then drains. `http` answers what is not a WebSocket upgrade.
+    /// Serves until `shutdown`, then drains; quickly means that every connection is closed at once,
+    /// with 1001, after what waits for it. `http` answers what is not a WebSocket upgrade.
     ///
     /// # Errors
     /// Never yet; a broken listener is logged and tried again.
@@ -176,7 +181,7 @@ impl Gateway {
         self: &Arc<Self>,
         listener: TcpListener,
         http: Router,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> anyhow::Result<()> {
         let http = http.route(
             &self.settings.gateway.path,
@@ -187,24 +192,45 @@ impl Gateway {
         tokio::pin!(accepting);
         tokio::select! {
             () = &mut accepting => {}
-            () = shutdown.cancelled() => {}
+            () = shutdown.told() => {}
         }
         self.health.set_draining();
         self.metrics.all.draining.set(1);
-        tracing::info!(connections = self.hub.len(), "draining");
-        // Still accepting: whoever routes to us has yet to hear of it.
-        drop(timeout(self.settings.drain.delay, &mut accepting).await);
+        // Whoever routes here has heard of it already where nobody is let in any more.
+        let delay = match self.admission.is_closed() {
+            true => Duration::ZERO,
+            false => self.settings.drain.delay,
+        };
+        let heard = async {
+            tracing::info!(
+                connections = self.hub.len(),
+                ?delay,
+                "draining; clients are let in for the delay, until whoever routes here has heard of it"
+            );
+            drop(timeout(delay, &mut accepting).await);
+        };
+        shutdown.unless_quick(heard).await;
         stop.cancel();
+        self.admission.close();
         accepting.await;
-        self.drain("draining").await;
+        if shutdown
+            .unless_quick(self.drain("draining"))
+            .await
+            .is_none()
+        {
+            self.close_all();
+        }
         self.over.cancel();
         self.tasks.close();
         // Calls that are still under way are the last words about connections, and bounded.
-        drop(timeout(Duration::from_secs(20), self.tasks.wait()).await);
-        if let Err(error) = self.membership.leave().await {
-            tracing::warn!(%error, "the lease could not be given up; it will be reaped");
+        shutdown.last(LAST_WORDS, self.tasks.wait()).await;
+        match shutdown.last(LAST_WORDS, self.membership.leave()).await {
+            Some(Ok(())) => tracing::info!("drained"),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the lease could not be given up; it will be reaped");
+            }
+            None => tracing::warn!("the lease was not given up in time; it will be reaped"),
         }
-        tracing::info!("drained");
         Ok(())
     }
 

@@ -6,8 +6,11 @@ use anyhow::Result;
 use axum::Router;
 use carillon_common::{
     backend,
+    checks::Role,
     http::{Health, admin, serve},
-    process::{ServiceArguments, bind, exit_code, raise_descriptors, shutdown_signal},
+    process::{
+        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
+    },
     telemetry::Metrics,
 };
 use carillon_gateway::Gateway;
@@ -36,14 +39,15 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(arguments: &ServiceArguments) -> Result<()> {
     let settings = Arc::new(arguments.settings()?);
-    let shutdown = shutdown_signal()?;
+    let shutdown = Shutdown::on_signals()?;
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("gateway");
     let health = Health::new();
+    let _attendants = Attendants::start(&settings, Role::Gateway, &metrics);
 
     let admin_listener = bind(settings.admin.listen)?;
-    backend::warn_if_alone(&settings);
-    let Some(backend) = backend::connect_when_up(&settings, &shutdown).await? else {
+    tell_status("connecting to the store");
+    let Some(backend) = backend::connect_when_up(&settings, shutdown.token()).await? else {
         return Ok(());
     };
     let gateway = Gateway::start(
@@ -57,6 +61,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
 
     let listener = bind(settings.gateway.listen)?;
     arguments.announce(&listener, &admin_listener)?;
+    shutdown.tell_ready();
     let render = move || metrics.render() + &backend::render_stats(&*backend);
     let end = CancellationToken::new();
     let admin = serve(

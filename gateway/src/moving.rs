@@ -18,6 +18,11 @@ impl Gateway {
             sleep(Duration::from_millis(20)).await;
         }
         // Who came in the last moment, or does not answer.
+        self.close_all();
+    }
+
+    /// Closes every connection now, after what waits for it.
+    pub(crate) fn close_all(&self) {
         self.hub()
             .each(|handle| handle.mailbox.post(Event::Close(CloseCode::GoingAway)));
     }

@@ -98,7 +98,8 @@ async fn empty(gateway: &Gateway) {
     tracing::info!(
         connections = gateway.connections(),
         ?delay,
-        "draining, as it was asked to"
+        "draining, as it was asked to; clients are let in for the delay, until whoever routes here has \
+         heard of it"
     );
     tokio::time::sleep(delay).await;
     gateway.admission().close();
@@ -126,7 +127,8 @@ async fn show_draining(gateway: Arc<Gateway>) {
         tick.tick().await;
         if gateway.health().is_draining() {
             // What fails is said again with the next tick.
-            drop(gateway.membership().show_draining().await);
+            let accepting = !gateway.admission().is_closed();
+            drop(gateway.membership().show_draining(accepting).await);
         }
     }
 }

@@ -24,5 +24,8 @@ mod outage;
 mod rebalanced;
 mod reconnect;
 mod release;
+mod signals;
+mod start;
+mod supervised;
 mod tidy;
 mod world;

@@ -204,6 +204,12 @@ fn no_state_is_global() {
 }
 
 #[test]
+fn no_output_panics_when_nobody_reads_it() {
+    let panics = ["print!(", "println!("];
+    forbid(&product(), &panics, "a closed pipe is no defect");
+}
+
+#[test]
 fn files_are_short() {
     let long: Vec<_> = product()
         .iter()

@@ -64,6 +64,12 @@ impl Service {
         }
     }
 
+    /// Where a program of this workspace is.
+    #[must_use]
+    pub fn built(name: &str) -> PathBuf {
+        built(name)
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
@@ -85,6 +91,26 @@ impl Service {
         let name = format!("CARILLON__{}", setting.replace('.', "__").to_uppercase());
         self.overrides.push((name, value.to_string()));
         self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.overrides.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Starts it under `ulimit -n`: no more than so many open files.
+    #[must_use]
+    pub fn open_files(self, most: u32) -> Self {
+        let limited = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        let program = self.program.to_string_lossy().into_owned();
+        let arguments = ["-c".to_owned(), limited, program];
+        Self {
+            program: "/bin/sh".into(),
+            arguments: arguments.into_iter().chain(self.arguments).collect(),
+            ..self
+        }
     }
 
     /// Starts it and waits until it has said where it listens.
@@ -214,6 +240,11 @@ impl Process {
     /// Asks it to end (SIGTERM), as an orchestrator does; see [`Process::wait`].
     pub fn terminate(&self) {
         self.launched.child.signal(libc::SIGTERM);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: libc::c_int) {
+        self.launched.child.signal(signal);
     }
 
     /// Halts it (SIGSTOP): its sockets stay open and nothing answers.

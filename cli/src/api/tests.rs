@@ -126,3 +126,22 @@ fn a_foreign_answer_points_at_the_url() {
         "{problem}"
     );
 }
+
+#[tokio::test]
+async fn it_is_tried_to_the_end_of_the_time_and_not_longer() {
+    let (api, asked) = dispatcher(&[(503, "")]).await;
+    for retry_for in [Duration::ZERO, Duration::from_millis(900)] {
+        let api = Api {
+            retry_for,
+            ..api.clone()
+        };
+        let began = Instant::now();
+        let failure = api.online_count().await.unwrap_err();
+        let took = began.elapsed();
+        assert!(matches!(failure, Failure::Refused(_)), "{failure}");
+        assert!(took >= retry_for, "gave up after {took:?}");
+        // Pauses may be as long as five seconds: the last is cut short.
+        assert!(took < retry_for + Duration::from_secs(2), "{took:?}");
+    }
+    assert!(asked.lock().unwrap().len() > 2);
+}

@@ -2,8 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use carillon_common::{http::listen, settings::Settings};
-use tokio_util::sync::CancellationToken;
+use carillon_common::{http::listen, process::Shutdown, settings::Settings, telemetry::Metrics};
 
 use super::{LoadPlan, run};
 use crate::{api::Api, commands::Services, dev::Dev, socket::Target};
@@ -17,8 +16,10 @@ async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
     let address = listener.local_addr().unwrap();
-    let services = Services::start(Arc::new(settings)).await.unwrap();
-    let shutdown = CancellationToken::new();
+    let services = Services::start(Arc::new(settings), Metrics::new("test"))
+        .await
+        .unwrap();
+    let shutdown = Shutdown::new();
     let serving = tokio::spawn(services.run(listener, admin_listener, shutdown.clone()));
 
     let mut plan = LoadPlan {
@@ -44,7 +45,7 @@ async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
     };
     adapt(&mut plan);
     let report = run(plan).await.unwrap();
-    shutdown.cancel();
+    shutdown.begin();
     serving.await.unwrap().unwrap();
     report
 }

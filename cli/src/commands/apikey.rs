@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     failure::Failure,
-    terminal::{Style, say},
+    terminal::{Style, say, tell},
 };
 
 const EXAMPLES: &str = "\
@@ -94,13 +94,13 @@ impl Apikey {
         if let Some(secret) = secret {
             say(manifest(&secret, &name, &hash, &scopes).trim_end())?;
             let style = Style::stderr();
-            eprintln!(
+            tell(&format!(
                 "{}\n  {}\n\n{}\n  {}",
                 style.bold("The key, for the service (it is shown this once):"),
                 style.green(key.expose()),
                 style.bold("The Secret is on stdout; apply it with:"),
                 apply(&name)
-            );
+            ));
             return Ok(ExitCode::SUCCESS);
         }
         if json {

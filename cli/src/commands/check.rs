@@ -204,20 +204,22 @@ fn object(round: &Round) -> serde_json::Value {
 mod tests {
     use std::{net::SocketAddr, sync::Arc};
 
-    use carillon_common::{auth::Secret, http::listen, settings::Settings};
-    use tokio_util::sync::CancellationToken;
+    use carillon_common::{
+        auth::Secret, http::listen, process::Shutdown, settings::Settings, telemetry::Metrics,
+    };
 
     use super::*;
     use crate::{commands::Services, dev::Dev, input::now_ms, socket::TokenSource};
 
     /// Both services in this process, and who checks them.
-    async fn started(end: &CancellationToken) -> (String, Target, Api) {
+    async fn started(end: &Shutdown) -> (String, Target, Api) {
         let mut settings = Settings::default();
         let dev = Dev::prepare(&mut settings);
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
         let address = listener.local_addr().unwrap();
-        let services = Services::start(Arc::new(settings)).await.unwrap();
+        let services = Services::start(Arc::new(settings), Metrics::new("test"));
+        let services = services.await.unwrap();
         tokio::spawn(services.run(listener, admin_listener, end.clone()));
         let url = format!("ws://{address}");
         let now = now_ms();
@@ -235,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_notification_goes_round_and_leaves_nothing() {
-        let end = CancellationToken::new();
+        let end = Shutdown::new();
         let (_, target, api) = started(&end).await;
         let mut ids = Vec::new();
         for _ in 0..2 {
@@ -251,12 +253,12 @@ mod tests {
         assert!(matches!(follower.next().await, Ok(Event::Connected { .. })));
         let more = timeout(Duration::from_millis(300), follower.next()).await;
         assert!(more.is_err(), "{more:?}");
-        end.cancel();
+        end.begin();
     }
 
     #[tokio::test]
     async fn what_is_missing_is_told() {
-        let end = CancellationToken::new();
+        let end = Shutdown::new();
         let (_, target, api) = started(&end).await;
         let mut stage = Stage::Connecting;
         let stranger = Target {
@@ -278,6 +280,6 @@ mod tests {
         assert!(matches!(told, Failure::Connection(_)), "{told}");
         assert!(told.to_string().contains("could not be reached"), "{told}");
         assert!(matches!(late(&Stage::Waiting, "", ""), Failure::Failed(_)));
-        end.cancel();
+        end.begin();
     }
 }

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use carillon_common::{
-    backend::redis::{RedisOptions, library, link::Link},
+    backend::redis::link::Link,
+    checks::{
+        Expected, Finding, Level, check_deployment, check_local, check_node, gather, in_memory,
+        recorded_partitions,
+    },
     settings::Settings,
 };
 use clap::Args;
@@ -11,12 +15,9 @@ use serde_json::json;
 
 use super::presence::StoreArgs;
 use crate::{
-    doctor::{
-        Expected, Finding, Level, check_cluster, check_deployment, check_local, check_node, gather,
-        recorded_partitions,
-    },
+    doctor::check_cluster,
     failure::Failure,
-    store::{is_memory, link, link_failure},
+    store::{is_memory, link, link_failure, redis_url},
     terminal::{Style, say},
 };
 
@@ -88,15 +89,13 @@ impl Doctor {
 async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let mut findings = check_local(settings)?;
     if is_memory(settings) {
-        findings.push(Finding::warning(
-            "store",
-            "in memory: everything ends with the process",
-            "name a Redis in backend.url for anything but trying out",
-        ));
+        findings.push(in_memory(true));
     } else {
         match link(settings).await {
             Ok((link, options)) => {
-                findings.extend(check_redis(&link, &options, settings).await?);
+                let url = redis_url(settings)?;
+                let expected = Expected::new(settings, &url, &options);
+                findings.extend(check_redis(&link, &expected, settings).await?);
             }
             // It answers, but not as a service needs it.
             Err(Failure::Failed(why)) => {
@@ -111,22 +110,16 @@ async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
 
 async fn check_redis(
     link: &Link,
-    options: &RedisOptions,
+    expected: &Expected,
     settings: &Settings,
 ) -> Result<Vec<Finding>, Failure> {
-    let expected = Expected {
-        replicas: options.durability.map_or(0, |it| it.replicas.into()),
-        clock_tolerance: settings.redis.clock_tolerance,
-        library: library().name,
-        partitions: settings.backend.partitions,
-    };
     let recorded = recorded_partitions(link, settings)
         .await
         .map_err(link_failure)?;
-    let mut findings = vec![check_deployment(recorded, &expected)];
+    let mut findings = vec![check_deployment(recorded, expected)];
     for node in link.primaries() {
         match gather(link, &node, settings, &expected.library).await {
-            Ok(facts) => findings.extend(check_node(&facts, &expected)),
+            Ok(facts) => findings.extend(check_node(&facts, expected)),
             Err(error) => findings.push(Finding {
                 node: Some(node.to_string()),
                 ..Finding::failure(

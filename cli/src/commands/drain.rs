@@ -22,9 +22,10 @@ Examples:
   carillon drain 5d8f7c9b4d-abcde --wait
   carillon drain 5d8f7c9b4d-abcde --wait --timeout 5m && kubectl delete pod carillon-gateway-5d8f7c9b4d-abcde
 
-The gateway is no longer ready, so that nobody is sent there any more; after drain.asked_delay (15 s)
-it lets nobody in, and its clients move over drain.window. It stays up, empty and not ready, until it
-is ended: there is no way back but a restart. Asking again does no harm.
+The gateway is no longer ready, so that nobody is sent there any more. For drain.asked_delay (15 s) it
+still lets clients in, whether or not any are there: load balancers have to hear of it first. Then it
+lets nobody in, and its clients move over drain.window. It stays up, empty and not ready, until it is
+ended: there is no way back but a restart. Asking again does no harm.
 
 A pod's gateway is called by the last two parts of the pod's name; either will do. The key needs the
 scope `admin`, and `read` as well for --wait. Exit code 1 when there is no such gateway, or when it is
@@ -37,7 +38,7 @@ pub(crate) struct Drain {
     /// The gateway, or the pod that it runs in
     #[arg(value_name = "POD_OR_GATEWAY")]
     gateway: String,
-    /// Wait until nobody is connected there
+    /// Wait until it lets nobody in and nobody is connected there
     #[arg(long)]
     wait: bool,
     /// How long to wait
@@ -53,12 +54,16 @@ impl Drain {
         let gateway = ask(&api, &self.gateway).await?;
         let style = Style::stdout();
         let name = style.bold(&shown(&gateway));
-        say(&format!("{} {name} is asked to drain", style.green("✓")))?;
+        say(&format!(
+            "{} {name} is asked to drain; it lets clients in for drain.asked_delay, until load balancers \
+             have heard of it",
+            style.green("✓")
+        ))?;
         if self.wait {
             let took = empty(&api, &gateway, self.timeout).await?;
             let took = human(Duration::from_secs(took.as_secs()));
             say(&format!(
-                "{} {name} is empty after {took}",
+                "{} {name} is empty and lets nobody in, after {took}",
                 style.green("✓")
             ))?;
         }
@@ -82,30 +87,32 @@ async fn ask(api: &Api, name: &str) -> Result<String, Failure> {
     }
 }
 
-/// Waits until the gateway has no user, or is gone.
+/// Waits until the gateway lets nobody in and has no user, or is gone.
 async fn empty(api: &Api, gateway: &str, patience: Duration) -> Result<Duration, Failure> {
     let progress = Progress::new(true);
     let began = Instant::now();
     loop {
         let all = api.gateways().await?;
-        let users = all
-            .iter()
-            .find(|other| other.id == gateway)
-            .map_or(0, |gateway| gateway.users);
-        if users == 0 {
+        let left = all.iter().find(|other| other.id == gateway);
+        let Some(left) = left.filter(|it| it.accepting || it.users > 0) else {
             return Ok(began.elapsed());
-        }
+        };
+        let users = left.users;
+        let why = match left.accepting {
+            true => ", and it still lets clients in, until load balancers have heard of it",
+            false => "",
+        };
         let waited = human(Duration::from_secs(began.elapsed().as_secs()));
-        progress.show(&format!("{users} users are still there after {waited}"));
-        if began.elapsed() >= patience {
+        progress.show(&format!("after {waited} {users} users are there{why}"));
+        let time_left = patience.saturating_sub(began.elapsed());
+        if time_left.is_zero() {
             return Err(Failure::Failed(format!(
-                "{users} users are still on {gateway} after {}; it goes on draining: look again \
-                 with `carillon gateways`, or raise --timeout above drain.asked_delay and \
-                 drain.window",
+                "after {} {users} users are still on {gateway}{why}; it goes on draining: look again \
+                 with `carillon gateways`, or raise --timeout above drain.asked_delay and drain.window",
                 human(patience)
             )));
         }
-        sleep(LOOK_EVERY).await;
+        sleep(LOOK_EVERY.min(time_left)).await;
     }
 }
 
@@ -150,12 +157,19 @@ mod tests {
 
     #[tokio::test]
     async fn it_waits_until_nobody_is_there() {
+        const OPEN: (u16, &str) = (
+            200,
+            r#"{"gateways":[{"id":"a","generation":1,"users":0,"accepting":true,"pod":null}]}"#,
+        );
         const FULL: (u16, &str) = (
             200,
-            r#"{"gateways":[{"id":"a","generation":1,"users":2,"pod":null}]}"#,
+            r#"{"gateways":[{"id":"a","generation":1,"users":2,"accepting":false}]}"#,
         );
-        const EMPTY: (u16, &str) = (200, r#"{"gateways":[{"id":"a","generation":1,"users":0}]}"#);
-        let (api, asked) = dispatcher(&[FULL, FULL, EMPTY]).await;
+        const EMPTY: (u16, &str) = (
+            200,
+            r#"{"gateways":[{"id":"a","generation":1,"users":0,"accepting":false}]}"#,
+        );
+        let (api, asked) = dispatcher(&[OPEN, FULL, EMPTY]).await;
         empty(&api, "a", Duration::from_secs(60)).await.unwrap();
         assert_eq!(asked.lock().unwrap().len(), 3);
         let (api, _) = dispatcher(&[(200, r#"{"gateways":[]}"#)]).await;
@@ -163,8 +177,12 @@ mod tests {
         let (api, _) = dispatcher(&[FULL]).await;
         let late = empty(&api, "a", Duration::ZERO).await.unwrap_err();
         assert!(
-            late.to_string().contains("2 users are still on a"),
+            late.to_string().contains("2 users are still on a;"),
             "{late}"
         );
+        let (api, _) = dispatcher(&[OPEN]).await;
+        let late = empty(&api, "a", Duration::ZERO).await.unwrap_err();
+        let why = "0 users are still on a, and it still lets clients in";
+        assert!(late.to_string().contains(why), "{late}");
     }
 }

@@ -64,6 +64,7 @@ fn state(gateway: LiveGateway) -> GatewayState {
         generation: gateway.generation,
         users: gateway.users,
         draining: gateway.draining,
+        accepting: gateway.accepting,
         pod: None,
     }
 }
@@ -100,6 +101,7 @@ mod tests {
             generation: 1_767_225_600_123,
             users: 1,
             draining: false,
+            accepting: true,
             pod: None,
         };
         let since = "since 2026-01-01T00:00:00.123Z";

@@ -107,14 +107,15 @@ async fn until_balanced(
         );
         let waited = human(Duration::from_secs(began.elapsed().as_secs()));
         progress.show(&format!("{state}, after {waited}"));
-        if began.elapsed() >= patience {
+        let time_left = patience.saturating_sub(began.elapsed());
+        if time_left.is_zero() {
             return Err(Failure::Failed(format!(
                 "{state} after {}; those that were asked go on moving: call it again, or raise \
                  --timeout above drain.window",
                 human(patience)
             )));
         }
-        sleep(every).await;
+        sleep(every.min(time_left)).await;
     }
 }
 

@@ -12,8 +12,9 @@ use axum::Router;
 use carillon_common::{
     auth::Secret,
     backend::{BackendError, render_stats},
+    checks::Role,
     http::{self, Health, admin, listen},
-    process::{Addresses, raise_descriptors, shutdown_signal, write_addresses},
+    process::{Addresses, Attendants, Shutdown, raise_descriptors, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
     telemetry::{Metrics, logging},
 };
@@ -39,7 +40,7 @@ listens on this machine alone, and prints ready tokens for alice and bob and wha
 Without --redis, or backend.url in the configuration, everything is in memory and ends with it.
 
 Sockets and REST share one port (gateway.listen, 8080); health and metrics have their own
-(admin.listen, 9090). Ctrl-C drains; a second one ends at once.";
+(admin.listen, 9090). Ctrl-C drains; a second one ends at once, Ctrl-\\ quickly.";
 
 /// Run gateway and dispatcher in one process
 #[derive(Debug, Args)]
@@ -67,7 +68,13 @@ impl Standalone {
         let (settings, dev) = self.settings()?;
         logging::start(&settings.log).map_err(|error| Failure::Failed(error.to_string()))?;
         let settings = Arc::new(settings);
-        let shutdown = shutdown_signal()?;
+        let shutdown = Shutdown::on_signals()?;
+        let metrics = Metrics::new("standalone");
+        // What --dev sets is meant for a moment, and there is nothing to change about it.
+        let _attendants = match &dev {
+            Some(_) => Attendants::quiet(),
+            None => Attendants::start(&settings, Role::Standalone, &metrics),
+        };
         let listener = bind(settings.gateway.listen, "--listen or gateway.listen")?;
         let admin_listener = bind(settings.admin.listen, "CARILLON__ADMIN__LISTEN")?;
         let addresses = Addresses {
@@ -75,7 +82,7 @@ impl Standalone {
             admin: admin_listener.local_addr()?,
         };
 
-        let services = Services::start(settings.clone()).await?;
+        let services = Services::start(settings.clone(), metrics).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }
@@ -85,6 +92,7 @@ impl Standalone {
                 tracing::info!(public = %addresses.public, admin = %addresses.admin, "listening");
             }
         }
+        shutdown.tell_ready();
         services.run(listener, admin_listener, shutdown).await?;
         Ok(ExitCode::SUCCESS)
     }
@@ -128,8 +136,7 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    pub(crate) async fn start(settings: Arc<Settings>) -> Result<Self, Failure> {
-        let metrics = Metrics::new("standalone");
+    pub(crate) async fn start(settings: Arc<Settings>, metrics: Metrics) -> Result<Self, Failure> {
         let health = Health::new();
         let descriptors = raise_descriptors();
         let backend = store::connect(&settings).await?;
@@ -156,7 +163,7 @@ impl Services {
         self,
         listener: TcpListener,
         admin_listener: TcpListener,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> Result<(), Failure> {
         let end = CancellationToken::new();
         let work = async {

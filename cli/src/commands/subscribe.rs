@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use carillon_common::{
     ids::{ChannelName, Cursor, DeviceId},
-    process::shutdown_signal,
+    process::interruption,
 };
 use clap::Args;
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::{
     follow::{Event, Follower},
     input::{duration, human},
     socket::{Frame, Target, TokenArgs},
-    terminal::{Style, say, shown},
+    terminal::{Style, say, shown, tell},
     tls,
 };
 
@@ -81,7 +81,7 @@ impl Subscribe {
         let since = self.since.map(|cursor| cursor.to_string());
         let mut follower = Follower::new(target, since, &channels);
         let end = self.duration.map(|duration| Instant::now() + duration);
-        let interrupted = shutdown_signal()?;
+        let interrupted = interruption()?;
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0 {
             let event = tokio::select! {
@@ -172,9 +172,9 @@ fn report(event: &Event, json: bool) {
         }
     };
     if json {
-        eprintln!("{}", json!({"event": kind, "message": text}));
+        tell(&json!({"event": kind, "message": text}).to_string());
     } else {
-        eprintln!("{text}");
+        tell(&text);
     }
 }
 

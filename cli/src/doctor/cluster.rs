@@ -3,10 +3,9 @@
 mod checks;
 mod facts;
 
-use carillon_common::settings::Settings;
+use carillon_common::{checks::Finding, settings::Settings};
 
 use self::{checks::check, facts::gather};
-use super::Finding;
 use crate::failure::Failure;
 
 /// Looks at the cluster as this pod's service account, or the kubeconfig's user, may.

@@ -27,7 +27,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// A URL that cannot be read, or a store that cannot be reached.
 pub async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, BackendError> {
     let text = settings.backend.url.expose();
-    if is_memory(text) {
+    if is_memory(settings) {
         return Ok(MemoryBackend::new(
             limits(settings),
             MemoryBounds::default(),
@@ -63,18 +63,9 @@ pub async fn connect_when_up(
     }
 }
 
-fn is_memory(url: &str) -> bool {
-    url.starts_with("memory:")
-}
-
-/// Says that a service of its own over the in-memory store reaches nobody.
-pub fn warn_if_alone(settings: &Settings) {
-    if is_memory(settings.backend.url.expose()) {
-        tracing::warn!(
-            "backend.url is memory://: nothing reaches another process; name a Redis, or run \
-             `carillon standalone`"
-        );
-    }
+/// Whether `backend.url` names the store of one process alone.
+pub fn is_memory(settings: &Settings) -> bool {
+    settings.backend.url.expose().starts_with("memory:")
 }
 
 /// How Redis is used under these settings.

@@ -19,7 +19,7 @@ use crate::{
     notification::Frame,
 };
 pub use clock::Clock;
-pub use connect::{connect, connect_when_up, limits, redis_options, render_stats, warn_if_alone};
+pub use connect::{connect, connect_when_up, is_memory, limits, redis_options, render_stats};
 
 /// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
 #[async_trait]
@@ -147,9 +147,10 @@ pub trait Membership: Send + Sync {
     /// `held`: they are of connections that ended without its being heard. Answers how many.
     async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError>;
 
-    /// Shows in [`Backend::gateways`] that this gateway drains. It holds for the current generation
-    /// and may lapse with the lease's time: say it again within that.
-    async fn show_draining(&self) -> Result<(), BackendError>;
+    /// Shows in [`Backend::gateways`] that this gateway drains, and whether it still lets clients in.
+    /// It holds for the current generation and may lapse with the lease's time: say it again within
+    /// that.
+    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError>;
 
     /// Gives up the lease and forgets every connection that is still registered under it.
     async fn leave(&self) -> Result<(), BackendError>;
@@ -323,6 +324,8 @@ pub struct LiveGateway {
     pub users: u64,
     /// Whether it [says](Membership::show_draining) that it drains.
     pub draining: bool,
+    /// Whether it lets clients in: one that drains does, until load balancers have heard of it.
+    pub accepting: bool,
 }
 
 /// Who a connection reads for.

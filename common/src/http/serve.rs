@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::AcceptFailures;
+
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// Connections at once; further ones wait in the backlog.
@@ -52,11 +54,12 @@ pub async fn serve(
     let abort = CancellationToken::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let accepting = async {
+        let mut failures = AcceptFailures::default();
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {
                 return;
             };
-            let stream = accept(&listener).await;
+            let stream = accept(&listener, &mut failures).await;
             let connection = connection(stream, router.clone(), stop.clone());
             let abort = abort.clone();
             connections.spawn(async move {
@@ -78,12 +81,12 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, failures: &mut AcceptFailures) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                failures.tell(&error);
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -1,16 +1,20 @@
 //! What every Carillon process does at its start and end.
 
 mod addresses;
+mod attendants;
 mod condition;
 mod descriptors;
 mod service;
 mod signals;
+mod supervisor;
 
 pub use addresses::{Addresses, write_addresses};
+pub use attendants::Attendants;
 pub use condition::show_condition;
 pub use descriptors::raise_descriptors;
 pub use service::{ServiceArguments, bind, exit_code};
-pub use signals::shutdown_signal;
+pub use signals::{Shutdown, interruption};
+pub use supervisor::tell_status;
 
 /// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).
 pub const BAD_SETTINGS: u8 = 64;

@@ -1,6 +1,7 @@
 //! The frame of a service's program: its arguments, its listeners, its exit code.
 
 use std::{
+    io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -73,7 +74,8 @@ pub fn exit_code(name: &str, result: Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("{name}: {error:#}");
+    // Where nobody reads, the exit code says it.
+    writeln!(io::stderr(), "{name}: {error:#}").unwrap_or_default();
     if error.is::<SettingsErrors>() {
         ExitCode::from(BAD_SETTINGS)
     } else {

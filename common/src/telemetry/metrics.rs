@@ -131,6 +131,11 @@ pub struct Metrics {
     pub dispatcher: DispatcherMetrics,
     /// Of the backend.
     pub redis: RedisMetrics,
+    /// What the process would have changed about its configuration and its Redis: 1 for each reason
+    /// (see [`checks::REASONS`](crate::checks::REASONS)) that it has, 0 for the others.
+    ///
+    /// `carillon_config_warnings`
+    pub config_warnings: IntGaugeVec,
 }
 
 impl Metrics {
@@ -150,6 +155,12 @@ impl Metrics {
             gateway: GatewayMetrics::register(&registry),
             dispatcher: DispatcherMetrics::register(&registry),
             redis: RedisMetrics::register(&registry),
+            config_warnings: register(
+                &registry,
+                "carillon_config_warnings",
+                "1 for each reason to change the configuration or Redis, 0 where it is well.",
+                &["reason"],
+            ),
             registry,
         }
     }

@@ -55,6 +55,7 @@ mod tests {
             generation: 1,
             users: *users,
             draining: false,
+            accepting: true,
         };
         users.iter().enumerate().map(live).collect()
     }

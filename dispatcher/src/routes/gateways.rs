@@ -35,6 +35,7 @@ pub(crate) async fn gateways(
         generation: gateway.generation,
         users: gateway.users,
         draining: gateway.draining,
+        accepting: gateway.accepting,
         id: gateway.name,
     });
     Ok(Json(Gateways {
@@ -42,8 +43,8 @@ pub(crate) async fn gateways(
     }))
 }
 
-/// Asks a gateway to drain. It is done when the gateway has no user any more; asking again changes
-/// nothing.
+/// Asks a gateway to drain. It is done when the gateway lets nobody in and has no user any more; asking
+/// again changes nothing.
 ///
 /// Scope `admin`. No parameters. Answers: 202 [`Asked`]; problems 400, 401, 403, 404, 500, 503.
 pub(crate) async fn drain(
@@ -101,8 +102,10 @@ pub(crate) struct Gateway {
     generation: u64,
     /// How many users have a connection there.
     users: u64,
-    /// Whether it moves its users elsewhere and takes no new ones.
+    /// Whether it moves its users elsewhere.
     draining: bool,
+    /// Whether it lets clients in; one that drains does, until load balancers have heard of it.
+    accepting: bool,
     /// The pod that it runs in, where pods are watched.
     pod: Option<String>,
 }

@@ -275,7 +275,7 @@ async fn at_shutdown_the_request_under_way_is_finished_and_nothing_more_accepted
     tokio::time::timeout(Duration::from_secs(5), asked)
         .await
         .unwrap();
-    service.shutdown.cancel();
+    service.shutdown.begin();
     assert_eq!(request.await.unwrap().status, 200);
     tokio::time::timeout(Duration::from_secs(5), service.running)
         .await

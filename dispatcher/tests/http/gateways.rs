@@ -36,8 +36,8 @@ async fn gateways_are_listed() {
     assert_eq!(
         listed.json(),
         json!({"gateways": [
-            {"id": "5d8f-abcde", "generation": 1_767_225_600_123_u64, "users": 3, "draining": false, "pod": null},
-            {"id": "b", "generation": 7, "users": 0, "draining": true, "pod": null},
+            {"id": "5d8f-abcde", "generation": 1_767_225_600_123_u64, "users": 3, "draining": false, "accepting": true, "pod": null},
+            {"id": "b", "generation": 7, "users": 0, "draining": true, "accepting": false, "pod": null},
         ]})
     );
     let asked = answer(service.request("GET", "/api/gateways?all=1")).await;

@@ -53,7 +53,7 @@ async fn a_draining_service_is_not_ready_and_still_serves() {
         settings.drain.delay = Duration::from_secs(3600);
     })
     .await;
-    service.shutdown.cancel();
+    service.shutdown.begin();
     let deadline = Instant::now() + Duration::from_secs(5);
     while admin(&service, "/readyz").await.0 == 200 {
         assert!(Instant::now() < deadline, "still ready");

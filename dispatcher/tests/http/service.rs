@@ -6,6 +6,7 @@ use carillon_common::{
     auth::ApiKeys,
     backend::Backend,
     http::listen,
+    process::Shutdown,
     settings::{ApiKeySettings, Scope, Settings},
     telemetry::Metrics,
 };
@@ -17,7 +18,6 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
 pub struct Service {
     pub address: SocketAddr,
@@ -26,7 +26,7 @@ pub struct Service {
     pub key: String,
     /// May only read.
     pub reader: String,
-    pub shutdown: CancellationToken,
+    pub shutdown: Shutdown,
     pub running: JoinHandle<()>,
     pub http: reqwest::Client,
 }
@@ -82,7 +82,7 @@ impl Service {
         let admin = admin_listener.local_addr().unwrap();
         let app = App::new(Arc::new(settings), backend, Metrics::new("dispatcher")).unwrap();
         let app = finish(app);
-        let shutdown = CancellationToken::new();
+        let shutdown = Shutdown::new();
         let running = tokio::spawn(app.run(listener, admin_listener, shutdown.clone()));
         Self {
             address,

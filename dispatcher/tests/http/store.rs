@@ -67,6 +67,7 @@ impl ToldStore {
             generation: *generation,
             users: *users,
             draining: false,
+            accepting: true,
         };
         self.told().gateways = gateways.iter().map(live).collect();
     }
@@ -75,6 +76,7 @@ impl ToldStore {
     pub fn drains(&self, gateway: &str) {
         for live in &mut self.told().gateways {
             live.draining |= live.name.as_str() == gateway;
+            live.accepting &= live.name.as_str() != gateway;
         }
     }
 

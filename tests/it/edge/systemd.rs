@@ -101,6 +101,21 @@ fn a_gateway_is_given_the_time_of_its_drain() {
     }
 }
 
+/// What the programs say then is the subject of `supervised.rs`.
+#[test]
+fn the_units_wait_for_what_the_programs_say() {
+    for name in UNITS {
+        let unit = unit(name);
+        assert_eq!(values(&unit, "Type"), ["notify"], "{name}");
+        // A start that waits for Redis is not given up.
+        assert_eq!(values(&unit, "TimeoutStartSec"), ["infinity"], "{name}");
+        assert_eq!(values(&unit, "WatchdogSec").len(), 1, "{name}");
+        // It is a datagram to the host's systemd.
+        let families = values(&unit, "RestrictAddressFamilies")[0];
+        assert!(families.contains("AF_UNIX"), "{name}: {families}");
+    }
+}
+
 #[test]
 fn what_the_units_set_makes_the_configuration_complete() -> Result<()> {
     let dir = TempDir::new()?;

@@ -127,6 +127,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         gateways_live_while_their_lease_holds,
         generations_rise,
         a_dead_gateway_is_reaped_by_another,
+        nobody_is_online_where_no_lease_holds,
         reaping_folds_anonymous_connections,
         reaping_frees_subscriptions_where_they_stood,
         who_was_reaped_and_lives_registers_again,

@@ -68,6 +68,7 @@ pub(super) async fn a_generation_newer_than_the_death_stands(on: Arc<dyn Stores>
             generation: again.generation(),
             users: 1,
             draining: false,
+            accepting: true,
         }]
     );
     Ok(())
@@ -126,21 +127,27 @@ pub(super) async fn a_gateway_that_drains_is_shown_as_that(on: Arc<dyn Stores>) 
     let world = World::new(&*on, limits()).await?;
     let one = world.gateway("one").await?;
     let two = world.other_gateway("two").await?;
-    let draining = async || -> Result<Vec<bool>> {
+    const SERVES: (bool, bool) = (false, true);
+    const DRAINS: (bool, bool) = (true, true);
+    const LETS_NOBODY_IN: (bool, bool) = (true, false);
+    let shown = async || -> Result<Vec<(bool, bool)>> {
         let live = world.other.gateways().await?;
-        Ok(live.iter().map(|gateway| gateway.draining).collect())
+        let shown = live.iter().map(|it| (it.draining, it.accepting));
+        Ok(shown.collect())
     };
-    assert_eq!(draining().await?, [false, false]);
+    assert_eq!(shown().await?, [SERVES, SERVES]);
     for _ in 0..2 {
-        one.membership.show_draining().await?;
-        assert_eq!(draining().await?, [true, false]);
+        one.membership.show_draining(true).await?;
+        assert_eq!(shown().await?, [DRAINS, SERVES]);
     }
+    one.membership.show_draining(false).await?;
+    assert_eq!(shown().await?, [LETS_NOBODY_IN, SERVES]);
     // Of this generation alone: another process may have the name by then.
     one.leave().await?;
     let one = world.gateway("one").await?;
-    assert_eq!(draining().await?, [false, false]);
-    one.membership.show_draining().await?;
-    two.membership.show_draining().await?;
-    assert_eq!(draining().await?, [true, true]);
+    assert_eq!(shown().await?, [SERVES, SERVES]);
+    one.membership.show_draining(false).await?;
+    two.membership.show_draining(true).await?;
+    assert_eq!(shown().await?, [LETS_NOBODY_IN, DRAINS]);
     Ok(())
 }

@@ -81,6 +81,23 @@ pub(super) async fn a_dead_gateway_is_reaped_by_another(on: Arc<dyn Stores>) -> 
     Ok(())
 }
 
+pub(super) async fn nobody_is_online_where_no_lease_holds(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, short_leases()).await?;
+    let one = world.gateway("one").await?;
+    let two = world.other_gateway("two").await?;
+    one.connect("alice", "phone").await?;
+    two.connect("alice", "laptop").await?;
+    two.connect("bob", "phone").await?;
+    is_online(&world, 2).await?;
+    // Nobody is left to reap them.
+    drop(one);
+    kill(&world, two).await;
+    is_online(&world, 0).await?;
+    let next = world.gateway("next").await?;
+    next.connect("carol", "phone").await?;
+    is_online(&world, 1).await
+}
+
 pub(super) async fn reaping_folds_anonymous_connections(on: Arc<dyn Stores>) -> Result<()> {
     let world = World::new(&*on, short_leases()).await?;
     let dead = world.gateway("dead").await?;

@@ -5,16 +5,13 @@ use std::{
     time::Duration,
 };
 
-use carillon_common::settings::Settings;
+use carillon_common::{checks::Finding, settings::Settings};
 use k8s_openapi::{
     api::core::v1::{Container, Pod},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 
-use super::{
-    super::Finding,
-    facts::{Asked, ClusterFacts, VERBS},
-};
+use super::facts::{Asked, ClusterFacts, VERBS};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    backend::{BusEvent, BusSink},
+    backend::{BusEvent, BusSink, LiveGateway},
     ids::{GatewayId, Millis},
 };
 
@@ -23,6 +23,8 @@ struct Lease {
     owned: bool,
     /// Whether the owner says that it drains.
     draining: bool,
+    /// Whether the owner lets clients in.
+    accepting: bool,
     /// When it runs out; `None` while it is renewed.
     ends: Option<Millis>,
     /// Whether it ran out and that was noticed.
@@ -52,6 +54,7 @@ impl Leases {
             sink,
             owned: true,
             draining: false,
+            accepting: true,
             ends: None,
             reaped: false,
         };
@@ -76,9 +79,12 @@ impl Leases {
     }
 
     /// The owner of this generation says that it drains.
-    pub(super) fn show_draining(&mut self, gateway: &GatewayId, generation: u64) {
-        if let Some(lease) = self.by_gateway.get_mut(gateway) {
-            lease.draining |= lease.generation == generation;
+    pub(super) fn show_draining(&mut self, gateway: &GatewayId, generation: u64, accepting: bool) {
+        if let Some(lease) = self.by_gateway.get_mut(gateway)
+            && lease.generation == generation
+        {
+            lease.draining = true;
+            lease.accepting = accepting;
         }
     }
 
@@ -136,16 +142,28 @@ impl Leases {
             .is_some_and(|lease| lease.generation == generation && lease.holds(now))
     }
 
-    /// Whose lease holds, its generation, and whether it drains; by name.
-    pub(super) fn live(&self, now: Millis) -> Vec<(GatewayId, u64, bool)> {
+    /// Whose lease holds, by name.
+    pub(super) fn live(&self, now: Millis) -> Vec<LiveGateway> {
         let mut live: Vec<_> = self
             .by_gateway
             .iter()
             .filter(|(_, lease)| lease.holds(now))
-            .map(|(gateway, lease)| (gateway.clone(), lease.generation, lease.draining))
+            .map(|(gateway, lease)| LiveGateway {
+                name: gateway.clone(),
+                generation: lease.generation,
+                users: 0,
+                draining: lease.draining,
+                accepting: lease.accepting,
+            })
             .collect();
-        live.sort_unstable();
+        live.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         live
+    }
+
+    /// Whether a lease has run out and what was registered under it is still there.
+    pub(super) fn any_unreaped(&self, now: Millis) -> bool {
+        let ended = |lease: &Lease| !lease.holds(now) && !lease.reaped;
+        !self.superseded.is_empty() || self.by_gateway.values().any(ended)
     }
 
     /// Tells one gateway, if it hears.

@@ -236,9 +236,9 @@ impl Membership for MemoryMembership {
         }))
     }
 
-    async fn show_draining(&self) -> Result<(), BackendError> {
+    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
         self.store()
-            .show_draining(&self.lease.gateway, self.lease.generation());
+            .show_draining(&self.lease.gateway, self.lease.generation(), accepting);
         Ok(())
     }
 

@@ -117,14 +117,12 @@ impl Backend for MemoryBackend {
     }
 
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
-        let live = self.store.with_leases(|leases, now| leases.live(now));
-        let read = |(name, generation, draining)| LiveGateway {
-            users: self.store.registered(&name, generation).len() as u64,
-            name,
-            generation,
-            draining,
-        };
-        Ok(live.into_iter().map(read).collect())
+        let mut live = self.store.with_leases(|leases, now| leases.live(now));
+        for gateway in &mut live {
+            let registered = self.store.registered(&gateway.name, gateway.generation);
+            gateway.users = registered.len() as u64;
+        }
+        Ok(live)
     }
 
     async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError> {

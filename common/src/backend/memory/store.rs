@@ -125,7 +125,12 @@ impl Store {
         self.in_context(|cx| act(channels.get_mut(name), &cx))
     }
 
+    /// Users that a lease vouches for.
     pub(super) fn online(&self) -> u64 {
+        // Nobody may be left to do it.
+        if self.with_leases(|leases, now| leases.any_unreaped(now)) {
+            self.reap_ended();
+        }
         self.online.load(Ordering::Relaxed)
     }
 
@@ -172,8 +177,9 @@ impl Store {
     }
 
     /// A generation of a gateway says that it drains.
-    pub(super) fn show_draining(&self, gateway: &GatewayId, generation: u64) {
-        self.leases_mut().show_draining(gateway, generation);
+    pub(super) fn show_draining(&self, gateway: &GatewayId, generation: u64, accepting: bool) {
+        self.leases_mut()
+            .show_draining(gateway, generation, accepting);
     }
 
     pub(super) fn lose_lease(&self, gateway: &GatewayId) {

@@ -14,6 +14,7 @@ use super::{
     keys::Keys,
     reply::Reply,
     store::{Core, number, word},
+    tenure,
 };
 use crate::{
     backend::{BackendError, clock::local_now},
@@ -141,6 +142,18 @@ pub(super) async fn reap_dead(
     Ok(!generations.is_empty())
 }
 
+/// How many of the users that are counted as online a lease vouches for. What a dead gateway has left
+/// is counted until it is reaped, which takes a gateway that lives: until then no more are online than
+/// are on those that do, each counted once a gateway.
+pub(super) async fn vouched_for(core: &Core, counted: u64) -> Result<u64, BackendError> {
+    let (live, ended) = read_leases(core).await?;
+    if counted == 0 || (ended.is_empty() && !live.is_empty()) {
+        return Ok(counted);
+    }
+    let on_live: u64 = count_users(core, &live).await?.into_iter().sum();
+    Ok(counted.min(on_live))
+}
+
 /// How many users have a connection under each of these generations.
 pub(super) async fn count_users(
     core: &Core,
@@ -175,11 +188,11 @@ pub(super) async fn count_users(
     Ok(counts)
 }
 
-/// Which of these generations say that they drain.
+/// Which of these generations say that they drain, and whether they still let clients in.
 pub(super) async fn which_drain(
     core: &Core,
     generations: &[Generation],
-) -> Result<Vec<bool>, BackendError> {
+) -> Result<Vec<(bool, bool)>, BackendError> {
     // As above.
     if generations.is_empty() {
         return Ok(Vec::new());
@@ -190,7 +203,11 @@ pub(super) async fn which_drain(
         pipeline.cmd("GET").arg(mark);
     }
     let marks: Vec<Option<String>> = core.link.pipeline(Keys::HOME, &pipeline).await?;
-    Ok(marks.iter().map(Option::is_some).collect())
+    let read = |mark: &Option<String>| {
+        let accepting = mark.as_deref() != Some(tenure::LETS_NOBODY_IN);
+        (mark.is_some(), accepting)
+    };
+    Ok(marks.iter().map(read).collect())
 }
 
 async fn reap_partition(

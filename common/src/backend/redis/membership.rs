@@ -471,8 +471,8 @@ impl Membership for RedisMembership {
         lease::reap_user(&self.core, user, self.gateway.as_str(), generation, held).await
     }
 
-    async fn show_draining(&self) -> Result<(), BackendError> {
-        tenure::show_draining(&self.core, &self.gateway, self.generation()).await
+    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
+        tenure::show_draining(&self.core, &self.gateway, self.generation(), accepting).await
     }
 
     async fn leave(&self) -> Result<(), BackendError> {

@@ -372,7 +372,8 @@ impl Backend for RedisBackend {
             }
             Some(async move { core.link.pipeline::<Vec<u64>>(first, &pipeline).await })
         });
-        let count = try_join_all(counts).await?.into_iter().flatten().sum();
+        let counted = try_join_all(counts).await?.into_iter().flatten().sum();
+        let count = lease::vouched_for(core, counted).await?;
         *lock(&core.online) = Some((Instant::now(), count));
         Ok(count)
     }
@@ -423,16 +424,17 @@ impl Backend for RedisBackend {
         let live: Vec<_> = BTreeMap::from_iter(sorted(live)).into_iter().collect();
         let users = lease::count_users(&self.core, &live).await?;
         let draining = lease::which_drain(&self.core, &live).await?;
-        let read = |(((name, generation), users), draining): (((String, u64), u64), bool)| {
+        let all = live.into_iter().zip(users).zip(draining);
+        let read = all.filter_map(|(((name, generation), users), (draining, accepting))| {
             Some(LiveGateway {
                 name: GatewayId::new(&name).ok()?,
                 generation,
                 users,
                 draining,
+                accepting,
             })
-        };
-        let all = live.into_iter().zip(users).zip(draining);
-        Ok(all.filter_map(read).collect())
+        });
+        Ok(read.collect())
     }
 
     async fn reap(&self, gateway: &GatewayId, until: Millis) -> Result<bool, BackendError> {

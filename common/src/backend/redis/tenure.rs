@@ -18,6 +18,10 @@ use crate::{
     ids::GatewayId,
 };
 
+/// The mark of a generation that drains.
+const DRAINS: &str = "1";
+/// The same, once it lets nobody in.
+pub(super) const LETS_NOBODY_IN: &str = "2";
 /// How often a gateway looks for words left for it without a hint.
 const CONTROL_POLL: Duration = Duration::from_secs(1);
 
@@ -94,10 +98,11 @@ pub(super) async fn show_draining(
     core: &Core,
     gateway: &GatewayId,
     generation: u64,
+    accepting: bool,
 ) -> Result<(), BackendError> {
     let mut mark = redis::cmd("SET");
     mark.arg(core.keys.draining(gateway.as_str(), generation))
-        .arg(1);
+        .arg(if accepting { DRAINS } else { LETS_NOBODY_IN });
     mark.arg("PX")
         .arg(core.options.limits.lease_ttl.as_millis().to_string());
     core.link.call::<Value>(Keys::HOME, &mark).await?;

@@ -1,8 +1,9 @@
 //! A deployment that is well, and what is said when one thing about it is not.
 
+use carillon_common::checks::Level;
 use serde_json::{Value, json};
 
-use super::{super::super::Level, *};
+use super::*;
 
 const LABELS: &str = "app.kubernetes.io/component";
 

@@ -1,20 +1,36 @@
 //! What this machine and the configuration say, without Redis.
 
-use carillon_common::{
+use super::Finding;
+use crate::{
     process::raise_descriptors,
     settings::{Settings, SettingsErrors},
 };
 
-use super::Finding;
-
 /// Below this a gateway is no gateway.
 const FEW_CONNECTIONS: u32 = 4_000;
+
+/// That the store is in memory; `whole`: of the one process that there is.
+pub fn in_memory(whole: bool) -> Finding {
+    const WHAT: &str = "store";
+    match whole {
+        true => Finding::warning(
+            WHAT,
+            "in memory: everything ends with the process",
+            "name a Redis in backend.url for anything but trying out",
+        ),
+        false => Finding::warning(
+            WHAT,
+            "in memory: nothing reaches another process",
+            "name a Redis in backend.url, or run `carillon standalone`",
+        ),
+    }
+}
 
 /// Open files, and who may connect and send.
 ///
 /// # Errors
 /// Credentials that are not in order.
-pub(crate) fn check_local(settings: &Settings) -> Result<Vec<Finding>, SettingsErrors> {
+pub fn check_local(settings: &Settings) -> Result<Vec<Finding>, SettingsErrors> {
     let credentials = settings.auth.credentials()?;
     Ok(vec![
         descriptors(settings, raise_descriptors()),
@@ -65,9 +81,8 @@ fn api_keys(count: usize) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use carillon_common::settings::Auto;
-
     use super::{super::Level, *};
+    use crate::settings::Auto;
 
     #[test]
     fn open_files_are_judged_by_the_connections_they_allow() {

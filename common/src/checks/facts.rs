@@ -2,60 +2,84 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use carillon_common::{
-    backend::redis::{
-        keys::Keys,
-        link::{Link, LinkError},
-        url::Address,
+use redis::{Cmd, Value, cmd};
+
+use crate::{
+    backend::{
+        clock::local_now,
+        redis::{
+            keys::Keys,
+            link::{Link, LinkError},
+            url::Address,
+        },
     },
     settings::Settings,
 };
-use redis::{Cmd, Value, cmd};
-
-use crate::input::now_ms;
 
 /// What is known about one primary.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct NodeFacts {
-    pub(crate) node: String,
+pub struct NodeFacts {
+    /// Its address.
+    pub node: String,
     /// The fields of `INFO`.
-    pub(crate) info: HashMap<String, String>,
+    pub info: HashMap<String, String>,
     /// The libraries of our name; `None`: may not be listed.
-    pub(crate) libraries: Option<Vec<String>>,
+    pub libraries: Option<Vec<String>>,
     /// `appendfsync`.
-    pub(crate) fsync: Option<String>,
+    pub fsync: Option<String>,
+    /// `save`: when snapshots are taken; empty is never.
+    pub snapshots: Option<String>,
     /// `client-output-buffer-limit`.
-    pub(crate) buffer_limits: Option<String>,
+    pub buffer_limits: Option<String>,
     /// Its clock minus ours, in milliseconds, and how long the question took.
-    pub(crate) clock: Option<(i64, Duration)>,
+    pub clock: Option<(i64, Duration)>,
     /// Commands that a service needs and this user may not give, with the server's words.
-    pub(crate) refused: Vec<(&'static str, String)>,
+    pub refused: Vec<(&'static str, String)>,
+}
+
+/// Asks one primary what a service may ask: no more than `INFO`.
+///
+/// # Errors
+/// When it cannot be reached, or refuses.
+pub async fn look(link: &Link, node: &Address) -> Result<NodeFacts, LinkError> {
+    let info: String = link.at(node, &cmd("INFO")).await?;
+    Ok(NodeFacts {
+        node: node.to_string(),
+        info: parse_info(&info),
+        ..NodeFacts::default()
+    })
 }
 
 /// Asks one primary everything.
-pub(crate) async fn gather(
+///
+/// # Errors
+/// When it cannot be reached, or refuses `INFO`.
+pub async fn gather(
     link: &Link,
     node: &Address,
     settings: &Settings,
     library: &str,
 ) -> Result<NodeFacts, LinkError> {
-    let info: String = link.at(node, &cmd("INFO")).await?;
+    let seen = look(link, node).await?;
     let mut list = cmd("FUNCTION");
     list.arg("LIST").arg("LIBRARYNAME").arg(library);
     let libraries = link.at::<Value>(node, &list).await.ok();
     Ok(NodeFacts {
-        node: node.to_string(),
-        info: parse_info(&info),
         libraries: libraries.map(|reply| texts_after("library_name", &reply)),
         fsync: config(link, node, "appendfsync").await,
+        snapshots: config(link, node, "save").await,
         buffer_limits: config(link, node, "client-output-buffer-limit").await,
         clock: clock(link, node).await,
         refused: refused(link, node, settings).await,
+        ..seen
     })
 }
 
 /// The number of partitions that the deployment was made with; `None`: nothing was stored yet.
-pub(crate) async fn recorded_partitions(
+///
+/// # Errors
+/// When Redis cannot be reached, or refuses.
+pub async fn recorded_partitions(
     link: &Link,
     settings: &Settings,
 ) -> Result<Option<u16>, LinkError> {
@@ -87,9 +111,9 @@ async fn config(link: &Link, node: &Address, name: &str) -> Option<String> {
 }
 
 async fn clock(link: &Link, node: &Address) -> Option<(i64, Duration)> {
-    let asked = now_ms();
+    let asked = local_now();
     let (seconds, micros): (i64, i64) = link.at(node, &cmd("TIME")).await.ok()?;
-    let answered = now_ms();
+    let answered = local_now();
     let ours = i64::midpoint(asked, answered);
     Some((
         seconds * 1000 + micros / 1000 - ours,

@@ -3,35 +3,72 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{Finding, NodeFacts};
+use crate::{
+    backend::redis::{
+        RedisOptions, library,
+        url::{Deployment, RedisUrl},
+    },
+    settings::Settings,
+};
 
 /// Pub/Sub buffers below this cut a gateway off at every burst (Redis' own default is 32 MB).
 const PUBSUB_BUFFER_BYTES: u64 = 32 << 20;
 
 /// What the configuration asks of the nodes.
-#[derive(Debug, Clone)]
-pub(crate) struct Expected {
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
     /// Copies that a send waits for.
-    pub(crate) replicas: u32,
+    pub replicas: u32,
     /// Tolerated difference of clocks.
-    pub(crate) clock_tolerance: Duration,
+    pub clock_tolerance: Duration,
     /// The library of this version.
-    pub(crate) library: Cow<'static, str>,
+    pub library: Cow<'static, str>,
     /// `backend.partitions`
-    pub(crate) partitions: u16,
+    pub partitions: u16,
+    /// Whether Sentinel decides which node is the primary.
+    pub sentinel: bool,
+}
+
+impl Expected {
+    /// What these settings ask of the nodes that the URL leads to.
+    pub fn new(settings: &Settings, url: &RedisUrl, options: &RedisOptions) -> Self {
+        Self {
+            replicas: options.durability.map_or(0, |it| it.replicas.into()),
+            clock_tolerance: settings.redis.clock_tolerance,
+            library: library().name,
+            partitions: settings.backend.partitions,
+            sentinel: matches!(url.deployment, Deployment::Sentinel { .. }),
+        }
+    }
 }
 
 /// Everything about one primary.
-pub(crate) fn check_node(facts: &NodeFacts, expected: &Expected) -> Vec<Finding> {
-    let mut findings = vec![
+pub fn check_node(facts: &NodeFacts, expected: &Expected) -> Vec<Finding> {
+    let findings = vec![
         version(facts),
         permissions(facts),
-        library(facts, expected),
+        loaded(facts, expected),
         eviction(facts),
         persistence(facts, expected),
         replicas(facts, expected),
         clock(facts, expected),
         buffers(facts),
     ];
+    at(facts, findings)
+}
+
+/// What a service can see of one primary by [`look`](super::look).
+pub fn check_store(facts: &NodeFacts, expected: &Expected) -> Vec<Finding> {
+    let findings = vec![
+        version(facts),
+        eviction(facts),
+        persistence(facts, expected),
+        replicas(facts, expected),
+    ];
+    at(facts, findings)
+}
+
+fn at(facts: &NodeFacts, mut findings: Vec<Finding>) -> Vec<Finding> {
     for finding in &mut findings {
         finding.node = Some(facts.node.clone());
     }
@@ -39,7 +76,7 @@ pub(crate) fn check_node(facts: &NodeFacts, expected: &Expected) -> Vec<Finding>
 }
 
 /// What holds for the deployment as a whole.
-pub(crate) fn check_deployment(recorded: Option<u16>, expected: &Expected) -> Finding {
+pub fn check_deployment(recorded: Option<u16>, expected: &Expected) -> Finding {
     const WHAT: &str = "partitions";
     match recorded {
         None => Finding::ok(WHAT, "not recorded yet: the first service to start does it"),
@@ -114,7 +151,7 @@ fn permissions(facts: &NodeFacts) -> Finding {
     )
 }
 
-fn library(facts: &NodeFacts, expected: &Expected) -> Finding {
+fn loaded(facts: &NodeFacts, expected: &Expected) -> Finding {
     const WHAT: &str = "functions";
     match &facts.libraries {
         Some(libraries) if libraries.iter().any(|name| *name == expected.library) => {
@@ -172,13 +209,44 @@ fn persistence(facts: &NodeFacts, expected: &Expected) -> Finding {
             ),
         };
     }
-    let detail = "no AOF: a restart loses everything since the last snapshot";
-    let remedy = "set appendonly yes";
-    if expected.replicas > 0 {
-        Finding::warning(WHAT, detail, remedy)
-    } else {
-        Finding::failure(WHAT, detail, remedy)
+    let snapshots = facts.snapshots.as_deref().is_some_and(|it| !it.is_empty());
+    match (snapshots, expected.replicas) {
+        (true, 0) => Finding::failure(
+            WHAT,
+            "no AOF: a restart loses everything since the last snapshot",
+            "set appendonly yes",
+        ),
+        (true, _) => Finding::warning(
+            WHAT,
+            "no AOF: a primary that restarts before another is promoted goes back to its last \
+             snapshot, and its replicas with it",
+            "set appendonly yes on every node",
+        ),
+        (false, 0) => Finding::failure(
+            WHAT,
+            "no AOF: a restart loses everything",
+            "set appendonly yes",
+        ),
+        (false, _) => nothing_kept(expected.sentinel),
     }
+}
+
+/// Replicas alone do not keep what no node has on disk.
+fn nothing_kept(sentinel: bool) -> Finding {
+    let mut remedy = "set appendonly yes on every node".to_owned();
+    if sentinel {
+        remedy.push_str(
+            "; a `sentinel master-reboot-down-after-period` above 0 has Sentinel promote a replica while \
+             the restarted primary still reads its data, but one that has none answers at once and \
+             stays the primary",
+        );
+    }
+    Finding::failure(
+        "persistence",
+        "nothing is kept on disk: a primary that restarts empty before another is promoted wipes its \
+         replicas",
+        remedy,
+    )
 }
 
 fn replicas(facts: &NodeFacts, expected: &Expected) -> Finding {
@@ -255,6 +323,7 @@ mod tests {
             clock_tolerance: Duration::from_secs(1),
             library: Cow::Borrowed("carillon_1"),
             partitions: 64,
+            sentinel: false,
         }
     }
 
@@ -264,6 +333,7 @@ mod tests {
             info: parse_info(info),
             libraries: Some(vec!["carillon_1".to_owned()]),
             fsync: Some("everysec".to_owned()),
+            snapshots: Some("3600 1".to_owned()),
             buffer_limits: Some("normal 0 0 0 slave 1 1 1 pubsub 33554432 8388608 60".to_owned()),
             clock: Some((20, Duration::from_millis(2))),
             refused: Vec::new(),
@@ -313,6 +383,31 @@ mod tests {
         }
         let syncing = GOOD.replace("state=online", "state=wait_bgsave");
         assert_eq!(complaints(&facts(&syncing)), ["Failure replicas"]);
+    }
+
+    #[test]
+    fn replicas_do_not_take_the_place_of_a_disk() {
+        let mut facts = facts(&GOOD.replace("aof_enabled:1", "aof_enabled:0"));
+        let judged = |facts: &NodeFacts, replicas, sentinel| {
+            let expected = Expected {
+                replicas,
+                sentinel,
+                ..expected()
+            };
+            persistence(facts, &expected)
+        };
+        assert_eq!(judged(&facts, 0, false).level, Level::Failure);
+        assert_eq!(judged(&facts, 1, false).level, Level::Warning);
+        for nothing in [Some(String::new()), None] {
+            facts.snapshots = nothing;
+            let found = judged(&facts, 1, false);
+            assert_eq!(found.level, Level::Failure, "{found:?}");
+            assert!(found.detail.contains("wipes its replicas"), "{found:?}");
+            assert!(!found.remedy.unwrap().contains("sentinel"));
+            let found = judged(&facts, 1, true);
+            let named = "master-reboot-down-after-period";
+            assert!(found.remedy.unwrap().contains(named));
+        }
     }
 
     #[test]

@@ -1,0 +1,218 @@
+//! What a service sees of it by itself: said at its start and whenever it changes, and shown as a gauge.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus::IntGaugeVec;
+use tokio::time::sleep;
+
+use super::{Expected, Finding, Level, check_local, check_store, local::in_memory, look};
+use crate::{
+    backend::{
+        self,
+        redis::{
+            link::{Link, LinkError},
+            url::RedisUrl,
+        },
+    },
+    settings::Settings,
+};
+
+/// What is looked at, as the gauge's `reason` has it: all of these, always.
+pub const REASONS: [&str; 9] = [
+    "api_keys",
+    "eviction",
+    "issuers",
+    "open_files",
+    "persistence",
+    "replicas",
+    "store",
+    "unchecked",
+    "version",
+];
+
+/// Between two looks: what is changed on Redis is seen by then.
+const EVERY: Duration = Duration::from_secs(300);
+/// Until Redis can be asked for the first time, and again after it could not.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Which service looks: what another needs is not its business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It checks tokens and holds sockets.
+    Gateway,
+    /// It checks API keys.
+    Dispatcher,
+    /// Both in one process.
+    Standalone,
+}
+
+impl Role {
+    fn concerns(self, finding: &Finding) -> bool {
+        match finding.what {
+            "API keys" => self != Self::Gateway,
+            "issuers" | "open files" => self != Self::Dispatcher,
+            _ => true,
+        }
+    }
+}
+
+/// Says at WARN, with the remedy, what `carillon doctor` would complain about, and shows it in `gauge`.
+/// Redis is asked once it can be reached. Never ends.
+pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec) {
+    let mut told = Told::new(gauge);
+    // A service whose credentials are not in order says so, and does not start.
+    let mut local = check_local(&settings).unwrap_or_default();
+    local.retain(|finding| role.concerns(finding));
+    if backend::is_memory(&settings) {
+        local.push(in_memory(role == Role::Standalone));
+    }
+    told.tell(local.clone());
+    if backend::is_memory(&settings) {
+        return std::future::pending().await;
+    }
+    loop {
+        let Some(seen) = look_at_redis(&settings).await else {
+            // That it is away is said by whoever needs it.
+            sleep(SOON).await;
+            continue;
+        };
+        told.tell([local.clone(), seen].concat());
+        sleep(EVERY).await;
+    }
+}
+
+/// What is found at the primaries, over connections of its own that end with the look; none when a
+/// primary does not answer.
+async fn look_at_redis(settings: &Settings) -> Option<Vec<Finding>> {
+    // A URL that cannot be read ends the service elsewhere.
+    let url = RedisUrl::parse(settings.backend.url.expose()).ok()?;
+    let options = backend::redis_options(settings, &url);
+    let expected = Expected::new(settings, &url, &options);
+    let link = Link::connect(url, options.link).await.ok()?;
+    let mut findings = Vec::new();
+    for node in link.primaries() {
+        match look(&link, &node).await {
+            Ok(facts) => findings.extend(check_store(&facts, &expected)),
+            Err(LinkError::Server { code, .. }) => findings.push(Finding {
+                node: Some(node.to_string()),
+                ..unchecked(&code)
+            }),
+            Err(_) => return None,
+        }
+    }
+    Some(findings)
+}
+
+fn unchecked(code: &str) -> Finding {
+    Finding::warning(
+        "unchecked",
+        format!("eviction, persistence and replicas cannot be seen: INFO is answered with {code}"),
+        "add +info to this service's user in Redis",
+    )
+}
+
+/// What was said already.
+struct Told {
+    gauge: IntGaugeVec,
+    complaints: Vec<Finding>,
+}
+
+impl Told {
+    fn new(gauge: IntGaugeVec) -> Self {
+        Self {
+            gauge,
+            complaints: Vec::new(),
+        }
+    }
+
+    /// Says what is new, and what is over.
+    fn tell(&mut self, mut findings: Vec<Finding>) {
+        findings.retain(|finding| finding.level != Level::Ok);
+        for reason in REASONS {
+            let wrong = findings.iter().any(|it| label(it.what) == reason);
+            self.gauge
+                .with_label_values(&[reason])
+                .set(i64::from(wrong));
+        }
+        for new in findings.iter().filter(|it| !self.complaints.contains(it)) {
+            tracing::warn!(
+                what = new.what,
+                node = new.node,
+                remedy = new.remedy,
+                "{}: {}",
+                new.what,
+                new.detail
+            );
+        }
+        for over in &self.complaints {
+            let stays = |it: &Finding| it.what == over.what && it.node == over.node;
+            if !findings.iter().any(stays) {
+                let Finding { what, node, .. } = over;
+                tracing::info!(what, node, "{what}: as it should be now");
+            }
+        }
+        self.complaints = findings;
+    }
+}
+
+/// A check's name as a label's value.
+fn label(what: &str) -> String {
+    what.to_ascii_lowercase().replace(' ', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::NodeFacts, *};
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn every_check_of_a_service_has_its_reason() {
+        let facts = NodeFacts::default();
+        let of_node = check_store(&facts, &Expected::default());
+        let local = check_local(&Settings::default()).unwrap();
+        let all = [
+            of_node,
+            local,
+            vec![in_memory(true), in_memory(false), unchecked("NOPERM")],
+        ];
+        let mut reasons: Vec<_> = all.concat().iter().map(|it| label(it.what)).collect();
+        reasons.sort();
+        reasons.dedup();
+        assert_eq!(reasons, REASONS);
+    }
+
+    #[test]
+    fn the_gauge_shows_what_is_wrong_and_what_is_not() {
+        let metrics = Metrics::new("test");
+        let mut told = Told::new(metrics.config_warnings.clone());
+        let shown = |reason: &str| {
+            let line = format!("carillon_config_warnings{{reason=\"{reason}\"}} ");
+            let text = metrics.render();
+            let value = text.lines().find_map(|it| it.strip_prefix(&line)).unwrap();
+            value.to_owned()
+        };
+        told.tell(vec![Finding::ok("eviction", "noeviction")]);
+        assert_eq!(shown("eviction"), "0");
+        told.tell(vec![Finding::failure("eviction", "lru", "set it")]);
+        assert_eq!(shown("eviction"), "1");
+        assert!(
+            REASONS
+                .iter()
+                .all(|it| *it == "eviction" || shown(it) == "0")
+        );
+        told.tell(Vec::new());
+        assert_eq!(shown("eviction"), "0");
+    }
+
+    #[test]
+    fn what_another_service_needs_is_not_complained_of() {
+        let of = |role: Role| -> Vec<_> {
+            let mut all = check_local(&Settings::default()).unwrap();
+            all.retain(|it| role.concerns(it));
+            all.into_iter().map(|it| it.what).collect()
+        };
+        assert_eq!(of(Role::Gateway), ["open files", "issuers"]);
+        assert_eq!(of(Role::Dispatcher), ["API keys"]);
+        assert_eq!(of(Role::Standalone), ["open files", "issuers", "API keys"]);
+    }
+}
