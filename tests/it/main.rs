@@ -21,6 +21,7 @@ mod moving;
 mod outage;
 mod rebalanced;
 mod reconnect;
+mod refusing_store;
 mod release;
 mod tidy;
 mod world;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use carillon_common::{
-    backend::redis::{RedisOptions, library, link::Link},
+    backend::redis::{RedisOptions, library, link::Link, url::StoreUrl},
     settings::Settings,
 };
 use clap::Args;
@@ -12,11 +12,11 @@ use serde_json::json;
 use super::presence::StoreArgs;
 use crate::{
     doctor::{
-        Expected, Finding, Level, check_cluster, check_deployment, check_local, check_node, gather,
-        recorded_partitions,
+        Expected, Finding, Level, check_access, check_cluster, check_deployment, check_local,
+        check_node, gather, recorded_partitions, refused,
     },
     failure::Failure,
-    store::{is_memory, link, link_failure},
+    store::{link_failure, link_to},
     terminal::{Style, say},
 };
 
@@ -87,24 +87,24 @@ impl Doctor {
 /// What the services see: configuration, machine and store.
 async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let mut findings = check_local(settings)?;
-    if is_memory(settings) {
-        findings.push(Finding::warning(
-            "store",
-            "in memory: everything ends with the process",
-            "name a Redis in backend.url for anything but trying out",
-        ));
-    } else {
-        match link(settings).await {
-            Ok((link, options)) => {
-                findings.extend(check_redis(&link, &options, settings).await?);
-            }
-            // It answers, but not as a service needs it.
-            Err(Failure::Failed(why)) => {
-                let remedy = "look at this user's ACL, and at the server";
-                findings.push(Finding::failure("redis", why, remedy));
-            }
-            Err(failure) => return Err(failure),
+    let url = match settings.backend.store()? {
+        StoreUrl::Memory => {
+            findings.push(Finding::warning(
+                "store",
+                "in memory: everything ends with the process",
+                "name a Redis in backend.url for anything but trying out",
+            ));
+            return Ok(findings);
         }
+        StoreUrl::Redis(url) => url,
+    };
+    findings.extend(check_access(&url));
+    match link_to(settings, url).await {
+        Ok((link, options)) => {
+            findings.extend(check_redis(&link, &options, settings).await?);
+        }
+        // It answers, but not as a service needs it.
+        Err(error) => findings.push(refused(&error).ok_or_else(|| link_failure(error))?),
     }
     Ok(findings)
 }
@@ -120,21 +120,20 @@ async fn check_redis(
         library: library().name,
         partitions: settings.backend.partitions,
     };
-    let recorded = recorded_partitions(link, settings)
-        .await
-        .map_err(link_failure)?;
-    let mut findings = vec![check_deployment(recorded, &expected)];
+    let mut findings = match recorded_partitions(link, settings).await {
+        Ok(recorded) => vec![check_deployment(recorded, &expected)],
+        Err(error) => vec![refused(&error).ok_or_else(|| link_failure(error))?],
+    };
     for node in link.primaries() {
         match gather(link, &node, settings, &expected.library).await {
             Ok(facts) => findings.extend(check_node(&facts, &expected)),
-            Err(error) => findings.push(Finding {
-                node: Some(node.to_string()),
-                ..Finding::failure(
-                    "node",
-                    error.to_string(),
-                    "look at this node and at its ACL",
-                )
-            }),
+            Err(error) => {
+                let unknown = || Finding::failure("node", error.to_string(), "look at this node");
+                findings.push(Finding {
+                    node: Some(node.to_string()),
+                    ..refused(&error).unwrap_or_else(unknown)
+                });
+            }
         }
     }
     Ok(findings)

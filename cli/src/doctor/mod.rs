@@ -1,11 +1,13 @@
 //! What is to be known about a deployment before it has to be known: gathered by `facts`, judged
 //! by `checks`; `cluster` is the same for Kubernetes.
 
+mod access;
 mod checks;
 mod cluster;
 mod facts;
 mod local;
 
+pub(crate) use access::{check_access, refused};
 pub(crate) use checks::{Expected, check_deployment, check_node};
 pub(crate) use cluster::check_cluster;
 pub(crate) use facts::{NodeFacts, gather, recorded_partitions};
