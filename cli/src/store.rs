@@ -29,7 +29,7 @@ pub(crate) async fn link(settings: &Settings) -> Result<(Link, RedisOptions), Fa
             "the store is in memory: name a Redis with --backend or --config".to_owned(),
         ));
     };
-    link_to(settings, url).await.map_err(link_failure)
+    link_to(settings, *url).await.map_err(link_failure)
 }
 
 /// The same for one that is known.

@@ -96,7 +96,7 @@ async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
             ));
             return Ok(findings);
         }
-        StoreUrl::Redis(url) => url,
+        StoreUrl::Redis(url) => *url,
     };
     findings.extend(check_access(&url));
     match link_to(settings, url).await {

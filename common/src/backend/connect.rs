@@ -41,7 +41,7 @@ pub async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, BackendErr
                 MemoryBounds::default(),
             ));
         }
-        StoreUrl::Redis(url) => url,
+        StoreUrl::Redis(url) => *url,
     };
     let options = redis_options(settings, &url);
     let backend: Arc<dyn Backend> = RedisBackend::connect(url, options).await?;

@@ -130,7 +130,7 @@ pub enum StoreUrl {
     /// In the process itself.
     Memory,
     /// A Redis deployment.
-    Redis(RedisUrl),
+    Redis(Box<RedisUrl>),
 }
 
 impl StoreUrl {
@@ -142,7 +142,7 @@ impl StoreUrl {
         match text.trim().split_once("://") {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("memory", _)) => Err(UrlError::Memory),
-            _ => RedisUrl::parse(text).map(Self::Redis),
+            _ => RedisUrl::parse(text).map(|url| Self::Redis(Box::new(url))),
         }
     }
 

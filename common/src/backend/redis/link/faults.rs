@@ -24,7 +24,7 @@ pub(crate) struct Faults(Mutex<HashMap<FaultKind, Met>>);
 struct Met {
     fault: Fault,
     last: Instant,
-    told: Instant,
+    told: Option<Instant>,
     /// Since it was told.
     times: u64,
 }
@@ -52,17 +52,17 @@ impl Faults {
         let met = all.entry(fault.kind).or_insert_with(|| Met {
             fault: fault.clone(),
             last: now,
-            told: now,
+            told: None,
             times: 0,
         });
-        let first = met.times == 0 && met.told == now;
         met.fault = fault;
         met.last = now;
         met.times += 1;
-        if !first && now.duration_since(met.told) < TOLD_EVERY {
+        let lately = |told| now.duration_since(told) < TOLD_EVERY;
+        if met.told.is_some_and(lately) {
             return None;
         }
-        met.told = now;
+        met.told = Some(now);
         Some(std::mem::take(&mut met.times))
     }
 
