@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use carillon_common::{
-    backend::BackendError,
+    backend::{BackendError, Fault, FaultKind},
     http::{FieldProblem, Problem},
     settings::Scope,
 };
@@ -108,7 +108,7 @@ impl ApiError {
         self.kind().code
     }
 
-    /// What only the log may say.
+    /// What only the log may say. Of a store that refuses, the store's own log line a minute says it.
     pub(crate) fn internal_reason(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Backend(
@@ -270,6 +270,10 @@ fn backend_kind(error: &BackendError) -> Kind {
         BackendError::Unavailable(_) => {
             kind(S::SERVICE_UNAVAILABLE, "unavailable", "The store is away").after(1)
         }
+        BackendError::Refused(fault) => {
+            kind(S::SERVICE_UNAVAILABLE, "unavailable", "The store refuses")
+                .after(if fault.kind.passes() { 1 } else { 10 })
+        }
         BackendError::Unknown(_) => kind(
             S::SERVICE_UNAVAILABLE,
             "outcome_unknown",
@@ -297,12 +301,56 @@ fn told(error: &BackendError) -> &'static str {
         BackendError::Unavailable(_) => {
             "the store cannot be reached; nothing was accepted, try again"
         }
+        BackendError::Refused(fault) => told_of(fault),
         BackendError::Unknown(_) => {
             "the store did not confirm in time, so the notification may or may not have been \
              accepted; retry with the same Idempotency-Key and it is not doubled"
         }
         BackendError::Replaced | BackendError::Unexpected(_) => {
             "the service failed; its log has the reason under this request's id"
+        }
+    }
+}
+
+/// The same of a store that is there: what an operator of it has to look at.
+fn told_of(fault: &Fault) -> &'static str {
+    match fault.kind {
+        FaultKind::OutOfMemory => {
+            "the store's memory is full; nothing was accepted, and nothing will be until somebody makes \
+             room there"
+        }
+        FaultKind::Disk => {
+            "the store cannot write to its disk; nothing was accepted, and nothing will be until \
+             somebody looks at it"
+        }
+        FaultKind::Auth => {
+            "the store refuses this service's log-in; nothing was accepted, and nothing will be until \
+             its user and password are corrected"
+        }
+        FaultKind::Permission => {
+            "the store does not allow this service what it needs; nothing was accepted, and nothing \
+             will be until its rights are corrected"
+        }
+        FaultKind::Tls => {
+            "no encrypted connection to the store comes about; nothing was accepted, and nothing will \
+             be until its configuration is corrected"
+        }
+        FaultKind::Replica => {
+            "the store is a replica, which takes no writes; nothing was accepted, try again: a failover \
+             is over soon"
+        }
+        FaultKind::MaxClients => "the store takes no more clients; nothing was accepted, try again",
+        FaultKind::TooFewReplicas => {
+            "the store has fewer replicas than it asks for itself; nothing was accepted, try again"
+        }
+        FaultKind::WrongServer
+        | FaultKind::Misconfigured
+        | FaultKind::Unreachable
+        | FaultKind::Unanswered
+        | FaultKind::NotReady
+        | FaultKind::Unexpected => {
+            "the store refuses what this service is configured with; nothing was accepted, and nothing \
+             will be until that is corrected"
         }
     }
 }

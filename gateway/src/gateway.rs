@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing::any};
 use carillon_common::{
-    backend::{Backend, Membership},
+    backend::{Backend, Membership, join_when_up},
     http::Health,
     ids::GatewayId,
     process::Shutdown,
@@ -85,7 +85,7 @@ impl Gateway {
             tasks.clone(),
         ));
         let bus = Arc::new(Bus::new(hub.clone(), channels.clone(), metrics.clone()));
-        let membership = backend.join(name.clone(), bus.clone()).await?;
+        let membership = join_when_up(&*backend, &name, bus.clone()).await?;
         channels.join_deployment(membership.clone()).await?;
         let calls = Calls::new(
             membership.clone(),

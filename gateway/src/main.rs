@@ -50,14 +50,18 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let Some(backend) = backend::connect_when_up(&settings, shutdown.token()).await? else {
         return Ok(());
     };
-    let gateway = Gateway::start(
+    let started = Gateway::start(
         settings.clone(),
         backend.clone(),
         metrics.gateway.clone(),
         health.clone(),
         descriptors,
-    )
-    .await?;
+    );
+    // It waits for its place in the store.
+    let Some(gateway) = shutdown.run_until_cancelled(started).await else {
+        return Ok(());
+    };
+    let gateway = gateway?;
 
     let listener = bind(settings.gateway.listen)?;
     arguments.announce(&listener, &admin_listener)?;

@@ -23,6 +23,7 @@ mod moving;
 mod outage;
 mod rebalanced;
 mod reconnect;
+mod refusing_store;
 mod release;
 mod signals;
 mod start;

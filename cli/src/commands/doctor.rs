@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use carillon_common::{
-    backend::redis::link::Link,
+    backend::redis::{link::Link, url::StoreUrl},
     checks::{
         Expected, Finding, Level, check_deployment, check_local, check_node, gather, in_memory,
         recorded_partitions,
@@ -15,9 +15,9 @@ use serde_json::json;
 
 use super::presence::StoreArgs;
 use crate::{
-    doctor::check_cluster,
+    doctor::{check_access, check_cluster, refused},
     failure::Failure,
-    store::{is_memory, link, link_failure, redis_url},
+    store::{link_failure, link_to},
     terminal::{Style, say},
 };
 
@@ -88,22 +88,21 @@ impl Doctor {
 /// What the services see: configuration, machine and store.
 async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let mut findings = check_local(settings)?;
-    if is_memory(settings) {
-        findings.push(in_memory(true));
-    } else {
-        match link(settings).await {
-            Ok((link, options)) => {
-                let url = redis_url(settings)?;
-                let expected = Expected::new(settings, &url, &options);
-                findings.extend(check_redis(&link, &expected, settings).await?);
-            }
-            // It answers, but not as a service needs it.
-            Err(Failure::Failed(why)) => {
-                let remedy = "look at this user's ACL, and at the server";
-                findings.push(Finding::failure("redis", why, remedy));
-            }
-            Err(failure) => return Err(failure),
+    let url = match settings.backend.store()? {
+        StoreUrl::Memory => {
+            findings.push(in_memory(true));
+            return Ok(findings);
         }
+        StoreUrl::Redis(url) => *url,
+    };
+    findings.extend(check_access(&url));
+    match link_to(settings, url.clone()).await {
+        Ok((link, options)) => {
+            let expected = Expected::new(settings, &url, &options);
+            findings.extend(check_redis(&link, &expected, settings).await?);
+        }
+        // It answers, but not as a service needs it.
+        Err(error) => findings.push(refused(&error).ok_or_else(|| link_failure(error))?),
     }
     Ok(findings)
 }
@@ -113,21 +112,20 @@ async fn check_redis(
     expected: &Expected,
     settings: &Settings,
 ) -> Result<Vec<Finding>, Failure> {
-    let recorded = recorded_partitions(link, settings)
-        .await
-        .map_err(link_failure)?;
-    let mut findings = vec![check_deployment(recorded, expected)];
+    let mut findings = match recorded_partitions(link, settings).await {
+        Ok(recorded) => vec![check_deployment(recorded, expected)],
+        Err(error) => vec![refused(&error).ok_or_else(|| link_failure(error))?],
+    };
     for node in link.primaries() {
         match gather(link, &node, settings, &expected.library).await {
             Ok(facts) => findings.extend(check_node(&facts, expected)),
-            Err(error) => findings.push(Finding {
-                node: Some(node.to_string()),
-                ..Finding::failure(
-                    "node",
-                    error.to_string(),
-                    "look at this node and at its ACL",
-                )
-            }),
+            Err(error) => {
+                let unknown = || Finding::failure("node", error.to_string(), "look at this node");
+                findings.push(Finding {
+                    node: Some(node.to_string()),
+                    ..refused(&error).unwrap_or_else(unknown)
+                });
+            }
         }
     }
     Ok(findings)

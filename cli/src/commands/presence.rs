@@ -65,6 +65,8 @@ impl StoreArgs {
         let mut settings = settings(self.config.as_deref())?;
         if let Some(url) = &self.backend {
             settings.backend.url = Secret::new(url.clone());
+            settings.backend.url_file = None;
+            settings.backend.store()?;
         }
         Ok(settings)
     }
@@ -72,7 +74,7 @@ impl StoreArgs {
     /// The store that the services share.
     pub(super) async fn connect(&self) -> Result<Arc<dyn Backend>, Failure> {
         let settings = self.settings()?;
-        if store::is_memory(&settings) {
+        if settings.backend.store()?.is_memory() {
             return Err(Failure::Usage(
                 "the in-memory store cannot be asked from outside its process: name a Redis with \
                  --backend or --config, or use `carillon online --api`"

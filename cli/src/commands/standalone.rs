@@ -105,6 +105,8 @@ impl Standalone {
         }
         if let Some(url) = &self.redis {
             settings.backend.url = Secret::new(url.clone());
+            settings.backend.url_file = None;
+            settings.backend.store()?;
         }
         if dev.is_some() && !settings.gateway.listen.ip().is_loopback() {
             return Err(Failure::Usage(

@@ -2,38 +2,47 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Backend, BackendError, Limits,
+    AtStart, Backend, BackendError, BusSink, Fault, FaultKind, Limits, Membership,
     memory::{MemoryBackend, MemoryBounds},
     redis::{
         RedisBackend, RedisOptions,
         commit::Durability,
         link::LinkSettings,
-        url::{Deployment, RedisUrl},
+        url::{Deployment, RedisUrl, StoreUrl},
     },
 };
-use crate::settings::{Auto, Settings};
+use crate::{
+    ids::GatewayId,
+    settings::{Auto, Settings},
+};
 
 /// Between two attempts to reach a store that is not there yet.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// That a start waits for the same is said once in this time.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
-/// Connects to the store that `backend.url` names.
+/// Connects to the store that `[backend]` names.
 ///
 /// # Errors
-/// A URL that cannot be read, or a store that cannot be reached.
+/// Settings that are not in order (which loading them says as well), or a store that cannot be reached.
 pub async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, BackendError> {
-    let text = settings.backend.url.expose();
-    if is_memory(settings) {
-        return Ok(MemoryBackend::new(
-            limits(settings),
-            MemoryBounds::default(),
-        ));
-    }
-    let url = RedisUrl::parse(text).map_err(|error| BackendError::Unexpected(error.to_string()))?;
+    let store = settings.backend.store().map_err(|errors| {
+        BackendError::Refused(Fault::new(FaultKind::Misconfigured, errors.to_string()))
+    })?;
+    let url = match store {
+        StoreUrl::Memory => {
+            return Ok(MemoryBackend::new(
+                limits(settings),
+                MemoryBounds::default(),
+            ));
+        }
+        StoreUrl::Redis(url) => *url,
+    };
     let options = redis_options(settings, &url);
     let backend: Arc<dyn Backend> = RedisBackend::connect(url, options).await?;
     Ok(backend)
@@ -43,29 +52,58 @@ pub async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, BackendErr
 /// then there is none. Services and their Redis start in any order.
 ///
 /// # Errors
-/// Those that waiting does not mend.
+/// Those that waiting does not mend, see [`FaultKind::at_start`].
 pub async fn connect_when_up(
     settings: &Settings,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<dyn Backend>>, BackendError> {
+    let connected = stop.run_until_cancelled(when_up(|| connect(settings)));
+    connected.await.transpose()
+}
+
+/// Has a gateway take its place in the store, which may have no room for its connections yet.
+///
+/// # Errors
+/// As [`connect_when_up`].
+pub async fn join_when_up(
+    backend: &dyn Backend,
+    gateway: &GatewayId,
+    sink: Arc<dyn BusSink>,
+) -> Result<Arc<dyn Membership>, BackendError> {
+    when_up(|| backend.join(gateway.clone(), sink.clone())).await
+}
+
+/// Tries again for as long as that may help.
+async fn when_up<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, BackendError>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    let start = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut said: Option<(Instant, String)> = None;
     loop {
-        let error = match connect(settings).await {
-            Ok(backend) => return Ok(Some(backend)),
-            Err(error) if error.is_retryable() => error,
-            Err(error) => return Err(error),
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
         };
-        tracing::warn!(%error, "waiting for the store");
-        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-            return Ok(None);
+        match error.at_start() {
+            AtStart::Wait => {}
+            AtStart::WaitFor(limit) if start.elapsed() < limit => {}
+            AtStart::WaitFor(_) | AtStart::End => return Err(error),
         }
+        let text = error.to_string();
+        let is_news = said
+            .as_ref()
+            .is_none_or(|(at, last)| *last != text || at.elapsed() >= SAID_EVERY);
+        if is_news {
+            tracing::warn!(%error, "waiting for the store");
+            said = Some((Instant::now(), text));
+        }
+        sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 
-/// Whether `backend.url` names the store of one process alone.
-pub fn is_memory(settings: &Settings) -> bool {
-    settings.backend.url.expose().starts_with("memory:")
 }
 
 /// How Redis is used under these settings.
@@ -114,8 +152,17 @@ pub fn limits(settings: &Settings) -> Limits {
     }
 }
 
-/// The store's counters in the Prometheus text format.
+/// The store's counters in the Prometheus text format; a name may carry labels.
 pub fn render_stats(backend: &dyn Backend) -> String {
-    let line = |(name, value): (&str, u64)| format!("# TYPE {name} counter\n{name} {value}\n");
-    backend.stats().into_iter().map(line).collect()
+    let mut text = String::new();
+    let mut last = "";
+    for (name, value) in backend.stats() {
+        let family = name.split('{').next().unwrap_or(name);
+        if family != last {
+            text.push_str(&format!("# TYPE {family} counter\n"));
+            last = family;
+        }
+        text.push_str(&format!("{name} {value}\n"));
+    }
+    text
 }

@@ -6,6 +6,7 @@
 
 pub mod clock;
 mod connect;
+mod fault;
 pub mod memory;
 pub mod redis;
 
@@ -19,7 +20,10 @@ use crate::{
     notification::Frame,
 };
 pub use clock::Clock;
-pub use connect::{connect, connect_when_up, is_memory, limits, redis_options, render_stats};
+pub use connect::{
+    connect, connect_when_up, join_when_up, limits, redis_options, render_stats,
+};
+pub use fault::{AtStart, Fault, FaultKind};
 
 /// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
 #[async_trait]
@@ -545,6 +549,9 @@ pub enum BackendError {
     /// Nothing was done.
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
+    /// Nothing was done: the store is there, and refuses for a reason that somebody has to end.
+    #[error("{0}")]
+    Refused(Fault),
     /// It may or may not have been done; the same order may be given again.
     #[error("the store did not confirm in time: {0}")]
     Unknown(String),
@@ -558,7 +565,25 @@ impl BackendError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::Unknown(_) | Self::StoreFull(_)
+            Self::Unavailable(_) | Self::Refused(_) | Self::Unknown(_) | Self::StoreFull(_)
         )
+    }
+
+    /// Whether it may succeed in a moment, so that whoever waits for an answer can go on waiting.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Unknown(_) => true,
+            Self::Refused(fault) => fault.kind.passes(),
+            _ => false,
+        }
+    }
+
+    /// What a service that starts does about it.
+    pub fn at_start(&self) -> AtStart {
+        match self {
+            Self::Refused(fault) => fault.kind.at_start(),
+            error if error.is_retryable() => AtStart::Wait,
+            _ => AtStart::End,
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         self,
         redis::{
             link::{Link, LinkError},
-            url::RedisUrl,
+            url::StoreUrl,
         },
     },
     settings::Settings,
@@ -63,11 +63,12 @@ pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec) {
     // A service whose credentials are not in order says so, and does not start.
     let mut local = check_local(&settings).unwrap_or_default();
     local.retain(|finding| role.concerns(finding));
-    if backend::is_memory(&settings) {
+    let in_memory_alone = settings.backend.store().is_ok_and(|url| url.is_memory());
+    if in_memory_alone {
         local.push(in_memory(role == Role::Standalone));
     }
     told.tell(local.clone());
-    if backend::is_memory(&settings) {
+    if in_memory_alone {
         return std::future::pending().await;
     }
     loop {
@@ -85,10 +86,12 @@ pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec) {
 /// primary does not answer.
 async fn look_at_redis(settings: &Settings) -> Option<Vec<Finding>> {
     // A URL that cannot be read ends the service elsewhere.
-    let url = RedisUrl::parse(settings.backend.url.expose()).ok()?;
+    let Ok(StoreUrl::Redis(url)) = settings.backend.store() else {
+        return None;
+    };
     let options = backend::redis_options(settings, &url);
     let expected = Expected::new(settings, &url, &options);
-    let link = Link::connect(url, options.link).await.ok()?;
+    let link = Link::connect(*url, options.link).await.ok()?;
     let mut findings = Vec::new();
     for node in link.primaries() {
         match look(&link, &node).await {

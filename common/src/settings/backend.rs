@@ -1,4 +1,5 @@
-//! `[backend]`, `[redis]` and `[durability]`: where things are kept, and how surely.
+//! `[backend]`, `[redis]` and `[durability]`: where things are kept, and how surely. What `[backend]`
+//! says together is read by [`BackendSettings::store`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,20 @@ settings! {
         pub url: Secret<String>,
         /// File that holds the URL.
         pub url_file: Option<PathBuf>,
+        /// User, beside a URL without one.
+        pub username: Option<String>,
+        /// File that holds the password, beside a URL without one.
+        pub password_file: Option<PathBuf>,
+        /// User for the sentinels, beside a URL without one.
+        pub sentinel_username: Option<String>,
+        /// File that holds the sentinels' password, beside a URL without one.
+        pub sentinel_password_file: Option<PathBuf>,
+        /// File with the authorities to trust instead of the public ones.
+        pub ca_file: Option<PathBuf>,
+        /// File with the certificate that is shown to Redis.
+        pub cert_file: Option<PathBuf>,
+        /// File with its private key.
+        pub key_file: Option<PathBuf>,
         /// Slots that users and channels are spread over, 1 to 1024.
         pub partitions: u16,
         /// Longest time of a call.

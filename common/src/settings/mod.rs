@@ -18,6 +18,7 @@ mod log;
 mod read;
 mod services;
 mod socket;
+mod store;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -1,6 +1,7 @@
 //! The configuration as its operator meets it.
 
 mod credentials;
+mod store;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

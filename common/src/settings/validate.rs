@@ -8,22 +8,13 @@ use super::error::SettingsError;
 use super::{KubernetesSettings, NamespaceSettings, Settings};
 use crate::ids::GatewayId;
 
-/// Schemes that choose a backend.
-const SCHEMES: [&str; 7] = [
-    "memory",
-    "redis",
-    "rediss",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-];
 /// Most partitions: each costs every gateway a subscription check.
 const MAX_PARTITIONS: u16 = 1024;
 
 /// Appends everything that is wrong with `settings`.
 pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
     settings.auth.read_credentials(errors);
+    settings.backend.read_store(errors);
 
     let mut rules = Rules { errors };
     rules.backend(settings);
@@ -46,18 +37,6 @@ impl Rules<'_> {
     }
 
     fn backend(&mut self, settings: &Settings) {
-        // The URL itself is never shown: it may hold a password. The rest of it is its backend's to
-        // read: an authority with several hosts is no URL of RFC 3986.
-        let url = settings.backend.url.expose();
-        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-        let known = scheme.is_some_and(|scheme| SCHEMES.contains(&scheme));
-        let problem = match scheme {
-            Some(scheme) => format!("no backend for the scheme `{scheme}`"),
-            None => "is not a URL".to_owned(),
-        };
-        let remedy = "use memory://, redis://, rediss://, redis+sentinel:// or redis+cluster:// (with TLS: rediss…)";
-        self.require(known, "backend.url", problem, remedy);
-
         let partitions = settings.backend.partitions;
         self.require(
             (1..=MAX_PARTITIONS).contains(&partitions),

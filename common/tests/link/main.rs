@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, helpers included")]
 
+mod authority;
 mod bus;
 mod cluster;
 mod commit;
 mod functions;
+mod refusals;
 mod sentinel;
 mod servers;
 mod standalone;

@@ -1,7 +1,6 @@
 //! Redis processes on free ports of this machine, killed when dropped.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,63 +60,16 @@ impl Server {
         ])
     }
 
-    /// A server for `rediss`, and the file of the authority that vouches for it.
-    pub(crate) fn tls() -> (Self, u16, PathBuf) {
-        let dir = TempDir::new().unwrap();
-        let path = |name: &str| dir.path().join(name).display().to_string();
-        let (key, cert, port) = (path("key.pem"), path("cert.pem"), free_port());
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ])
-            .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-            .args([
-                "-addext",
-                "subjectAltName=DNS:localhost",
-                "-keyout",
-                &key,
-                "-out",
-                &cert,
-            ])
-            // An authority may not stand for a server itself in webpki.
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .stderr(Stdio::null())
-            .status();
-        assert!(made.unwrap().success(), "openssl makes a certificate");
-        let args = [
-            "--tls-port",
-            &port.to_string(),
-            "--tls-cert-file",
-            &cert,
-            "--tls-key-file",
-            &key,
-            "--tls-ca-cert-file",
-            &cert,
-            "--tls-auth-clients",
-            "no",
-        ];
-        let args = args.map(str::to_owned).to_vec();
-        let mut server = Self {
-            port: free_port(),
-            dir,
-            args,
-            process: None,
-        };
-        server.run();
-        (server, port, cert.into())
+    pub(crate) fn sentinel(primary: &Server, quorum: u8) -> Self {
+        Self::sentinel_of(primary.port, quorum, "")
     }
 
-    pub(crate) fn sentinel(primary: &Server, quorum: u8) -> Self {
+    /// With more lines in its configuration.
+    pub(crate) fn sentinel_of(primary: u16, quorum: u8, more: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let config = format!(
-            "sentinel monitor main 127.0.0.1 {} {quorum}\nsentinel down-after-milliseconds main 800\n\
-             sentinel failover-timeout main 3000\n",
-            primary.port
+            "sentinel monitor main 127.0.0.1 {primary} {quorum}\n\
+             sentinel down-after-milliseconds main 800\nsentinel failover-timeout main 3000\n{more}",
         );
         let path = dir.path().join("sentinel.conf");
         std::fs::write(&path, config).unwrap();
@@ -130,6 +82,11 @@ impl Server {
         };
         server.run();
         server
+    }
+
+    /// Adds arguments for the next start; later ones win.
+    pub(crate) fn configure(&mut self, args: &[&str]) {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
     }
 
     /// Starts the process (again) and waits until it answers.

@@ -38,7 +38,7 @@ where
                     after_doubt: doubt.is_some(),
                 });
             }
-            Ok(Err(failure @ (BackendError::Unavailable(_) | BackendError::Unknown(_)))) => failure,
+            Ok(Err(failure)) if failure.may_pass() => failure,
             Ok(Err(refusal)) => return Err(refusal),
             Err(_) => BackendError::Unknown("no answer before the request's deadline".to_owned()),
         };

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carillon_common::backend::{BackendError, Sent};
+use carillon_common::backend::{BackendError, Fault, FaultKind, Sent};
 use serde_json::json;
 use tokio::net::TcpStream;
 
@@ -180,6 +180,36 @@ async fn the_stores_refusals_have_their_problems() {
         assert_eq!(refused.json()["retryable"], retry);
         assert!(!refused.text.contains("secret"), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_is_told_apart_from_one_that_is_away() {
+    let (store, service) = started().await;
+    for (kind, words, after) in [
+        (FaultKind::OutOfMemory, "memory is full", "10"),
+        (FaultKind::Disk, "disk", "10"),
+        (FaultKind::Auth, "log-in", "10"),
+        (FaultKind::Permission, "does not allow", "10"),
+        (FaultKind::Tls, "encrypted", "10"),
+        (FaultKind::WrongServer, "configured", "10"),
+    ] {
+        let fault = Fault::new(kind, "redis-0.internal:6379 refused");
+        store.answer([Answer::Fails(BackendError::Refused(fault))]);
+        let refused = answer(service.post(SEND, BODY)).await;
+        let problem = (refused.status, &*refused.problem());
+        assert_eq!(problem, (503, "unavailable"), "{refused:?}");
+        assert_eq!(refused.headers["retry-after"], after);
+        assert_eq!(refused.json()["title"], "The store refuses");
+        let detail = refused.json()["detail"].to_string();
+        assert!(detail.contains(words), "{detail}");
+        assert!(detail.contains("nothing was accepted"), "{detail}");
+        assert!(!refused.text.contains("internal:"), "{refused:?}");
+    }
+    // What passes is waited for.
+    let replica = Fault::new(FaultKind::Replica, "READONLY");
+    store.answer([Answer::Fails(BackendError::Refused(replica))]);
+    let accepted = answer(service.post(SEND, BODY)).await;
+    assert_eq!(accepted.status, 200, "{accepted:?}");
 }
 
 #[tokio::test]

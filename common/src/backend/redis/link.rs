@@ -5,12 +5,17 @@
 //! followed; everything else is reported as a typed error, and a background task looks the
 //! topology up again. Nothing is queued while a node is away: calls fail at once, retryably.
 
+mod dial;
 mod error;
+mod faults;
+mod greeting;
 mod node;
+mod probe;
 mod reply;
 mod resolve;
 mod settings;
 mod stats;
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,9 +31,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use error::LinkError;
 pub use settings::LinkSettings;
 pub use stats::{Counter, LinkStats};
+pub use tls::{TlsFileError, client_config};
 
-pub(crate) use error::Redirect;
-pub(crate) use node::{Dialer, Lane, Node, backoff, lock};
+pub(crate) use dial::Dialer;
+pub(crate) use error::{Redirect, fault_of};
+pub(crate) use node::{Lane, Node, backoff, lock};
 pub(crate) use reply::read;
 
 use super::topology::{Topology, partition_tags};
@@ -69,23 +76,16 @@ impl Link {
     /// Finds the primaries and connects to them.
     ///
     /// # Errors
-    /// If the CA file cannot be read, the topology cannot be found, or no primary answers.
+    /// If the topology cannot be found, no primary answers, or those who do are not what the URL says.
     pub async fn connect(url: RedisUrl, settings: LinkSettings) -> Result<Self, LinkError> {
         if url.tls.is_some() {
             // The client library leaves the choice of cryptography to the process, and panics
             // without one. Somebody else's earlier choice is as good.
             drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         }
-        let ca = match url.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
-            None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|error| {
-                LinkError::Unavailable(format!("cannot read {}: {error}", path.display()))
-            })?),
-        };
         let tags = partition_tags(settings.partitions);
         let dialer = Arc::new(Dialer {
             url,
-            ca,
             settings,
             stats: Arc::default(),
         });
@@ -108,14 +108,8 @@ impl Link {
             inner,
             _stop: Arc::new(stop.drop_guard()),
         };
-        let answers = link.each_primary(&redis::cmd("PING")).await;
-        match answers.iter().any(|(_, answer)| answer.is_ok()) {
-            true => Ok(link),
-            false => Err(answers
-                .into_iter()
-                .find_map(|(_, answer)| answer.err())
-                .unwrap_or_else(|| LinkError::Unavailable("there is no primary".into()))),
-        }
+        link.greet().await?;
+        Ok(link)
     }
 
     /// Sends `cmd` to the owner of `partition`.
@@ -167,7 +161,7 @@ impl Link {
             Ok(value) => self.inner.refusal(&node, value),
             Err(error) => Err(self.inner.suspect(&node, error)),
         };
-        self.stats().observe(result.and_then(read))
+        self.stats().count(result.and_then(read))
     }
 
     /// The primaries as last seen.
@@ -313,7 +307,7 @@ impl Inner {
     /// Draws the conclusions about `node` and the topology from an error, and hands it on.
     pub(crate) fn suspect(&self, node: &Node, error: LinkError) -> LinkError {
         let suspicious = match &error {
-            LinkError::Unavailable(_) | LinkError::Unknown { .. } => true,
+            LinkError::Unavailable(_) | LinkError::Refused(_) | LinkError::Unknown { .. } => true,
             LinkError::Server { code, .. } => {
                 if code == "READONLY" {
                     // A demoted primary. Behind a name, the next connection may reach the new one.

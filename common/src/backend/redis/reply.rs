@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use redis::Value;
 
-use super::{link::LinkError, wire};
+use super::{
+    link::{LinkError, fault_of},
+    wire,
+};
 use crate::{
-    backend::{BackendError, Gap, Page},
+    backend::{BackendError, FaultKind, Gap, Page},
     ids::Cursor,
 };
 
@@ -124,11 +127,21 @@ impl From<LinkError> for BackendError {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Unavailable(reason) => Self::Unavailable(reason),
+            LinkError::Refused(fault) => Self::Refused(fault),
             LinkError::Unknown { .. } | LinkError::TooFewReplicas { .. } => {
                 Self::Unknown(error.to_string())
             }
-            LinkError::Server { .. } if error.retryable() => Self::Unavailable(error.to_string()),
-            LinkError::Server { .. } | LinkError::Shape(_) => Self::Unexpected(error.to_string()),
+            LinkError::Server { code, message } => of_answer(&code, &message),
+            LinkError::Shape(_) => Self::Unexpected(error.to_string()),
         }
+    }
+}
+
+fn of_answer(code: &str, message: &str) -> BackendError {
+    let fault = fault_of(code, message);
+    match fault.kind {
+        FaultKind::NotReady => BackendError::Unavailable(fault.detail),
+        FaultKind::Unexpected => BackendError::Unexpected(fault.detail),
+        _ => BackendError::Refused(fault),
     }
 }

@@ -456,12 +456,17 @@ impl Backend for RedisBackend {
     }
 
     fn degraded(&self) -> Vec<String> {
-        lock(&self.core.wrong).values().cloned().collect()
+        let mut all: Vec<String> = lock(&self.core.wrong).values().cloned().collect();
+        all.extend(self.core.link.stats().faults());
+        all
     }
 
     fn stats(&self) -> Vec<(&'static str, u64)> {
         let stats = self.core.link.stats();
-        vec![
+        let errors = stats
+            .errors()
+            .map(|(kind, count)| (kind.errors_metric(), count));
+        let counters = [
             ("carillon_store_calls_total", stats.calls.get()),
             ("carillon_store_unavailable_total", stats.unavailable.get()),
             ("carillon_store_unknown_total", stats.unknown.get()),
@@ -481,7 +486,8 @@ impl Backend for RedisBackend {
             ),
             ("carillon_store_commits_total", stats.commits.get()),
             ("carillon_store_committed_total", stats.committed.get()),
-        ]
+        ];
+        errors.chain(counters).collect()
     }
 }
 

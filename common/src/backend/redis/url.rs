@@ -1,10 +1,12 @@
-//! The one setting that names a Redis deployment: standalone, Sentinel or Cluster.
+//! The one setting that names a store: in memory, or Redis as one server, with Sentinel, or a Cluster.
+
+mod error;
 
 use std::fmt;
 use std::path::PathBuf;
 
-const SCHEMES: &str = "redis://, rediss://, redis+sentinel://, rediss+sentinel://, \
-                       redis+cluster:// or rediss+cluster://";
+pub use error::UrlError;
+
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
@@ -67,6 +69,31 @@ pub struct Credentials {
     pub user: Option<String>,
     /// The password in clear.
     pub password: Option<String>,
+    /// The file that holds it instead.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// Whether there is anything to log in with.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The password, from its file if it is in one. A line break at the file's end is not part of it.
+    ///
+    /// # Errors
+    /// Why the file gives none.
+    pub fn read_password(&self) -> Result<Option<String>, String> {
+        let Some(path) = &self.password_file else {
+            return Ok(self.password.clone());
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(format!("{} is empty", path.display())),
+            password => Ok(Some(password.to_owned())),
+        }
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -74,6 +101,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("password_file", &self.password_file)
             .finish()
     }
 }
@@ -83,6 +111,45 @@ impl fmt::Debug for Credentials {
 pub struct Tls {
     /// A PEM file with the authorities to trust instead of the public ones.
     pub ca_file: Option<PathBuf>,
+    /// What is shown to a Redis that asks who connects.
+    pub identity: Option<Identity>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// A PEM file with the certificate, and those between it and the authority.
+    pub cert_file: PathBuf,
+    /// A PEM file with its private key.
+    pub key_file: PathBuf,
+}
+
+/// Which store a service works with. Everything that names one is read by [`StoreUrl::parse`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// In the process itself.
+    Memory,
+    /// A Redis deployment.
+    Redis(Box<RedisUrl>),
+}
+
+impl StoreUrl {
+    /// Parses a URL.
+    ///
+    /// # Errors
+    /// The first thing found wrong, with its remedy.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        match text.trim().split_once("://") {
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("memory", _)) => Err(UrlError::Memory),
+            _ => RedisUrl::parse(text).map(|url| Self::Redis(Box::new(url))),
+        }
+    }
+
+    /// Whether it is in memory, so of one process alone.
+    pub fn is_memory(&self) -> bool {
+        *self == Self::Memory
+    }
 }
 
 /// A parsed Redis URL. `Debug` and `Display` leave the passwords out.
@@ -100,49 +167,6 @@ pub struct RedisUrl {
     pub tls: Option<Tls>,
 }
 
-/// Why a URL was refused. No variant repeats what may be part of a password.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UrlError {
-    /// Not one of the six schemes.
-    #[error("`{0}` is not a Redis URL scheme; use {SCHEMES}")]
-    Scheme(String),
-    /// An `@` after the first `/`, `?` or `#`.
-    #[error("the user or password holds `/`, `?` or `#`; percent-encode it (%2F, %3F, %23)")]
-    Unescaped,
-    /// `%` without two hexadecimal digits, or bytes that are not UTF-8.
-    #[error("the {0} is not valid percent-encoded UTF-8; write a literal % as %25")]
-    Encoding(&'static str),
-    /// An empty host.
-    #[error("host {0} is empty; write host:port")]
-    Host(usize),
-    /// A port that is not 1–65535.
-    #[error(
-        "the port of host {0} is not a number from 1 to 65535 (IPv6 needs brackets: [::1]:6379)"
-    )]
-    Port(usize),
-    /// Several hosts where one is meant.
-    #[error("{0}:// takes one host; for several use {0}+sentinel:// or {0}+cluster://")]
-    OneHost(&'static str),
-    /// Sentinel without a service name.
-    #[error("the name of the primary is missing; write it after the hosts: …:26379/mymaster")]
-    Service,
-    /// Not a database number, or one in Cluster.
-    #[error("the database must be a number (…/0), and Redis Cluster only has 0")]
-    Database,
-    /// Something after the path's last expected part.
-    #[error("the path has too many parts; a Redis URL ends with its database number")]
-    Path,
-    /// An unknown `?name=`.
-    #[error("unknown parameter `{0}`; known are ca_file, sentinel_username and sentinel_password")]
-    Parameter(String),
-    /// A known parameter that does not fit the scheme.
-    #[error("`{0}` needs a {1} URL")]
-    Misplaced(&'static str, &'static str),
-    /// Certificate checks cannot be switched off.
-    #[error("`insecure` is not supported; name the authority to trust with ca_file=/path/ca.pem")]
-    Insecure,
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Standalone,
@@ -156,7 +180,7 @@ impl RedisUrl {
     /// # Errors
     /// The first thing found wrong, with its remedy.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = text.trim().split_once("://").unwrap_or(("", text));
+        let (scheme, rest) = text.trim().split_once("://").unwrap_or_default();
         let (tls, kind) = match scheme {
             "redis" => (None, Kind::Standalone),
             "rediss" => (Some(Tls::default()), Kind::Standalone),
@@ -166,14 +190,18 @@ impl RedisUrl {
             "rediss+cluster" => (Some(Tls::default()), Kind::Cluster),
             other => return Err(UrlError::Scheme(other.to_owned())),
         };
+        if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(UrlError::Unescaped);
+        }
         let (authority, tail) = match rest.find(['/', '?', '#']) {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };
-        if tail.split('?').next().unwrap_or("").contains('@') || tail.starts_with('#') {
+        let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        // A password as it is, and not as a URL has it, tears the URL apart in the wrong place.
+        if tail.contains(['@', '#']) || userinfo.contains(['@', '&']) {
             return Err(UrlError::Unescaped);
         }
-        let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let default_port = if kind == Kind::Sentinel {
             SENTINEL_PORT
@@ -226,7 +254,8 @@ impl RedisUrl {
 
     fn apply_query(&mut self, query: &str) -> Result<(), UrlError> {
         let sentinel = matches!(self.deployment, Deployment::Sentinel { .. });
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        for (at, pair) in pairs.enumerate() {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match name {
                 "ca_file" => match &mut self.tls {
@@ -246,7 +275,7 @@ impl RedisUrl {
                     return Err(UrlError::Misplaced("sentinel_password", "+sentinel"));
                 }
                 "insecure" => return Err(UrlError::Insecure),
-                other => return Err(UrlError::Parameter(other.to_owned())),
+                _ => return Err(UrlError::Parameter(at + 1)),
             }
         }
         Ok(())
@@ -332,7 +361,11 @@ fn parse_userinfo(text: &str) -> Result<Credentials, UrlError> {
     } else {
         Some(decode(user, "user")?)
     };
-    Ok(Credentials { user, password })
+    Ok(Credentials {
+        user,
+        password,
+        password_file: None,
+    })
 }
 
 fn decode(text: &str, what: &'static str) -> Result<String, UrlError> {

@@ -3,6 +3,7 @@
 use redis::ServerError;
 
 use crate::backend::redis::url::Address;
+use crate::backend::{Fault, FaultKind};
 
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +11,9 @@ pub enum LinkError {
     /// Nothing was sent: the primary is unknown, unreachable or too busy.
     #[error("Redis is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was sent: the primary is there, and no connection to it can be used.
+    #[error("{0}")]
+    Refused(Fault),
     /// Sent, but no answer came: the command may have been executed.
     #[error("no answer from Redis at {node}: {reason}")]
     Unknown {
@@ -39,32 +43,96 @@ pub enum LinkError {
     Shape(String),
 }
 
-/// Codes of refusals that pass by themselves: failover, migration, loading, replicas behind,
-/// memory full, a long script.
-const PASSING: [&str; 11] = [
-    "MOVED",
-    "ASK",
-    "TRYAGAIN",
-    "CLUSTERDOWN",
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "OOM",
-    "BUSY",
-    "MISCONF",
-];
+/// The fault that a server's refusal shows. This is the only place that reads its words.
+pub(crate) fn fault_of(code: &str, message: &str) -> Fault {
+    let (kind, remedy) = match code {
+        "WRONGPASS" | "NOAUTH" => (FaultKind::Auth, None),
+        "NOPERM" => (FaultKind::Permission, None),
+        "OOM" => (FaultKind::OutOfMemory, None),
+        "READONLY" | "MASTERDOWN" => (FaultKind::Replica, None),
+        "MISCONF" => (FaultKind::Disk, None),
+        "NOREPLICAS" => (FaultKind::TooFewReplicas, None),
+        "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "LOADING" | "BUSY" => {
+            (FaultKind::NotReady, None)
+        }
+        "DENIED" => (FaultKind::Misconfigured, Some(PROTECTED)),
+        _ => of_words(message),
+    };
+    let fault = Fault::new(kind, format!("{code} {}", message.trim_end()));
+    match remedy {
+        Some(remedy) => fault.with_remedy(remedy),
+        None => fault,
+    }
+}
+
+const PROTECTED: &str = "set a password for Redis and name it here: without one it listens to its own \
+                         machine alone (protected-mode)";
+const IN_A_CLUSTER: &str = "write redis+cluster://host:port,… (with TLS rediss+cluster://), without a \
+                            database number";
+const NO_CLUSTER: &str = "write redis://host:port (with TLS rediss://): it is one server";
+const NO_SUCH_DATABASE: &str = "choose a lower number at the end of backend.url, or raise `databases` of \
+                                Redis";
+
+/// Refusals that have no code of their own.
+fn of_words(message: &str) -> (FaultKind, Option<&'static str>) {
+    let has = |words: &str| message.contains(words);
+    if has("max number of clients") {
+        (FaultKind::MaxClients, None)
+    } else if has("called without any password configured") || has("no password is set") {
+        (FaultKind::Auth, None)
+    } else if has("has no permissions to") {
+        // Some refusals come without their code.
+        (FaultKind::Permission, None)
+    } else if has("SELECT is not allowed in cluster mode") {
+        (FaultKind::WrongServer, Some(IN_A_CLUSTER))
+    } else if has("cluster support disabled") {
+        (FaultKind::WrongServer, Some(NO_CLUSTER))
+    } else if has("DB index is out of range") || has("invalid DB index") {
+        (FaultKind::Misconfigured, Some(NO_SUCH_DATABASE))
+    } else if message.starts_with("unknown command") {
+        (FaultKind::WrongServer, None)
+    } else {
+        (FaultKind::Unexpected, None)
+    }
+}
 
 impl LinkError {
     /// Whether the same call may succeed later without anyone changing anything. After
     /// [`Unknown`](Self::Unknown) and [`TooFewReplicas`](Self::TooFewReplicas) only an idempotent
     /// operation may be retried.
     pub fn retryable(&self) -> bool {
+        self.kind().passes()
+    }
+
+    /// What it shows of the store.
+    pub fn kind(&self) -> FaultKind {
         match self {
-            Self::Unavailable(_) | Self::Unknown { .. } | Self::TooFewReplicas { .. } => true,
-            Self::Server { code, .. } => PASSING.contains(&code.as_str()),
-            Self::Shape(_) => false,
+            Self::Unavailable(_) => FaultKind::Unreachable,
+            Self::Refused(fault) => fault.kind,
+            Self::Unknown { .. } => FaultKind::Unanswered,
+            Self::TooFewReplicas { .. } => FaultKind::TooFewReplicas,
+            Self::Server { code, message } => fault_of(code, message).kind,
+            Self::Shape(_) => FaultKind::Unexpected,
         }
+    }
+
+    /// The fault it is, if the store itself or the way to it shows one; `None` for an outage.
+    pub fn fault(&self) -> Option<Fault> {
+        let fault = match self {
+            Self::Refused(fault) => fault.clone(),
+            Self::Server { code, message } => fault_of(code, message),
+            _ => return None,
+        };
+        (!matches!(fault.kind, FaultKind::NotReady | FaultKind::Unexpected)).then_some(fault)
+    }
+
+    /// Whether functions are refused, for which scripts take their place.
+    pub(crate) fn is_of_functions(&self) -> bool {
+        let Self::Server { message, .. } = self else {
+            return false;
+        };
+        let message = message.to_ascii_lowercase();
+        message.contains("'fcall") || message.contains("'function")
     }
 
     /// Whether the server refused with this code.
@@ -143,28 +211,71 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_retried() {
+    fn what_a_refusal_shows_and_whether_it_passes() {
+        use FaultKind as K;
         let cases = [
             (
                 "READONLY You can't write against a read only replica.",
+                K::Replica,
                 true,
             ),
             (
                 "TRYAGAIN Multiple keys request during rehashing of slot",
+                K::NotReady,
                 true,
             ),
-            ("LOADING Redis is loading the dataset in memory", true),
-            ("NOREPLICAS Not enough good replicas to write.", true),
-            ("ERR unknown command", false),
-            ("NOPERM this user has no permissions", false),
-            ("WRONGTYPE Operation against a key", false),
+            (
+                "LOADING Redis is loading the dataset in memory",
+                K::NotReady,
+                true,
+            ),
+            (
+                "NOREPLICAS Not enough good replicas to write.",
+                K::TooFewReplicas,
+                true,
+            ),
+            ("ERR max number of clients reached", K::MaxClients, true),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                K::OutOfMemory,
+                false,
+            ),
+            (
+                "MISCONF Redis is configured to save RDB snapshots",
+                K::Disk,
+                false,
+            ),
+            ("WRONGPASS invalid username-password pair", K::Auth, false),
+            ("NOAUTH Authentication required.", K::Auth, false),
+            ("NOPERM this user has no permissions", K::Permission, false),
+            (
+                "DENIED Redis is running in protected mode",
+                K::Misconfigured,
+                false,
+            ),
+            ("ERR DB index is out of range", K::Misconfigured, false),
+            (
+                "ERR SELECT is not allowed in cluster mode",
+                K::WrongServer,
+                false,
+            ),
+            (
+                "ERR This instance has cluster support disabled",
+                K::WrongServer,
+                false,
+            ),
+            (
+                "ERR unknown command 'FCALL', with args",
+                K::WrongServer,
+                false,
+            ),
+            ("WRONGTYPE Operation against a key", K::Unexpected, false),
         ];
-        for (line, retryable) in cases {
-            assert_eq!(
-                LinkError::from(&server_error(line)).retryable(),
-                retryable,
-                "{line}"
-            );
+        for (line, kind, passes) in cases {
+            let error = LinkError::from(&server_error(line));
+            assert_eq!((error.kind(), error.retryable()), (kind, passes), "{line}");
+            let told = !matches!(kind, K::NotReady | K::Unexpected);
+            assert_eq!(error.fault().is_some(), told, "{line}");
         }
         assert!(LinkError::Unavailable(String::new()).retryable());
         assert!(LinkError::TooFewReplicas { wanted: 1, got: 0 }.retryable());

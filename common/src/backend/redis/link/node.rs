@@ -1,33 +1,21 @@
-//! One Redis process: how to dial it, and a command connection that comes back.
+//! One Redis process: a command connection to it that comes back.
 
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, ServerError,
-    TlsCertificates, Value,
-};
+use redis::{Cmd, ErrorKind, Pipeline, PushKind, RedisError, ServerError, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::LinkSettings;
+use super::dial::{Dialer, OnPush};
 use super::error::LinkError;
-use super::stats::LinkStats;
 use crate::backend::redis::commit::Committer;
-use crate::backend::redis::url::{Address, RedisUrl};
-
-/// What receives push messages. It runs inside the connection's task and must never block.
-pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
+use crate::backend::redis::url::Address;
 
 /// Callers that find a reconnect under way wait this long for it, then fail fast.
 const RECONNECT_GRACE: Duration = Duration::from_millis(100);
-
-/// How long a connection is silent before the kernel asks the peer whether it is there.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Locks state that is never left half-changed, so a panic elsewhere does not matter.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,122 +30,6 @@ pub(crate) fn backoff(settings: &LinkSettings, failures: u32) -> Duration {
     doubled
         .min(settings.backoff_max)
         .mul_f64(rand::random_range(0.5..=1.0))
-}
-
-/// Everything but the address that opening a connection takes.
-pub(crate) struct Dialer {
-    pub(crate) url: RedisUrl,
-    pub(crate) ca: Option<Vec<u8>>,
-    pub(crate) settings: LinkSettings,
-    pub(crate) stats: Arc<LinkStats>,
-}
-
-impl Dialer {
-    /// Opens a RESP3 connection to a data node and hands its push messages to `on_push`.
-    pub(crate) async fn open(
-        &self,
-        address: &Address,
-        on_push: OnPush,
-    ) -> Result<MultiplexedConnection, LinkError> {
-        let credentials = &self.url.credentials;
-        let mut redis = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_db(self.url.db.into());
-        if let Some(user) = &credentials.user {
-            redis = redis.set_username(user);
-        }
-        if let Some(password) = &credentials.password {
-            redis = redis.set_password(password);
-        }
-        let config = self.config().set_push_sender(move |info| {
-            on_push(info);
-            Ok::<(), Infallible>(())
-        });
-        self.dial(address, redis, config).await
-    }
-
-    /// Opens a connection to a sentinel.
-    pub(crate) async fn open_sentinel(
-        &self,
-        address: &Address,
-    ) -> Result<MultiplexedConnection, LinkError> {
-        let credentials = &self.url.sentinel_credentials;
-        let mut redis = RedisConnectionInfo::default();
-        if let Some(user) = &credentials.user {
-            redis = redis.set_username(user);
-        }
-        if let Some(password) = &credentials.password {
-            redis = redis.set_password(password);
-        }
-        self.dial(address, redis, self.config()).await
-    }
-
-    fn config(&self) -> AsyncConnectionConfig {
-        AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.connect_timeout))
-            .set_response_timeout(Some(self.settings.response_timeout))
-            .set_pipeline_buffer_size(self.settings.max_in_flight.clamp(1, 1024))
-    }
-
-    async fn dial(
-        &self,
-        address: &Address,
-        redis: RedisConnectionInfo,
-        config: AsyncConnectionConfig,
-    ) -> Result<MultiplexedConnection, LinkError> {
-        let opened = async {
-            let client = self.client(address, redis)?;
-            client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-        };
-        match opened.await {
-            Ok(connection) => {
-                self.stats.connects.bump();
-                Ok(connection)
-            }
-            Err(error) => {
-                self.stats.connect_failures.bump();
-                Err(LinkError::Unavailable(format!(
-                    "cannot connect to {address}: {error}"
-                )))
-            }
-        }
-    }
-
-    fn client(&self, address: &Address, redis: RedisConnectionInfo) -> Result<Client, RedisError> {
-        let (host, port) = (address.host.clone(), address.port);
-        let target = match self.url.tls {
-            None => ConnectionAddr::Tcp(host, port),
-            Some(_) => ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: false,
-                tls_params: None,
-            },
-        };
-        // Keepalive finds a peer that vanished behind a connection nobody used for a while.
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
-        let info = target
-            .into_connection_info()?
-            .set_tcp_settings(tcp)
-            .set_redis_settings(redis.set_lib_name("carillon", env!("CARGO_PKG_VERSION")));
-        match &self.ca {
-            None => Client::open(info),
-            Some(ca) => {
-                let root_cert = Some(ca.clone());
-                Client::build_with_tls(
-                    info,
-                    TlsCertificates {
-                        client_tls: None,
-                        root_cert,
-                    },
-                )
-            }
-        }
-    }
 }
 
 /// A connection that is opened when needed, dropped when it fails and reopened with backoff.
@@ -246,7 +118,8 @@ impl Lane {
                 Ok((connection, epoch))
             }
             Err(error) => {
-                if slot.failures == 0 {
+                // A fault is told by the dialer.
+                if slot.failures == 0 && error.fault().is_none() {
                     tracing::warn!(redis.node = %self.address, %error, "Redis does not answer");
                 }
                 slot.failures += 1;

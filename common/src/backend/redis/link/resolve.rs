@@ -7,11 +7,13 @@ use redis::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::dial::of_sentinel;
 use super::error::LinkError;
 use super::node::{Node, backoff};
 use super::{Inner, REFRESH_GAP};
 use crate::backend::redis::topology::{Topology, is_primary, read_sentinel_primary};
 use crate::backend::redis::url::{Address, Deployment};
+use crate::backend::{Fault, FaultKind};
 
 /// Looks the topology up at intervals and on suspicion, until cancelled.
 pub(super) async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
@@ -46,7 +48,8 @@ pub(super) async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
                 inner.adopt(topology);
             }
             Err(error) => {
-                if failures == 0 {
+                inner.dialer.stats.faults.tell(&error);
+                if failures == 0 && error.fault().is_none() {
                     tracing::warn!(%error, "cannot look up the Redis topology");
                 }
                 failures += 1;
@@ -88,7 +91,9 @@ async fn ask_sentinels(
     for sentinel in sentinels {
         match ask_sentinel(inner, sentinel, service).await {
             Ok(primary) => return Ok(Topology::single(primary, inner.tags.len())),
-            Err(error) => last = error,
+            // A fault says more than an outage of the next.
+            Err(error) if last.fault().is_none() || error.fault().is_some() => last = error,
+            Err(_) => {}
         }
     }
     Err(last)
@@ -106,13 +111,16 @@ async fn ask_sentinel(
         .send_packed_command(&question)
         .await
         .map_err(|error| unavailable(format!("sentinel {sentinel}: {error}")))?;
-    let primary = read_sentinel_primary(&reply)
-        .ok_or_else(|| unavailable(format!("sentinel {sentinel} knows no primary `{service}`")))?;
+    if let Value::ServerError(error) = &reply {
+        return Err(refused_by_sentinel(sentinel, &error.into()));
+    }
+    let primary = read_sentinel_primary(&reply).ok_or_else(|| unknown(sentinel, service))?;
     let role = inner.node(&primary).send(&redis::cmd("ROLE")).await?;
     if let Value::ServerError(error) = &role {
-        return Err(unavailable(format!(
-            "{primary} does not tell its role: {error}"
-        )));
+        return Err(about(
+            format!("{primary} does not tell its role"),
+            &error.into(),
+        ));
     }
     match is_primary(&role) {
         true => Ok(primary),
@@ -135,7 +143,9 @@ async fn ask_cluster(inner: &Inner, nodes: &[Address]) -> Result<Topology, LinkE
         let view = match answer {
             Ok(view) => view,
             Err(error) => {
-                last = error;
+                if last.fault().is_none() || error.fault().is_some() {
+                    last = error;
+                }
                 continue;
             }
         };
@@ -165,13 +175,48 @@ async fn ask_node(inner: &Inner, node: Arc<Node>) -> Result<Topology, LinkError>
     question.arg("SLOTS");
     let reply = node.send(&question).await?;
     if let Value::ServerError(error) = &reply {
-        return Err(error.into());
+        let error = LinkError::from(error);
+        return Err(match error.fault() {
+            Some(_) => about(node.address.to_string(), &error),
+            None => error,
+        });
     }
     let view = Topology::from_cluster_slots(&reply, &node.address, &inner.tags)
         .ok_or_else(|| LinkError::shape("CLUSTER SLOTS"))?;
     match view.primaries().is_empty() {
         true => Err(unavailable(format!("{} serves no slot", node.address))),
         false => Ok(view),
+    }
+}
+
+/// A sentinel's refusal: one who does not know the command is none.
+fn refused_by_sentinel(sentinel: &Address, error: &LinkError) -> LinkError {
+    match error.kind() {
+        FaultKind::WrongServer => LinkError::Refused(Fault::new(
+            FaultKind::WrongServer,
+            format!("{sentinel} is no sentinel"),
+        )),
+        _ => of_sentinel(sentinel, about(format!("sentinel {sentinel}"), error)),
+    }
+}
+
+/// A sentinel that watches others, or none yet.
+fn unknown(sentinel: &Address, service: &str) -> LinkError {
+    let detail = format!("sentinel {sentinel} knows no primary `{service}`");
+    LinkError::Refused(
+        Fault::new(FaultKind::Misconfigured, detail)
+            .with_remedy("write the name of `sentinel monitor` at the end of backend.url"),
+    )
+}
+
+/// A refusal, and what it was about.
+fn about(what: String, error: &LinkError) -> LinkError {
+    match error.fault() {
+        Some(fault) => LinkError::Refused(Fault {
+            detail: format!("{what}: {}", fault.detail),
+            ..fault
+        }),
+        None => unavailable(format!("{what}: {error}")),
     }
 }
 

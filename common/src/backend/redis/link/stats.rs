@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::LinkError;
+use super::faults::Faults;
+use crate::backend::FaultKind;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -52,20 +54,51 @@ pub struct LinkStats {
     pub commits: Counter,
     /// Commands in those commits.
     pub committed: Counter,
+    /// Calls that failed, in the order of [`FaultKind::ALL`].
+    errors: [Counter; FaultKind::ALL.len()],
+    /// What keeps the store from serving.
+    pub(crate) faults: Faults,
 }
 
 impl LinkStats {
-    /// Counts a result that goes to the caller and hands it on.
+    /// Counts a result that goes to the caller and hands it on; a fault in it is told.
     pub(crate) fn observe<T>(&self, result: Result<T, LinkError>) -> Result<T, LinkError> {
+        let result = self.count(result);
+        if let Err(error) = &result {
+            self.faults.tell(error);
+        }
+        result
+    }
+
+    /// The same for a question whose refusal is an answer.
+    pub(crate) fn count<T>(&self, result: Result<T, LinkError>) -> Result<T, LinkError> {
         self.calls.bump();
         match &result {
             Ok(_) => {}
-            Err(LinkError::Unavailable(_)) => self.unavailable.bump(),
+            Err(LinkError::Unavailable(_) | LinkError::Refused(_)) => self.unavailable.bump(),
             Err(LinkError::Unknown { .. }) => self.unknown.bump(),
             Err(LinkError::Server { .. }) => self.refused.bump(),
             Err(LinkError::Shape(_)) => self.misshapen.bump(),
             Err(LinkError::TooFewReplicas { .. }) => self.too_few_replicas.bump(),
         }
+        if let Err(error) = &result {
+            let place = FaultKind::ALL.iter().position(|kind| *kind == error.kind());
+            if let Some(counter) = place.and_then(|at| self.errors.get(at)) {
+                counter.bump();
+            }
+        }
         result
+    }
+
+    /// How many calls failed of each kind.
+    pub fn errors(&self) -> impl Iterator<Item = (FaultKind, u64)> {
+        FaultKind::ALL
+            .into_iter()
+            .zip(self.errors.iter().map(Counter::get))
+    }
+
+    /// What keeps the store from serving now, in the words for an operator.
+    pub fn faults(&self) -> Vec<String> {
+        self.faults.now()
     }
 }

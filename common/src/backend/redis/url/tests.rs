@@ -36,16 +36,68 @@ fn credentials_are_percent_decoded() {
 }
 
 #[test]
-fn an_at_sign_in_a_password_is_tolerated() {
-    let url = RedisUrl::parse("redis://u:p@ss@h:1").unwrap();
-    assert_eq!(url.credentials.password.as_deref(), Some("p@ss"));
+fn a_raw_password_is_refused_with_the_way_out_and_never_shown() {
+    for raw in [
+        "hun@ter2",
+        "hun/ter2",
+        "hun?ter2",
+        "hun#ter2",
+        "hun&ter2",
+        "hun ter2",
+        "hunter2%",
+        "%hunter2",
+        "h?u#n/t@er2",
+        "hun?ter2&x",
+    ] {
+        for url in [
+            format!("redis://:{raw}@h:6379"),
+            format!("rediss://ann:{raw}@h:6379/2"),
+            format!("redis+sentinel://ann:{raw}@a,b/main"),
+            format!("redis+cluster://{raw}:x@a:1,b:2"),
+        ] {
+            let error = StoreUrl::parse(&url).unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("backend.password_file"), "{url}: {text}");
+            for part in ["hun", "ter2", "hunter2"] {
+                assert!(!text.contains(part), "{url}: {text}");
+            }
+        }
+    }
+    for raw in ["hun&ter2", "hun&ter2=x"] {
+        let url = format!("redis+sentinel://a/main?sentinel_password={raw}");
+        let text = StoreUrl::parse(&url).unwrap_err().to_string();
+        assert!(text.contains("%26") && !text.contains("ter2"), "{text}");
+    }
+    // What is allowed within user and password.
+    let url = RedisUrl::parse("redis://ann:p:a!$'()*+,;=~_.-@h").unwrap();
     assert_eq!(
-        url.deployment,
-        Deployment::Standalone(Address {
-            host: "h".into(),
-            port: 1
-        })
+        url.credentials.password.as_deref(),
+        Some("p:a!$'()*+,;=~_.-")
     );
+}
+
+#[test]
+fn a_store_is_in_memory_or_redis() {
+    assert_eq!(StoreUrl::parse(" memory://\n"), Ok(StoreUrl::Memory));
+    for wrong in ["memory://x", "memory:///"] {
+        assert_eq!(StoreUrl::parse(wrong), Err(UrlError::Memory));
+    }
+    assert_eq!(
+        StoreUrl::parse("memory:"),
+        Err(UrlError::Scheme(String::new()))
+    );
+    assert!(!StoreUrl::parse("redis://h").unwrap().is_memory());
+}
+
+#[test]
+fn what_is_no_scheme_may_be_a_secret() {
+    let text = UrlError::Scheme("Hunter2".into()).to_string();
+    assert!(
+        text.contains("is not a URL") && !text.contains("Hunter2"),
+        "{text}"
+    );
+    let text = UrlError::Scheme("http".into()).to_string();
+    assert!(text.contains("`http://`"), "{text}");
 }
 
 #[test]
@@ -67,7 +119,7 @@ fn wrong_urls_name_the_remedy() {
         ("redis://h/x", UrlError::Database),
         ("redis+cluster://h/1", UrlError::Database),
         ("redis://h/1/2", UrlError::Path),
-        ("redis://h?timeout=1", UrlError::Parameter("timeout".into())),
+        ("redis://h?timeout=1", UrlError::Parameter(1)),
         (
             "redis://h?ca_file=x",
             UrlError::Misplaced("ca_file", "rediss"),
