@@ -104,8 +104,6 @@ where
     }
 }
 
-}
-
 /// How Redis is used under these settings.
 pub fn redis_options(settings: &Settings, url: &RedisUrl) -> RedisOptions {
     let replicas = match settings.durability.replicas {

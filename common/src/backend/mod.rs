@@ -20,9 +20,7 @@ use crate::{
     notification::Frame,
 };
 pub use clock::Clock;
-pub use connect::{
-    connect, connect_when_up, join_when_up, limits, redis_options, render_stats,
-};
+pub use connect::{connect, connect_when_up, join_when_up, limits, redis_options, render_stats};
 pub use fault::{AtStart, Fault, FaultKind};
 
 /// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
