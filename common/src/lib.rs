@@ -10,3 +10,4 @@ pub mod process;
 pub mod protocol;
 pub mod settings;
 pub mod telemetry;
+pub mod text;

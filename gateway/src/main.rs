@@ -3,10 +3,9 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use axum::Router;
 use carillon_common::{
     backend,
-    http::{Health, admin, serve},
+    http::{Front, Health, admin, serve},
     process::{ServiceArguments, bind, exit_code, raise_descriptors, shutdown_signal},
     telemetry::Metrics,
 };
@@ -46,6 +45,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let Some(backend) = backend::connect_when_up(&settings, &shutdown).await? else {
         return Ok(());
     };
+    metrics.add(backend.metrics());
     let gateway = Gateway::start(
         settings.clone(),
         backend.clone(),
@@ -57,16 +57,16 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
 
     let listener = bind(settings.gateway.listen)?;
     arguments.announce(&listener, &admin_listener)?;
-    let render = move || metrics.render() + &backend::render_stats(&*backend);
+    let front = Front::of_gateway(&settings.gateway.path);
     let end = CancellationToken::new();
     let admin = serve(
         admin_listener,
-        admin::router(health, render),
+        admin::router(health, move || metrics.render()),
         end.clone(),
         ADMIN_PATIENCE,
     );
     let work = async {
-        let result = gateway.run(listener, Router::new(), shutdown).await;
+        let result = gateway.run(listener, front, shutdown).await;
         end.cancel();
         result
     };

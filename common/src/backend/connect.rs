@@ -122,9 +122,3 @@ pub fn limits(settings: &Settings) -> Limits {
         isolation_deadline: settings.lease.isolation_deadline,
     }
 }
-
-/// The store's counters in the Prometheus text format.
-pub fn render_stats(backend: &dyn Backend) -> String {
-    let line = |(name, value): (&str, u64)| format!("# TYPE {name} counter\n{name} {value}\n");
-    backend.stats().into_iter().map(line).collect()
-}

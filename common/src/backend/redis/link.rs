@@ -25,14 +25,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use error::LinkError;
 pub use settings::LinkSettings;
-pub use stats::{Counter, LinkStats};
 
 pub(crate) use error::Redirect;
 pub(crate) use node::{Dialer, Lane, Node, backoff, lock};
 pub(crate) use reply::read;
+pub(crate) use stats::observe;
 
 use super::topology::{Topology, partition_tags};
 use super::url::{Address, RedisUrl};
+use crate::telemetry::RedisMetrics;
 
 /// How often one call follows redirects.
 const MAX_REDIRECTS: usize = 3;
@@ -87,7 +88,7 @@ impl Link {
             url,
             ca,
             settings,
-            stats: Arc::default(),
+            stats: stats::counters(),
         });
         let nobody = Topology::none(tags.len());
         let inner = Arc::new(Inner {
@@ -124,7 +125,7 @@ impl Link {
     /// See [`LinkError`]; MOVED and ASK have been followed already.
     pub async fn call<T: FromRedisValue>(&self, partition: u16, cmd: &Cmd) -> Result<T, LinkError> {
         let result = self.inner.value(partition, cmd).await.and_then(read);
-        self.stats().observe(result)
+        observe(self.stats(), result)
     }
 
     /// Sends all commands of `pipeline` at once to the owner of `partition`. Commands that Cluster
@@ -142,7 +143,7 @@ impl Link {
             Ok(values) => reply::compose(pipeline, values).await,
             Err(error) => Err(error),
         };
-        self.stats().observe(result)
+        observe(self.stats(), result)
     }
 
     /// Sends `cmd` to every primary at once, for work on nodes rather than keys.
@@ -167,7 +168,7 @@ impl Link {
             Ok(value) => self.inner.refusal(&node, value),
             Err(error) => Err(self.inner.suspect(&node, error)),
         };
-        self.stats().observe(result.and_then(read))
+        observe(self.stats(), result.and_then(read))
     }
 
     /// The primaries as last seen.
@@ -185,8 +186,8 @@ impl Link {
         &self.inner.tags
     }
 
-    /// What this link has done so far.
-    pub fn stats(&self) -> &LinkStats {
+    /// What this link and its bus have done so far.
+    pub fn stats(&self) -> &RedisMetrics {
         &self.inner.dialer.stats
     }
 
@@ -285,7 +286,7 @@ impl Inner {
             let Some(redirect) = Redirect::read(error, &node.address) else {
                 break;
             };
-            self.dialer.stats.redirects.bump();
+            self.dialer.stats.redirects.inc();
             let answered = match redirect {
                 Redirect::Moved(address) => {
                     self.suspicion.notify_one();
@@ -345,7 +346,7 @@ impl Inner {
         }
         tracing::info!(redis.primaries = ?topology.primaries(), "Redis topology changed");
         lock(&self.nodes).retain(|address, _| topology.primaries().contains(address));
-        self.dialer.stats.topology_changes.bump();
+        self.dialer.stats.topology_changes.inc();
         self.topology.send_replace(Arc::new(topology));
     }
 }

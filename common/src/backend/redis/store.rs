@@ -29,6 +29,7 @@ use crate::{
         Presence, PublishOrder, Published, SendOrder, Sent,
     },
     ids::{Cursor, DeviceId, GatewayId, Millis, SessionId, UserId},
+    telemetry::Collector,
 };
 
 /// How long a count of who is online is good enough.
@@ -440,25 +441,8 @@ impl Backend for RedisBackend {
         lock(&self.core.wrong).values().cloned().collect()
     }
 
-    fn stats(&self) -> Vec<(&'static str, u64)> {
-        let stats = self.core.link.stats();
-        vec![
-            ("carillon_store_calls_total", stats.calls.get()),
-            ("carillon_store_unavailable_total", stats.unavailable.get()),
-            ("carillon_store_unknown_total", stats.unknown.get()),
-            ("carillon_store_refused_total", stats.refused.get()),
-            (
-                "carillon_store_too_few_replicas_total",
-                stats.too_few_replicas.get(),
-            ),
-            ("carillon_store_connects_total", stats.connects.get()),
-            (
-                "carillon_store_topology_changes_total",
-                stats.topology_changes.get(),
-            ),
-            ("carillon_store_commits_total", stats.commits.get()),
-            ("carillon_store_committed_total", stats.committed.get()),
-        ]
+    fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        self.core.link.stats().collectors()
     }
 }
 

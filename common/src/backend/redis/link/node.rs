@@ -16,9 +16,9 @@ use tokio::time::{Instant, timeout};
 
 use super::LinkSettings;
 use super::error::LinkError;
-use super::stats::LinkStats;
 use crate::backend::redis::commit::Committer;
 use crate::backend::redis::url::{Address, RedisUrl};
+use crate::telemetry::RedisMetrics;
 
 /// What receives push messages. It runs inside the connection's task and must never block.
 pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
@@ -49,7 +49,7 @@ pub(crate) struct Dialer {
     pub(crate) url: RedisUrl,
     pub(crate) ca: Option<Vec<u8>>,
     pub(crate) settings: LinkSettings,
-    pub(crate) stats: Arc<LinkStats>,
+    pub(crate) stats: RedisMetrics,
 }
 
 impl Dialer {
@@ -113,11 +113,11 @@ impl Dialer {
         };
         match opened.await {
             Ok(connection) => {
-                self.stats.connects.bump();
+                self.stats.connects.inc();
                 Ok(connection)
             }
             Err(error) => {
-                self.stats.connect_failures.bump();
+                self.stats.connect_failures.inc();
                 Err(LinkError::Unavailable(format!(
                     "cannot connect to {address}: {error}"
                 )))
