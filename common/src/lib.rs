@@ -5,6 +5,7 @@ pub mod auth;
 pub mod backend;
 pub mod http;
 pub mod ids;
+pub mod json;
 pub mod notification;
 pub mod process;
 pub mod protocol;
