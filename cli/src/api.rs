@@ -1,5 +1,6 @@
 //! The dispatcher's REST API, as a caller that must not lose or double anything uses it.
 
+mod address;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -189,7 +190,7 @@ impl Api {
         key: Secret<String>,
         retry_for: Duration,
     ) -> Result<Self, Failure> {
-        let base = address(base)?;
+        let base = address::read(base)?;
         let mut http = reqwest::Client::builder()
             .tls_backend_preconfigured((*tls::client()).clone())
             .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
@@ -386,24 +387,6 @@ fn problem(status: StatusCode, body: &[u8]) -> Problem {
         errors: Vec::new(),
         request_id: None,
     })
-}
-
-/// The address that `--api` names, told how to write it where it is none.
-fn address(given: &str) -> Result<Url, Failure> {
-    let wrong = |why: String| Err(Failure::Usage(format!("--api {given}: {why}")));
-    let Some((scheme, rest)) = given.split_once("://") else {
-        return wrong(format!(
-            "has no scheme; write http://{given} or https://{given}"
-        ));
-    };
-    match (scheme, Url::parse(given)) {
-        ("http" | "https", Ok(url)) => Ok(url),
-        ("http" | "https", Err(error)) => wrong(format!("is no URL: {error}")),
-        ("ws" | "wss", _) => wrong(format!(
-            "is a gateway's, for sockets; REST is the dispatcher's: http://{rest}, at its port"
-        )),
-        _ => wrong("must start with http:// or https://".to_owned()),
-    }
 }
 
 /// Whether a proxy would be in the way.

@@ -10,7 +10,11 @@ pub fn fault(error: &Error) -> String {
     }
     let told = error.to_string();
     let place_of_parser = format!(" at line {} column {}", error.line(), error.column());
-    let what = told.strip_suffix(&place_of_parser).unwrap_or(&told);
+    let what = match told.strip_suffix(&place_of_parser).unwrap_or(&told) {
+        "expected value" => "there is no JSON value",
+        "expected ident" => "this is neither true nor false nor null",
+        what => what,
+    };
     format!("{what} ({place})")
 }
 
@@ -37,6 +41,11 @@ mod tests {
         for (text, told) in [
             ("", "it ends too early (line 1, column 0)"),
             ("{\n\"a\" 1}", "expected `:` (line 2, column 5)"),
+            ("hello", "there is no JSON value (line 1, column 1)"),
+            (
+                "nope",
+                "this is neither true nor false nor null (line 1, column 2)",
+            ),
             ("{\"a\":1,}", "trailing comma (line 1, column 8)"),
             ("[1] x", "trailing characters (line 1, column 5)"),
             ("{\"a\":", "it ends too early (line 1, column 5)"),

@@ -14,6 +14,16 @@ use http::{Method, header};
 
 use crate::{app::Service, edge, error::ApiError, routes};
 
+/// Every route, with its method, as docs/api.md has them.
+pub const ROUTES: [(&str, &str); 6] = [
+    ("POST", SEND),
+    ("POST", BROADCAST),
+    ("GET", ONLINE_COUNT),
+    ("GET", GATEWAYS),
+    ("POST", DRAIN),
+    ("POST", REBALANCE),
+];
+
 const SEND: &str = "/api/notifications/send";
 const BROADCAST: &str = "/api/notifications/broadcast";
 const ONLINE_COUNT: &str = "/api/notifications/online-count";
@@ -55,8 +65,9 @@ fn unserved(request: &Request, otherwise: ApiError) -> ApiError {
 
 /// The route that a path belongs to, as the metrics name it.
 pub(crate) fn pattern(path: &str) -> &'static str {
-    [SEND, BROADCAST, ONLINE_COUNT, GATEWAYS, DRAIN, REBALANCE]
+    ROUTES
         .into_iter()
+        .map(|(_, route)| route)
         .find(|route| is_of(path, route))
         .unwrap_or("other")
 }

@@ -394,7 +394,7 @@ async fn what_reaches_the_services() -> Result<()> {
 }
 
 /// The command line, beside this test.
-fn carillon() -> std::path::PathBuf {
+pub(crate) fn carillon() -> std::path::PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().parent().unwrap().join("carillon")
 }

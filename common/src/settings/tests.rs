@@ -294,7 +294,6 @@ fn settings_that_do_not_fit_each_other_are_refused() {
         ("socket.ack_batch", "[socket]\nack_batch = 0"),
         ("inbox.keep", "[inbox]\nmax = 49"),
         ("inbox.ttl", "[inbox]\nttl = \"0s\""),
-        ("idempotency.ttl", "[idempotency]\nmax = \"14m\""),
         ("backend.partitions", "[backend]\npartitions = 0"),
         ("backend.partitions", "[backend]\npartitions = 1025"),
         (
