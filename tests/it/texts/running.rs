@@ -32,7 +32,6 @@ fn run(folder: &Path, script: &str, environment: &[(&str, &str)]) -> String {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARILLON_")) {
         command.env_remove(name);
     }
-    // Job control, as at a keyboard: `kill %1` at the end of README.
     command
         .args([
             "--kill-after=10",
@@ -40,7 +39,6 @@ fn run(folder: &Path, script: &str, environment: &[(&str, &str)]) -> String {
             "bash",
             "-euo",
             "pipefail",
-            "-m",
             "-c",
             script,
         ])

@@ -82,7 +82,7 @@ fn settings_exist() {
                 // Files of the repository and of programs are no settings, nor are hosts.
                 let ends = [
                     "toml", "rs", "md", "lua", "jwt", "json", "key", "secret", "io", "com",
-                    "example",
+                    "example", "log", "conf",
                 ];
                 let last = path.rsplit('.').next().unwrap_or_default();
                 let is_other =
