@@ -1,5 +1,6 @@
 //! The dispatcher's REST API, as a caller that must not lose or double anything uses it.
 
+mod address;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use carillon_common::auth::Secret;
+use carillon_common::auth::{CredentialKind, Secret};
 use clap::Args;
 use rand::RngExt;
 use reqwest::{StatusCode, header};
@@ -21,7 +22,7 @@ use url::{Host, Url};
 
 use crate::{
     failure::Failure,
-    input::{duration, secret_file, secret_variable},
+    input::{duration, secret_file, secret_variable, text},
     tls,
 };
 
@@ -43,7 +44,7 @@ pub(crate) struct ApiArgs {
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// The API key; other users of this machine can see it, prefer the file or the variable
-    #[arg(long, value_name = "KEY", conflicts_with = "key_file")]
+    #[arg(long, value_name = "KEY", conflicts_with = "key_file", value_parser = text, allow_hyphen_values = true)]
     key: Option<String>,
     /// How long a call is tried again while the service is away, always under one idempotency key; the
     /// last attempt is at the end of this time
@@ -65,7 +66,19 @@ impl ApiArgs {
                 )
             })?,
         };
-        Api::new(&self.api, key, self.retry_for)
+        match CredentialKind::of(key.expose()) {
+            Some(CredentialKind::Token) => Err(Failure::Usage(
+                "this is a token (JWT), which clients show to a gateway: a call of the API needs an \
+                 API key, which begins with ck_ (`carillon apikey new` makes one)"
+                    .to_owned(),
+            )),
+            Some(CredentialKind::KeyHash) => Err(Failure::Usage(
+                "this is the hash of an API key, as the configuration holds it: pass the key itself, \
+                 which begins with ck_"
+                    .to_owned(),
+            )),
+            Some(CredentialKind::ApiKey) | None => Api::new(&self.api, key, self.retry_for),
+        }
     }
 }
 
@@ -181,11 +194,7 @@ impl Api {
         key: Secret<String>,
         retry_for: Duration,
     ) -> Result<Self, Failure> {
-        let wrong = |why: String| Failure::Usage(format!("--api {base}: {why}"));
-        let base = Url::parse(base).map_err(|error| wrong(error.to_string()))?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(wrong("must start with http:// or https://".to_owned()));
-        }
+        let base = address::read(base)?;
         let mut http = reqwest::Client::builder()
             .tls_backend_preconfigured((*tls::client()).clone())
             .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
@@ -236,9 +245,7 @@ impl Api {
                     .body(body.clone())
             })
             .await?;
-        let accepted = serde_json::from_slice(&answer).map_err(unexpected)?;
-        let whole = serde_json::from_slice(&answer).map_err(unexpected)?;
-        Ok((accepted, whole))
+        Ok((self.read(&answer)?, self.read(&answer)?))
     }
 
     /// How many users are connected.
@@ -249,7 +256,7 @@ impl Api {
         }
         let url = self.url("api/notifications/online-count")?;
         let answer = self.until_done(|| self.http.get(url.clone())).await?;
-        let online: Online = serde_json::from_slice(&answer).map_err(unexpected)?;
+        let online: Online = self.read(&answer)?;
         Ok(online.online_count)
     }
 
@@ -261,7 +268,7 @@ impl Api {
         }
         let url = self.url("api/gateways")?;
         let answer = self.until_done(|| self.http.get(url.clone())).await?;
-        let listed: Listed = serde_json::from_slice(&answer).map_err(unexpected)?;
+        let listed: Listed = self.read(&answer)?;
         Ok(listed.gateways)
     }
 
@@ -283,8 +290,18 @@ impl Api {
         }
         let url = self.url("api/gateways/rebalance")?;
         let answer = self.until_done(|| self.http.post(url.clone())).await?;
-        let asked: Asked = serde_json::from_slice(&answer).map_err(unexpected)?;
+        let asked: Asked = self.read(&answer)?;
         Ok(asked.moving)
+    }
+
+    /// What an answer says; one of another service is told as such.
+    fn read<T: serde::de::DeserializeOwned>(&self, answer: &[u8]) -> Result<T, Failure> {
+        serde_json::from_slice(answer).map_err(|_| {
+            let base = &self.base;
+            Failure::Failed(format!(
+                "{base} answered something else than a Carillon dispatcher does; is --api right?"
+            ))
+        })
     }
 
     fn url(&self, route: &str) -> Result<Url, Failure> {
@@ -375,10 +392,6 @@ fn problem(status: StatusCode, body: &[u8]) -> Problem {
         errors: Vec::new(),
         request_id: None,
     })
-}
-
-fn unexpected(error: serde_json::Error) -> Failure {
-    Failure::Failed(format!("an answer that is not understood: {error}"))
 }
 
 /// Whether a proxy would be in the way.

@@ -219,6 +219,95 @@ mod tests {
         }
     }
 
+    /// What a command line came to, by the name of an argument.
+    fn given(line: &[&str], argument: &str) -> String {
+        let matches = Cli::command().try_get_matches_from(line);
+        let matches = matches.unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let mut last = &matches;
+        while let Some((_, inner)) = last.subcommand() {
+            last = inner;
+        }
+        let mut values = last.get_raw(argument).unwrap();
+        values.next().unwrap().to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_text_may_begin_with_a_hyphen() {
+        let send = ["carillon", "send", "--user", "alice", "--type", "t"];
+        for (more, argument) in [
+            (["--content", "-5 °C"], "content"),
+            (["--content", "-"], "content"),
+            (["--content=--json", "--json"], ""),
+            (["--data", "-5"], "data"),
+            (["--channel", "-a"], "channel"),
+            (["--idempotency-key", "-k"], "idempotency_key"),
+        ] {
+            let line: Vec<_> = send.into_iter().chain(more).collect();
+            match argument {
+                "" => assert!(Cli::try_parse_from(&line).is_err(), "{line:?}"),
+                argument => assert_eq!(given(&line, argument), more[1]),
+            }
+        }
+        assert_eq!(given(&["carillon", "presence", "-x"], "user"), "-x");
+        let help = Cli::try_parse_from(["carillon", "presence", "-h"]).unwrap_err();
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp);
+        let forgotten = [
+            "carillon",
+            "send",
+            "--user",
+            "a",
+            "--type",
+            "t",
+            "--content",
+            "--json",
+        ];
+        assert!(Cli::try_parse_from(forgotten).is_err());
+    }
+
+    #[test]
+    fn every_free_text_takes_a_hyphen() {
+        // Those that name a place, a time or a number never begin with one.
+        fn arguments(command: &clap::Command, path: &str, found: &mut Vec<(String, bool)>) {
+            let path = format!("{path} {}", command.get_name());
+            for argument in command.get_arguments() {
+                let named = argument.get_value_names().unwrap_or_default();
+                let name = named.first().map_or("", |name| name.as_str());
+                let is_text = argument.get_action().takes_values()
+                    && [
+                        "USER", "CONTENT", "TYPE", "JSON", "CHANNEL", "CHANNELS", "KEY", "JWT",
+                        "NAME", "DEVICE", "ISSUER", "AUDIENCE",
+                    ]
+                    .contains(&name);
+                if is_text {
+                    let free = argument.is_allow_hyphen_values_set();
+                    found.push((format!("{path} {}", argument.get_id()), free));
+                }
+            }
+            command
+                .get_subcommands()
+                .for_each(|child| arguments(child, &path, found));
+        }
+        let mut found = Vec::new();
+        arguments(&Cli::command(), "", &mut found);
+        assert!(found.len() > 15, "{found:?}");
+        let strict: Vec<_> = found.iter().filter(|(_, free)| !free).collect();
+        assert!(strict.is_empty(), "without allow_hyphen_values: {strict:?}");
+    }
+
+    #[test]
+    fn help_shows_what_is_typed() {
+        // `{n}` in a help is a line break.
+        fn check(command: &clap::Command) {
+            let texts = [command.get_about(), command.get_after_help()];
+            let help = command.get_arguments().map(|it| it.get_help());
+            for text in texts.into_iter().chain(help).flatten() {
+                assert!(!text.to_string().contains("{n}"), "{text}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
     #[test]
     fn command_lines_that_must_not_parse() {
         for line in [

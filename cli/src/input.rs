@@ -10,6 +10,7 @@ use std::{
 use carillon_common::{
     auth::Secret,
     settings::{IssuerSettings, Settings, process_env},
+    text::decoded,
 };
 use clap::Args;
 use humantime_serde::re::humantime;
@@ -39,19 +40,35 @@ pub(crate) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
     Ok(Settings::load(config, process_env())?)
 }
 
-/// The whole of stdin.
-pub(crate) fn stdin() -> Result<String, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::Failed(format!("stdin cannot be read: {error}")))?;
-    Ok(text)
+/// A text that may begin with a hyphen, unless it is an option that was meant: `--content --json`.
+pub(crate) fn text(text: &str) -> Result<String, String> {
+    let is_option = text.strip_prefix("--").is_some_and(|name| {
+        name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+    });
+    match is_option {
+        false => Ok(text.to_owned()),
+        true => Err("is an option, and the text before it is missing".to_owned()),
+    }
 }
 
-/// A secret in a file; a line break at its end is not part of it.
+/// The whole of stdin, without a byte order mark.
+pub(crate) fn stdin() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::Failed(format!("stdin cannot be read: {error}")))?;
+    decoded(&bytes)
+        .map(str::to_owned)
+        .map_err(|error| Failure::Usage(format!("stdin {error}")))
+}
+
+/// A secret in a file; a line break at its end is not part of it, nor a byte order mark.
 pub(crate) fn secret_file(path: &Path) -> Result<Secret<String>, Failure> {
-    let text = std::fs::read_to_string(path)
+    let bytes = std::fs::read(path)
         .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))?;
+    let text =
+        decoded(&bytes).map_err(|error| Failure::Usage(format!("{} {error}", path.display())))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
@@ -73,10 +90,10 @@ pub(crate) struct SigningArgs {
     #[arg(long, value_name = "-", value_parser = ["-"])]
     secret: Option<String>,
     /// `iss` of the token, where the configuration asks for one
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = text)]
     issuer: Option<String>,
     /// `aud` of the token, where the configuration asks for one
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = text)]
     audience: Option<String>,
 }
 
@@ -128,6 +145,16 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
         assert!(duration("10").is_err());
+    }
+
+    #[test]
+    fn a_text_is_no_option() {
+        for free in ["-5 °C", "-", "--", "-x", "--Json", "--a b", "---"] {
+            assert_eq!(text(free), Ok(free.to_owned()));
+        }
+        for option in ["--json", "--idempotency-key"] {
+            assert!(text(option).is_err(), "{option}");
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use carillon_common::{auth::Secret, protocol::SUBPROTOCOL};
+use carillon_common::{
+    auth::{CredentialKind, Secret},
+    protocol::SUBPROTOCOL,
+};
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, StatusCode, header};
@@ -22,7 +25,7 @@ use url::Url;
 
 use crate::{
     failure::Failure,
-    input::{secret_file, secret_variable},
+    input::{secret_file, secret_variable, text},
 };
 
 /// From the first packet to the end of the handshake.
@@ -41,7 +44,7 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The token; other users of this machine can see it, prefer the file or the variable
-    #[arg(long, value_name = "JWT", conflicts_with = "token_file")]
+    #[arg(long, value_name = "JWT", conflicts_with = "token_file", value_parser = text, allow_hyphen_values = true)]
     token: Option<String>,
 }
 
@@ -70,9 +73,17 @@ impl TokenArgs {
 
 impl TokenSource {
     fn read(&self) -> Result<Secret<String>, Failure> {
-        match self {
-            Self::Fixed(token) => Ok(token.clone()),
-            Self::File(path) => secret_file(path),
+        let token = match self {
+            Self::Fixed(token) => token.clone(),
+            Self::File(path) => secret_file(path)?,
+        };
+        match CredentialKind::of(token.expose()) {
+            Some(CredentialKind::ApiKey) => Err(Failure::Usage(
+                "this is an API key, which services show to a dispatcher: a client needs a token \
+                 (JWT); `carillon token mint` makes one"
+                    .to_owned(),
+            )),
+            _ => Ok(token),
         }
     }
 }
@@ -100,17 +111,24 @@ impl Target {
         urls.join(", ")
     }
 
-    /// Completes `url`: `http` becomes `ws`, no path becomes the endpoint's.
-    pub(crate) fn parse_url(url: &str) -> Result<Url, Failure> {
-        let wrong = |why: &str| Failure::Usage(format!("--url {url}: {why}"));
-        let url = match url.strip_prefix("http") {
-            Some(rest) => format!("ws{rest}"),
-            None => url.to_owned(),
+    /// Completes `url`: `http` becomes `ws`, as `https` becomes `wss`, for it is the same address; no
+    /// path becomes the endpoint's.
+    pub(crate) fn parse_url(given: &str) -> Result<Url, Failure> {
+        let wrong = |why: String| Err(Failure::Usage(format!("--url {given}: {why}")));
+        let Some((scheme, rest)) = given.split_once("://") else {
+            return wrong(format!(
+                "has no scheme; write ws://{given} or wss://{given}"
+            ));
         };
-        let mut url = Url::parse(&url).map_err(|error| wrong(&error.to_string()))?;
-        if !matches!(url.scheme(), "ws" | "wss") {
-            return Err(wrong("must start with ws:// or wss://"));
-        }
+        let scheme = match scheme {
+            "ws" | "http" => "ws",
+            "wss" | "https" => "wss",
+            _ => return wrong("must start with ws:// or wss://".to_owned()),
+        };
+        let mut url = match Url::parse(&format!("{scheme}://{rest}")) {
+            Ok(url) => url,
+            Err(error) => return wrong(format!("is no URL: {error}")),
+        };
         if url.path() == "/" {
             url.set_path(PATH);
         }
@@ -312,6 +330,10 @@ fn not_open(url: &Url, error: tungstenite::Error) -> NotOpen {
                     why: format!("the gateway answered {status}"),
                     after: after.map(Duration::from_secs),
                 },
+                StatusCode::NOT_FOUND => NotOpen::Never(Failure::Connection(format!(
+                    "{url} answered {status}: it has no WebSocket there; --url is a gateway's (port \
+                     8080), not a dispatcher's (8081)"
+                ))),
                 _ => NotOpen::Never(Failure::Connection(format!(
                     "{url} answered {status} instead of a WebSocket; is --url right?"
                 ))),
@@ -350,12 +372,21 @@ mod tests {
         for (given, completed) in [
             ("ws://h:1", "ws://h:1/ws/notifications"),
             ("https://h/", "wss://h/ws/notifications"),
+            ("http://h:1/", "ws://h:1/ws/notifications"),
             ("wss://h/other", "wss://h/other"),
         ] {
             assert_eq!(Target::parse_url(given).unwrap().as_str(), completed);
         }
-        assert!(Target::parse_url("redis://h").is_err());
-        assert!(Target::parse_url("h:8080").is_err());
+        for (given, told) in [
+            ("redis://h", "ws:// or wss://"),
+            ("h:8080", "write ws://h:8080"),
+            ("ws://", "is no URL"),
+            ("httpx://h", "ws:// or wss://"),
+        ] {
+            let failure = Target::parse_url(given).unwrap_err();
+            assert!(matches!(failure, Failure::Usage(_)), "{given}");
+            assert!(failure.to_string().contains(told), "{failure}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use carillon_common::{
     auth::ApiKeys,
-    backend::{Backend, Clock, render_stats},
+    backend::{Backend, Clock},
     http::{Health, admin, serve},
     process::{Shutdown, show_condition},
     settings::{Settings, SettingsErrors},
@@ -154,10 +154,8 @@ impl App {
     }
 
     fn admin(&self, health: &Health) -> Router {
-        let (metrics, backend) = (self.metrics.clone(), self.service.backend.clone());
-        admin::router(health.clone(), move || {
-            metrics.render() + &render_stats(&*backend)
-        })
+        let metrics = self.metrics.clone();
+        admin::router(health.clone(), move || metrics.render())
     }
 }
 

@@ -29,7 +29,7 @@ impl Counters {
     pub(crate) fn refusal(&self, error: &ApiError) {
         if matches!(
             error,
-            ApiError::NoApiKeys | ApiError::Unauthenticated { .. } | ApiError::InsufficientScope(_)
+            ApiError::NoApiKeys | ApiError::Unauthenticated(_) | ApiError::InsufficientScope(_)
         ) {
             let reason = [error.code()];
             self.0.auth_failures.with_label_values(&reason).inc();

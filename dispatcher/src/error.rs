@@ -36,15 +36,8 @@ pub enum ApiError {
     )]
     NoApiKeys,
     /// No API key, or one that is not known.
-    #[error("{}", if *.presented {
-        "this API key is not known"
-    } else {
-        "send an API key in the header `Authorization: Bearer <key>`"
-    })]
-    Unauthenticated {
-        /// Whether there was one at all.
-        presented: bool,
-    },
+    #[error("{}", .0.remedy())]
+    Unauthenticated(Presented),
     /// The key may not do this.
     #[error("this needs an API key with the scope `{}`", .0.as_str())]
     InsufficientScope(Scope),
@@ -57,6 +50,12 @@ pub enum ApiError {
          name is the last two parts of the pod's)"
     )]
     GatewayUnknown,
+    /// A browser asks whether a page may call this.
+    #[error(
+        "a browser asks here whether a page may call this API, and it may not: services call it \
+         with their API key, which no page must hold; pages connect to a gateway's WebSocket"
+    )]
+    Preflight,
     /// The route has other methods; `Allow` names them.
     #[error("this route does not have that method; the header Allow names those it has")]
     MethodNotAllowed,
@@ -81,6 +80,41 @@ pub enum ApiError {
     /// A defect.
     #[error("the service failed; its log has the reason under this request's id")]
     Internal(Cow<'static, str>),
+}
+
+/// What stood in the place of an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// Nothing at all.
+    Nothing,
+    /// Another scheme of authorization, or none.
+    OtherScheme,
+    /// A JWT.
+    Token,
+    /// What the configuration holds of a key.
+    KeyHash,
+    /// Something else; a key that is not known, most likely.
+    Unknown,
+}
+
+impl Presented {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Nothing => "send an API key in the header `Authorization: Bearer <key>`",
+            Self::OtherScheme => {
+                "the header Authorization has no Bearer: write `Authorization: Bearer <key>`"
+            }
+            Self::Token => {
+                "this is a token (JWT), which clients show to a gateway: a service needs an API \
+                 key, which begins with ck_ (`carillon apikey new` makes one)"
+            }
+            Self::KeyHash => {
+                "this is the hash of an API key, as the configuration holds it: send the key \
+                 itself, which begins with ck_"
+            }
+            Self::Unknown => "this API key is not known",
+        }
+    }
 }
 
 /// One field that is wrong.
@@ -152,9 +186,7 @@ impl ApiError {
                 "Invalid idempotency key",
             ),
             Self::NoApiKeys => kind(S::UNAUTHORIZED, "no_api_keys", "No API key is configured"),
-            Self::Unauthenticated { .. } => {
-                kind(S::UNAUTHORIZED, "unauthenticated", "API key needed")
-            }
+            Self::Unauthenticated(_) => kind(S::UNAUTHORIZED, "unauthenticated", "API key needed"),
             Self::InsufficientScope(_) => kind(
                 S::FORBIDDEN,
                 "insufficient_scope",
@@ -167,6 +199,7 @@ impl ApiError {
                 "method_not_allowed",
                 "No such method here",
             ),
+            Self::Preflight => kind(S::METHOD_NOT_ALLOWED, "preflight_refused", "Not for pages"),
             Self::BodyTimeout => kind(
                 S::REQUEST_TIMEOUT,
                 "body_timeout",
@@ -217,8 +250,9 @@ impl ApiError {
     /// RFC 6750, section 3: what to authenticate with, and why that was not enough.
     fn challenge(&self) -> Option<HeaderValue> {
         let text = match self {
-            Self::NoApiKeys | Self::Unauthenticated { presented: false } => "Bearer",
-            Self::Unauthenticated { presented: true } => r#"Bearer error="invalid_token""#,
+            Self::NoApiKeys
+            | Self::Unauthenticated(Presented::Nothing | Presented::OtherScheme) => "Bearer",
+            Self::Unauthenticated(_) => r#"Bearer error="invalid_token""#,
             Self::InsufficientScope(scope) => {
                 let scope = scope.as_str();
                 let text = format!(r#"Bearer error="insufficient_scope", scope="{scope}""#);

@@ -15,4 +15,5 @@ mod router;
 mod routes;
 
 pub use app::App;
-pub use error::{ApiError, FieldError};
+pub use error::{ApiError, FieldError, Presented};
+pub use router::ROUTES;

@@ -41,6 +41,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let Some(backend) = backend::connect_when_up(&settings, shutdown.token()).await? else {
         return Ok(());
     };
+    metrics.add(backend.metrics());
     let app = App::new(settings.clone(), backend, metrics)?;
 
     let listener = bind(settings.dispatcher.listen)?;

@@ -3,11 +3,26 @@
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::Request,
+    middleware,
+    response::IntoResponse,
     routing::{get, post},
 };
+use carillon_common::http::Front;
+use http::{Method, header};
 
 use crate::{app::Service, edge, error::ApiError, routes};
+
+/// Every route, with its method, as docs/api.md has them.
+pub const ROUTES: [(&str, &str); 6] = [
+    ("POST", SEND),
+    ("POST", BROADCAST),
+    ("GET", ONLINE_COUNT),
+    ("GET", GATEWAYS),
+    ("POST", DRAIN),
+    ("POST", REBALANCE),
+];
 
 const SEND: &str = "/api/notifications/send";
 const BROADCAST: &str = "/api/notifications/broadcast";
@@ -25,16 +40,34 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route(GATEWAYS, get(routes::gateways))
         .route(DRAIN, post(routes::drain))
         .route(REBALANCE, post(routes::rebalance))
-        .fallback(async || ApiError::NotFound)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .fallback(async |request: Request| {
+            let page = Front::Dispatcher.shown(&request);
+            page.unwrap_or_else(|| unserved(&request, ApiError::NotFound).into_response())
+        })
+        .method_not_allowed_fallback(async |request: Request| {
+            unserved(&request, ApiError::MethodNotAllowed)
+        })
         .layer(middleware::from_fn_with_state(service.clone(), edge::edge))
         .with_state(service)
 }
 
+/// The answer to what no route takes; a browser's preflight (Fetch, section 4.8) is one of a kind.
+fn unserved(request: &Request, otherwise: ApiError) -> ApiError {
+    let asks = request
+        .headers()
+        .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if asks && request.method() == Method::OPTIONS {
+        ApiError::Preflight
+    } else {
+        otherwise
+    }
+}
+
 /// The route that a path belongs to, as the metrics name it.
 pub(crate) fn pattern(path: &str) -> &'static str {
-    [SEND, BROADCAST, ONLINE_COUNT, GATEWAYS, DRAIN, REBALANCE]
+    ROUTES
         .into_iter()
+        .map(|(_, route)| route)
         .find(|route| is_of(path, route))
         .unwrap_or("other")
 }

@@ -3,11 +3,10 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use axum::Router;
 use carillon_common::{
     backend,
     checks::Role,
-    http::{Health, admin, serve},
+    http::{Front, Health, admin, serve},
     process::{
         Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
     },
@@ -50,6 +49,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let Some(backend) = backend::connect_when_up(&settings, shutdown.token()).await? else {
         return Ok(());
     };
+    metrics.add(backend.metrics());
     let started = Gateway::start(
         settings.clone(),
         backend.clone(),
@@ -66,16 +66,16 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let listener = bind(settings.gateway.listen)?;
     arguments.announce(&listener, &admin_listener)?;
     shutdown.tell_ready();
-    let render = move || metrics.render() + &backend::render_stats(&*backend);
+    let front = Front::of_gateway(&settings.gateway.path);
     let end = CancellationToken::new();
     let admin = serve(
         admin_listener,
-        admin::router(health, render),
+        admin::router(health, move || metrics.render()),
         end.clone(),
         ADMIN_PATIENCE,
     );
     let work = async {
-        let result = gateway.run(listener, Router::new(), shutdown).await;
+        let result = gateway.run(listener, front, shutdown).await;
         end.cancel();
         result
     };

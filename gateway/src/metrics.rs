@@ -1,7 +1,10 @@
 //! The gateway's counters, looked up once.
 
 use carillon_common::{
-    backend::BusEvent, ids::Millis, settings::OverflowPolicy, telemetry::GatewayMetrics,
+    backend::{BusEvent, LEASE_LOST},
+    ids::Millis,
+    settings::OverflowPolicy,
+    telemetry::GatewayMetrics,
 };
 use prometheus::IntCounter;
 
@@ -73,6 +76,9 @@ impl Metrics {
             BusEvent::Isolated => "isolated",
         };
         self.all.bus_events.with_label_values(&[kind]).inc();
+        if matches!(event, BusEvent::Dirty { reason } if *reason == LEASE_LOST) {
+            self.all.lease_lost.inc();
+        }
     }
 
     /// The store was told of an ack, and took it or refused it for good.

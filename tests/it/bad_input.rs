@@ -4,6 +4,7 @@ mod frames;
 mod handshakes;
 mod http;
 mod limits;
+mod mistakes;
 mod peers;
 mod rest;
 

@@ -39,7 +39,6 @@ impl Checkout {
             "examples",
             "images",
             "helm",
-            "client",
             "common",
             "gateway",
             "dispatcher",
@@ -264,14 +263,8 @@ fn versions_that_differ_are_refused() {
         "{told}"
     );
 
-    fs::create_dir_all(checkout.path("client")).unwrap();
-    let client = "{\n  \"name\": \"@carillon/client\",\n  \"version\": \"0.0.9\"\n}\n";
-    fs::write(checkout.path("client/package.json"), client).unwrap();
-    checkout.fails(&["plan"], "has version '0.0.9'");
-
     fs::remove_file(checkout.path("target/bin/carillon")).unwrap();
     checkout.fails(&["archive"], "target/bin/carillon is missing");
-    fs::remove_file(checkout.path("client/package.json")).unwrap();
     checkout.replace(
         "Cargo.toml",
         &format!("version = \"{VERSION}\""),

@@ -18,16 +18,16 @@ const LONG: [(&str, usize); 6] = [
     ("gateway/src/session/mod.rs", 680),
 ];
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// The files below a folder with one of these endings, by their path from the root.
-fn files(folder: &str, endings: &[&str]) -> BTreeMap<String, String> {
+pub(crate) fn files(folder: &str, endings: &[&str]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -55,7 +55,7 @@ fn files(folder: &str, endings: &[&str]) -> BTreeMap<String, String> {
 }
 
 /// A file's code: without comments, and without its tests, which stand last.
-fn code(text: &str) -> Vec<&str> {
+pub(crate) fn code(text: &str) -> Vec<&str> {
     let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     text[..end]
         .lines()
@@ -64,7 +64,7 @@ fn code(text: &str) -> Vec<&str> {
 }
 
 /// Product code: every crate's but the tests'.
-fn product() -> BTreeMap<String, String> {
+pub(crate) fn product() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for folder in ["common/src", "gateway/src", "dispatcher/src", "cli/src"] {
         all.extend(files(folder, &["rs", "lua"]));

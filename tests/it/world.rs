@@ -185,13 +185,7 @@ impl World {
 
     /// The gateway's metric of this name and labels; 0 if it has not been counted.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
-        let url = format!("http://{}/metrics", self.gateway.admin());
-        let text = reqwest::get(url).await?.text().await?;
-        let line = text.lines().find_map(|line| {
-            let (found, value) = line.rsplit_once(' ')?;
-            (found == name).then_some(value)
-        });
-        Ok(line.map_or(Ok(0.0), str::parse)?)
+        metric_of(&self.gateway, name).await
     }
 
     /// The names of Redis' keys that match a glob.
@@ -309,6 +303,17 @@ pub(crate) fn content(frame: &Value) -> &str {
 /// A token that is good for an hour.
 pub(crate) fn token_of(user: &str) -> String {
     token::hs256(SECRET, user, Duration::from_secs(3_600))
+}
+
+/// A process' metric of this name and labels; 0 if it has not been counted.
+pub(crate) async fn metric_of(process: &Process, name: &str) -> Result<f64> {
+    let url = format!("http://{}/metrics", process.admin());
+    let text = reqwest::get(url).await?.text().await?;
+    let line = text.lines().find_map(|line| {
+        let (found, value) = line.rsplit_once(' ')?;
+        (found == name).then_some(value)
+    });
+    Ok(line.map_or(Ok(0.0), str::parse)?)
 }
 
 /// The next notification's content; control frames are passed over.

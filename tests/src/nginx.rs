@@ -105,25 +105,6 @@ impl Nginx {
         Ok(String::from_utf8_lossy(&answer).to_lowercase())
     }
 
-    /// What has come of an answer when its first event is there.
-    ///
-    /// # Errors
-    /// When there is none, or it ends before.
-    pub async fn stream(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        let reading = async {
-            while !answer.windows(2).any(|end| end == b"\n\n") {
-                ensure!(stream.read_buf(&mut answer).await? > 0, "it has ended");
-            }
-            Ok(())
-        };
-        timeout(SOON, reading).await.context("no event came")??;
-        Ok(String::from_utf8(answer)?)
-    }
-
     /// Ends it, and gives its logs.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::{
     failure::Failure,
+    input::text,
     terminal::{Style, say, tell},
 };
 
@@ -38,7 +39,7 @@ pub(crate) enum Apikey {
 #[command(after_help = EXAMPLES)]
 pub(crate) struct New {
     /// The service that gets the key, for logs
-    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, allow_hyphen_values = true, value_parser = name)]
     name: String,
     /// What the key may do
     #[arg(long, value_delimiter = ',', required = true)]
@@ -49,6 +50,13 @@ pub(crate) struct New {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+fn name(name: &str) -> Result<String, String> {
+    match name {
+        "" => Err("a key needs a name".to_owned()),
+        name => text(name),
+    }
 }
 
 /// As in `auth.api_keys.scopes`.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::send::{ContentArgs, deliver};
-use crate::{api::ApiArgs, failure::Failure};
+use crate::{api::ApiArgs, failure::Failure, input::text};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +19,7 @@ The API key needs the scope `broadcast`.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Broadcast {
     /// To the members of this channel instead of everyone
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = text)]
     channel: Option<String>,
     #[command(flatten)]
     content: ContentArgs,

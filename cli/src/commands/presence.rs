@@ -31,6 +31,7 @@ Asks the store itself. Exit code 1 when the user is not connected.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Presence {
     /// Whose
+    #[arg(allow_hyphen_values = true)]
     user: UserId,
     #[command(flatten)]
     store: StoreArgs,

@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use carillon_common::{json::fault, text::without_bom};
 use clap::Args;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     api::{Accepted, Api, ApiArgs, Message},
     failure::Failure,
-    input::{duration, human, rate, stdin},
+    input::{duration, human, rate, stdin, text},
     terminal::{Progress, Style, say, shown},
 };
 
@@ -19,22 +20,22 @@ Examples:
   carillon send --user alice --type order.shipped --content 'On its way' --key-file orders.key
   carillon send --user alice --type report --data '{\"rows\": 3}' --ttl 10m
   date | carillon send --user alice --type clock --content -
-  carillon send --user alice --type test --content 'number {n}' --count 100 --rate 20
+  carillon send --user alice --type test --content 'number {i}' --count 100 --rate 20
 
 A call is tried again while the service is away, always under the same idempotency key, so that
-nothing is sent twice. In the content, {n} is the number of the notification, from 1.";
+nothing is sent twice. In the content, {i} is the number of the notification, from 1.";
 
 /// Send a notification to a user
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
     /// For whom
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = text)]
     user: String,
     #[command(flatten)]
     content: ContentArgs,
     /// A label on the notification; it goes to the user all the same
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = text)]
     channel: Option<String>,
     #[command(flatten)]
     api: ApiArgs,
@@ -44,19 +45,19 @@ pub(crate) struct Send {
 #[derive(Debug, Args)]
 pub(super) struct ContentArgs {
     /// The application's own type, such as order.shipped
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", allow_hyphen_values = true, value_parser = text)]
     kind: String,
     /// Text for people; `-` reads it from stdin
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true, value_parser = text)]
     content: String,
     /// Any JSON, passed on as it is
-    #[arg(long, value_name = "JSON", value_parser = json)]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true, value_parser = json)]
     data: Option<Value>,
     /// How long it may be delivered; 0s: to whoever is connected now, and stored nowhere
     #[arg(long, value_name = "TIME", value_parser = duration)]
     ttl: Option<Duration>,
     /// Your own name for this call: repeated under it, it is not sent twice [default: random]
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true, value_parser = text)]
     idempotency_key: Option<String>,
     /// How many to send
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
@@ -70,7 +71,10 @@ pub(super) struct ContentArgs {
 }
 
 fn json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+    serde_json::from_str(without_bom(text)).map_err(|error| {
+        let fault = fault(&error);
+        format!("not JSON: {fault}; a text needs its quotes: --data '\"text\"'")
+    })
 }
 
 impl Send {
@@ -108,7 +112,7 @@ pub(super) async fn deliver(
         if let Some(rate) = args.rate {
             sleep_until(began + Duration::from_secs_f64((n - 1) as f64 / rate)).await;
         }
-        let content = content.replace("{n}", &n.to_string());
+        let content = content.replace("{i}", &n.to_string());
         let message = Message {
             target_user: user,
             notification_type: &args.kind,

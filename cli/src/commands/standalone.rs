@@ -11,9 +11,9 @@ use std::{
 use axum::Router;
 use carillon_common::{
     auth::Secret,
-    backend::{BackendError, render_stats},
+    backend::BackendError,
     checks::Role,
-    http::{self, Health, admin, listen},
+    http::{self, Front, Health, admin, listen},
     process::{Addresses, Attendants, Shutdown, raise_descriptors, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
     telemetry::{Metrics, logging},
@@ -142,7 +142,9 @@ impl Services {
         let health = Health::new();
         let descriptors = raise_descriptors();
         let backend = store::connect(&settings).await?;
+        metrics.add(backend.metrics());
         let rest = App::new(settings.clone(), backend.clone(), metrics.clone())?.router();
+        let rest = Front::Standalone(settings.gateway.path.clone()).before(rest);
         let gateway = Gateway::start(
             settings,
             backend.clone(),
@@ -151,8 +153,7 @@ impl Services {
             descriptors,
         );
         let gateway = gateway.await.map_err(started)?;
-        let render = move || metrics.render() + &render_stats(&*backend);
-        let admin = admin::router(health, render);
+        let admin = admin::router(health, move || metrics.render());
         Ok(Self {
             gateway,
             rest,

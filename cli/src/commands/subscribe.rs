@@ -46,10 +46,10 @@ pub(crate) struct Subscribe {
     #[command(flatten)]
     token: TokenArgs,
     /// A name for this device
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     device: Option<DeviceId>,
     /// A channel to join; may be given again
-    #[arg(long = "channel", value_name = "CHANNEL")]
+    #[arg(long = "channel", value_name = "CHANNEL", allow_hyphen_values = true)]
     channels: Vec<ChannelName>,
     /// Print what followed this cursor first; 0-0: all that is kept
     #[arg(long, value_name = "CURSOR")]

@@ -4,16 +4,19 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_common::{
-    auth::{NewToken, mint},
+    auth::{CredentialKind, NewToken, Verifier, mint},
     ids::UserId,
     notification::rfc3339,
+    settings::{IssuerSettings, SettingsErrors},
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
-    input::{SigningArgs, duration, human, now_ms, settings, stdin},
+    input::{
+        SigningArgs, duration, human, now_ms, secret_file, secret_variable, settings, stdin, text,
+    },
     terminal::{Style, say, shown},
 };
 
@@ -30,8 +33,10 @@ Examples:
   carillon token inspect eyJhbGciOi…
   carillon token inspect - < token.txt
   carillon token inspect - --config carillon.toml < token.txt
+  carillon token inspect - --secret-file jwt.secret < token.txt
 
-Without --config the signature is not checked: a token that looks well here may still be forged.
+Without a configuration (--config, or CARILLON_CONFIG) and without a secret (--secret-file, or
+CARILLON_SECRET) the signature is not checked: a token that looks well may still be forged.
 Exit code 1 when a gateway would refuse the token.";
 
 /// Make or read the tokens of clients
@@ -46,13 +51,13 @@ pub(crate) enum Token {
 #[command(after_help = MINT_EXAMPLES)]
 pub(crate) struct Mint {
     /// The user's id (`sub`)
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     user: UserId,
     /// How long it lasts
     #[arg(long, default_value = "1h", value_parser = duration)]
     ttl: Duration,
     /// Names and globs of channels that it opens beyond the public ones
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_parser = text)]
     channels: Vec<String>,
     #[command(flatten)]
     signing: SigningArgs,
@@ -65,8 +70,11 @@ pub(crate) struct Inspect {
     /// The token; `-` reads it from stdin
     token: String,
     /// A gateway's configuration, to check signature, issuer and audience against
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "CARILLON_CONFIG")]
     config: Option<PathBuf>,
+    /// File with the HS256 secret to check the signature with, instead of the configuration
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -102,10 +110,9 @@ impl Mint {
 
 impl Inspect {
     fn run(self) -> Result<ExitCode, Failure> {
-        let token = if self.token == "-" {
-            stdin()?
-        } else {
-            self.token
+        let token = match self.token.as_str() {
+            "-" => stdin()?,
+            token => token.to_owned(),
         };
         let token = token.trim();
         let now = now_ms();
@@ -114,35 +121,49 @@ impl Inspect {
             Ok(parts) => parts.objections(now),
             Err(why) => vec![why.clone()],
         };
-        if let Some(config) = &self.config {
-            objections.extend(verified(token, config, now)?);
+        let parts = parts.unwrap_or_default();
+        let verifier = self.verifier(&parts)?;
+        if let Some(verifier) = &verifier {
+            let refused = verifier.verify(token, now).err();
+            objections.extend(refused.map(|error| error.to_string()));
         }
         objections.dedup();
-        let parts = parts.unwrap_or_default();
         if self.json {
             let Parts { header, claims } = &parts;
             let object = json!({
                 "header": header,
                 "claims": claims,
-                "signature_checked": self.config.is_some(),
+                "signature_checked": verifier.is_some(),
                 "objections": objections,
             });
             say(&object.to_string())?;
         } else {
-            parts.show(now, &objections, self.config.is_some())?;
+            parts.show(now, &objections, verifier.is_some())?;
         }
         Ok(ExitCode::from(u8::from(!objections.is_empty())))
     }
-}
 
-/// What the configured keys have against it.
-fn verified(token: &str, config: &std::path::Path, now: i64) -> Result<Option<String>, Failure> {
-    let credentials = settings(Some(config))?.auth.credentials()?;
-    Ok(credentials
-        .verifier
-        .verify(token, now)
-        .err()
-        .map(|error| error.to_string()))
+    /// What it is checked against: a secret that was named, else the configuration, else the secret of
+    /// the environment.
+    fn verifier(&self, parts: &Parts) -> Result<Option<Verifier>, Failure> {
+        let secret = match (&self.secret_file, &self.config) {
+            (Some(file), _) => Some(secret_file(file)?),
+            (None, Some(config)) => {
+                let auth = settings(Some(config))?.auth;
+                return Ok(Some(auth.credentials()?.verifier));
+            }
+            (None, None) => secret_variable("CARILLON_SECRET"),
+        };
+        let Some(secret) = secret else {
+            return Ok(None);
+        };
+        let mut issuer = IssuerSettings::hs256("command line", secret.expose());
+        // Only the signature is asked about; whom the token is meant for is the configuration's to say.
+        issuer.audience = parts.claims["aud"].as_str().map(str::to_owned);
+        Verifier::new(&[issuer], Duration::ZERO)
+            .map(Some)
+            .map_err(|errors| SettingsErrors(errors).into())
+    }
 }
 
 /// The two readable parts of a token.
@@ -156,7 +177,13 @@ impl Parts {
     fn read(token: &str) -> Result<Self, String> {
         let parts: Vec<_> = token.split('.').collect();
         let [header, claims, _signature] = parts[..] else {
-            return Err("it is not a signed JWT: that has three parts with dots between".into());
+            return Err(match CredentialKind::of(token) {
+                Some(CredentialKind::ApiKey) => {
+                    "it is an API key, which services show to a dispatcher; a client's token is a JWT"
+                }
+                _ => "it is not a signed JWT: that has three parts with dots between",
+            }
+            .into());
         };
         Ok(Self {
             header: object("header", header)?,
@@ -230,8 +257,11 @@ impl Parts {
             say(&format!("{} {objection}", style.red("refused:")))?;
         }
         match (objections, checked) {
-            ([], true) => say(&style.green("a gateway with this configuration accepts it"))?,
-            ([], false) => say(&style.dim("nothing against it (signature not checked)"))?,
+            ([], true) => say(&style.green("its signature is right, and a gateway accepts it"))?,
+            ([], false) => say(&style.yellow(
+                "nothing against it, but its signature was not checked: pass --config FILE, as a \
+                 gateway has it, or --secret-file FILE",
+            ))?,
             _ => {}
         }
         Ok(())
@@ -255,7 +285,7 @@ fn distance(to: i64, from: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use carillon_common::{auth::Verifier, settings::IssuerSettings};
+    use std::io::Write;
 
     use super::*;
 
@@ -310,9 +340,37 @@ mod tests {
             (made(good, r#"[1]"#), "claims is not a JSON object"),
             ("a.b".to_owned(), "three parts"),
             ("!.b.c".to_owned(), "not base64url"),
+            ("ck_abc".to_owned(), "an API key"),
         ] {
             let told = told(&token, 200_000);
             assert!(told.contains(reason), "{told:?} does not say {reason:?}");
         }
+    }
+
+    #[test]
+    fn the_signature_is_checked_with_whatever_there_is() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "\u{feff}{SECRET}\n").unwrap();
+        let now = now_ms();
+        let token = minted(now / 1000 + 60, now / 1000);
+        let inspect = |token: &str| {
+            let inspect = Inspect {
+                token: token.to_owned(),
+                config: None,
+                secret_file: Some(file.path().to_owned()),
+                json: true,
+            };
+            inspect.run().unwrap()
+        };
+        assert_eq!(inspect(&token), ExitCode::SUCCESS);
+        let forged = mint(
+            &IssuerSettings::hs256("other", &SECRET.replace('0', "x")),
+            &NewToken {
+                sub: "alice",
+                exp: now / 1000 + 60,
+                ..NewToken::default()
+            },
+        );
+        assert_eq!(inspect(&forged.unwrap()), ExitCode::FAILURE);
     }
 }

@@ -5,11 +5,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use super::Secret;
+use super::{CredentialKind, Secret};
 use crate::settings::{ApiKeySettings, Scope, SettingsError};
 
 /// Start of every key, so that people and secret scanners recognise one.
-const PREFIX: &str = "ck_";
+pub(super) const PREFIX: &str = "ck_";
 /// Random bytes of a key.
 const KEY_BYTES: usize = 32;
 /// Length of a key: the prefix, and 32 bytes in base64url without padding.
@@ -62,7 +62,12 @@ impl ApiKeys {
             }
             let Some(hash) = parse_hash(&key.hash) else {
                 let remedy = "write the 64 hex digits that `carillon apikey new` prints";
-                error("hash", "is not a SHA-256 hash", remedy);
+                // Never what stands there: it may be a key.
+                let problem = match CredentialKind::of(&key.hash) {
+                    Some(CredentialKind::ApiKey) => "is the key itself, not its hash",
+                    _ => "is not a SHA-256 hash",
+                };
+                error("hash", problem, remedy);
                 continue;
             };
             if let Some(other) = keys.iter().find(|other| other.hash == hash) {

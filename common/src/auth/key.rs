@@ -21,7 +21,11 @@ impl Key {
     pub(super) fn new(settings: &IssuerSettings, path: &str) -> Result<Self, SettingsError> {
         let algorithms: Box<[_]> = settings.algorithms.iter().copied().map(algorithm).collect();
         let error = |key: &str, problem: &str, remedy: &str| {
-            SettingsError::new(format!("{path}.{key}"), problem, remedy)
+            let named = match &*settings.name {
+                "" => problem.to_owned(),
+                name => format!("{problem} (of the issuer `{name}`)"),
+            };
+            SettingsError::new(format!("{path}.{key}"), named, remedy)
         };
         let Some(family) = algorithms.first().map(|first| first.family()) else {
             return Err(error(

@@ -4,6 +4,7 @@ mod api_key;
 mod channel;
 mod claims;
 mod key;
+mod kind;
 mod mint;
 mod secret;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod token;
 pub use self::api_key::{ApiKey, ApiKeys};
 pub use self::channel::{ChannelPattern, may_join};
 pub use self::claims::Claims;
+pub use self::kind::CredentialKind;
 pub use self::mint::{MintError, NewToken, mint};
 pub use self::secret::Secret;
 pub use self::token::{MAX_TOKEN_BYTES, TokenError, Verifier};

@@ -13,6 +13,7 @@ use jsonwebtoken::Algorithm;
 
 use super::claims::{Claims, Payload};
 use super::key::Key;
+use super::kind::CredentialKind;
 use crate::settings::{IssuerSettings, SettingsError};
 
 /// Longest token that is looked at, in bytes.
@@ -27,6 +28,9 @@ pub enum TokenError {
     /// Longer than [`MAX_TOKEN_BYTES`].
     #[error("the token is longer than 8 KiB: put less into it")]
     TooLarge,
+    /// A service's key in its place.
+    #[error("this is an API key, which services show to a dispatcher: a client needs a signed JWT")]
+    ApiKey,
     /// Not a JWT in compact form.
     #[error("the token is not a signed JWT: {0}")]
     Malformed(&'static str),
@@ -56,6 +60,7 @@ impl TokenError {
         match self {
             Self::Missing => "token_missing",
             Self::TooLarge => "token_too_large",
+            Self::ApiKey => "token_is_api_key",
             Self::Malformed(_) => "token_malformed",
             Self::Algorithm => "token_algorithm",
             Self::Key => "token_key",
@@ -122,6 +127,9 @@ impl Verifier {
         }
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLarge);
+        }
+        if CredentialKind::of(token) == Some(CredentialKind::ApiKey) {
+            return Err(TokenError::ApiKey);
         }
         let not_compact = TokenError::Malformed("it needs three parts with dots between them");
         let (message, signature) = token.rsplit_once('.').ok_or(not_compact)?;

@@ -149,18 +149,3 @@ pub fn limits(settings: &Settings) -> Limits {
         isolation_deadline: settings.lease.isolation_deadline,
     }
 }
-
-/// The store's counters in the Prometheus text format; a name may carry labels.
-pub fn render_stats(backend: &dyn Backend) -> String {
-    let mut text = String::new();
-    let mut last = "";
-    for (name, value) in backend.stats() {
-        let family = name.split('{').next().unwrap_or(name);
-        if family != last {
-            text.push_str(&format!("# TYPE {family} counter\n"));
-            last = family;
-        }
-        text.push_str(&format!("{name} {value}\n"));
-    }
-    text
-}

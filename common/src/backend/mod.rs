@@ -18,10 +18,14 @@ use bytes::Bytes;
 use crate::{
     ids::{ChannelName, Cursor, DeviceId, GatewayId, Millis, NotificationId, SessionId, UserId},
     notification::Frame,
+    telemetry::Collector,
 };
 pub use clock::Clock;
-pub use connect::{connect, connect_when_up, join_when_up, limits, redis_options, render_stats};
+pub use connect::{connect, connect_when_up, join_when_up, limits, redis_options};
 pub use fault::{AtStart, Fault, FaultKind};
+
+/// The reason of [`BusEvent::Dirty`] when a gateway's lease ended before it was renewed.
+pub const LEASE_LOST: &str = "lease_lost";
 
 /// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
 #[async_trait]
@@ -70,8 +74,9 @@ pub trait Backend: Send + Sync {
     /// What is wrong now, in words for operators; empty when all is well.
     fn degraded(&self) -> Vec<String>;
 
-    /// The store's own counters, in the Prometheus text format's terms.
-    fn stats(&self) -> Vec<(&'static str, u64)>;
+    /// The store's own metrics, for its process' registry
+    /// ([`Metrics::add`](crate::telemetry::Metrics::add)).
+    fn metrics(&self) -> Vec<Box<dyn Collector>>;
 }
 
 /// A gateway's place in the deployment: its lease, its connections, the channels it follows.

@@ -15,6 +15,19 @@ use super::{Health, Problem};
 /// Media type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Every route of the admin port.
+pub const ROUTES: [&str; 5] = ["/", "/livez", "/readyz", "/startupz", "/metrics"];
+
+/// For whoever opens the port itself.
+const CONTENTS: &str = "\
+Carillon's admin port. Keep it inside: whoever reaches it sees all of this.
+
+/livez            200 while the process runs
+/readyz           200 while new work should come here, else 503; /readyz?verbose says why
+/startupz         200 once everything that it needs is there
+/metrics          Prometheus' text format
+";
+
 #[derive(Clone)]
 struct Admin {
     health: Health,
@@ -25,6 +38,7 @@ struct Admin {
 /// ([`Metrics::render`](crate::telemetry::Metrics::render)).
 pub fn router(health: Health, metrics: impl Fn() -> String + Send + Sync + 'static) -> Router<()> {
     Router::new()
+        .route("/", get(contents))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
@@ -35,6 +49,11 @@ pub fn router(health: Health, metrics: impl Fn() -> String + Send + Sync + 'stat
             health,
             metrics: Arc::new(metrics),
         })
+}
+
+/// What is here.
+async fn contents() -> Response {
+    ([(CACHE_CONTROL, "no-store")], CONTENTS).into_response()
 }
 
 /// That this is answered is the proof: the event loop runs. Nothing else may fail it.
@@ -79,8 +98,10 @@ async fn render_metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    Problem::new(404, "not_found", "Not found")
-        .detail(format!("there is no {} on the admin port", uri.path()))
+    Problem::new(404, "not_found", "Not found").detail(format!(
+        "there is no {} on the admin port; / lists what is there",
+        uri.path()
+    ))
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
@@ -173,7 +194,7 @@ mod tests {
             (200, "carillon_x 1\n".into())
         );
         for (method, path, status, code) in [
-            ("GET", "/", 404, "not_found"),
+            ("GET", "/else", 404, "not_found"),
             ("GET", "/metrics/", 404, "not_found"),
             ("POST", "/metrics", 405, "method_not_allowed"),
         ] {
@@ -183,6 +204,20 @@ mod tests {
                 (got, &body["code"]),
                 (status, &json!(code)),
                 "{method} {path}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_port_itself_lists_what_is_there() {
+        let health = Health::new();
+        let (status, contents) = ask(&health, "GET", "/").await;
+        assert_eq!(status, 200);
+        for path in ROUTES {
+            assert_ne!(ask(&health, "GET", path).await.0, 404, "{path}");
+            assert!(
+                contents.contains(&format!("\n{path}")) || path == "/",
+                "{path}"
             );
         }
     }

@@ -1,12 +1,11 @@
 //! Frames that clients send.
 
-use std::fmt::Display;
-
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::ErrorCode;
 use crate::ids::{ChannelName, Cursor};
+use crate::json;
 
 /// The client's own mark on a request, echoed in its answer: a number or a short string.
 pub type Ref = Value;
@@ -81,16 +80,19 @@ impl ClientFrame {
     /// # Errors
     /// Says which field is wrong and what it should be.
     pub fn parse(text: &str) -> Result<Self, FrameError> {
-        let malformed = |why: &dyn Display| FrameError {
+        let malformed = |why: String| FrameError {
             reference: None,
             code: ErrorCode::MalformedFrame,
             message: format!("a frame must be one JSON object with a \"type\": {why}"),
         };
-        if text.trim_ascii_start().starts_with('[') {
-            // Structs would be read from arrays, too.
-            return Err(malformed(&"this is an array"));
+        // Looked at before: structs would be read from arrays, too, and what else is no object would be
+        // answered with the parser's own names.
+        let kind = json::kind(text);
+        if kind != "an object" {
+            return Err(malformed(format!("this is {kind}")));
         }
-        let raw: Raw = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        let raw: Raw =
+            serde_json::from_str(text).map_err(|error| malformed(json::fault(&error)))?;
         let reference = raw.reference.clone().filter(is_reference);
         let fail = |code, message| FrameError {
             reference: reference.clone(),
@@ -270,5 +272,32 @@ mod tests {
             "ref",
         );
         refused(r#"{"type":"auth"}"#, ErrorCode::InvalidField, "token");
+    }
+
+    #[test]
+    fn what_is_no_frame_is_told_in_words() {
+        for (text, told) in [
+            ("", "this is nothing"),
+            ("hello", "this is no JSON"),
+            ("\u{feff}{}", "this is no JSON"),
+            ("\"a\"", "this is a string"),
+            ("[{}]", "this is an array"),
+            ("12", "this is a number"),
+            ("null", "this is null"),
+            (
+                "{\"type\":\"ping\"",
+                "it ends too early (line 1, column 14)",
+            ),
+            ("{'type':1}", "key must be a string (line 1, column 2)"),
+            (
+                "{\"type\":1,\"type\":2}",
+                "duplicate field `type` (line 1, column 16)",
+            ),
+        ] {
+            let error = ClientFrame::parse(text).unwrap_err();
+            assert_eq!(error.code, ErrorCode::MalformedFrame, "{text}");
+            let message = error.message;
+            assert!(message.ends_with(told), "{text}: {message}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{ErrorCode, Ref, SUBPROTOCOL};
 use crate::{
     backend::Gap,
-    ids::{ChannelName, Cursor, DeviceId, Millis, NotificationId, SessionId, UserId},
+    ids::{ChannelName, Cursor, DeviceId, Millis, SessionId, UserId},
     notification::{Frame, rfc3339},
 };
 
@@ -74,9 +74,6 @@ pub enum ServerFrame<'a> {
     Replayed {
         cursor: Cursor,
         count: u64,
-    },
-    Retracted {
-        ids: &'a [NotificationId],
     },
     Gap {
         channel: Option<&'a ChannelName>,
@@ -161,6 +158,7 @@ fn put_time(text: &mut BytesMut, name: &str, time: Millis) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::NotificationId;
 
     fn frame() -> Frame {
         Frame {

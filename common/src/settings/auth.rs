@@ -24,7 +24,7 @@ settings! {
 settings! {
     /// `[[auth.issuers]]`: one key of one issuer, bound to its algorithms.
     pub struct IssuerSettings {
-        /// For logs and errors.
+        /// For errors.
         pub name: String,
         /// The only algorithms that the key serves, all of one family.
         pub algorithms: Vec<TokenAlgorithm>,

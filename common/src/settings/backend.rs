@@ -64,7 +64,5 @@ settings! {
         pub wait_timeout: Duration,
         /// Most sends of one group commit.
         pub batch: usize,
-        /// Longest time that a send waits for others to join its group.
-        pub batch_delay: Duration,
     }
 }

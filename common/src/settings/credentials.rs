@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::auth::{ApiKeySettings, AuthSettings, IssuerSettings};
 use super::error::{Origin, SettingsError, SettingsErrors};
 use super::files::{read_issuer, read_toml};
-use super::read::{self, settings};
-use super::tree;
+use super::read::settings;
+use super::rest;
+use super::tree::{self, Node};
 use crate::auth::{ApiKeys, Verifier};
 
 /// Everything that credentials are judged by, as it stood when it was read.
@@ -95,23 +96,25 @@ impl Tables {
 
     /// Adds those of a file.
     fn read(&mut self, file: &Path, errors: &mut Vec<SettingsError>) {
-        let root = match read_toml("auth.dir", file) {
-            Ok(root) => root,
-            Err(error) => return errors.push(error),
-        };
         let name = file.file_name().unwrap_or_default().display();
         let mut broken = Vec::new();
-        let tables = read::root::<CredentialsFile>(&root, &mut broken);
+        let told = errors.len();
+        let Some(root) = read_toml("auth.dir", file, errors) else {
+            return;
+        };
+        let sound = errors.len() == told;
+        let nothing = Node::table(Origin::Default);
+        let tables = rest::read::<CredentialsFile>(&root, &nothing, sound, &mut broken);
         errors.extend(broken.into_iter().map(|error| SettingsError {
             path: format!("{name}: {}", error.path),
             ..error
         }));
-        let Some(CredentialsFile { issuers, api_keys }) = tables else {
+        let Some((CredentialsFile { issuers, api_keys }, unread)) = tables else {
             return;
         };
         let places = |key: &str, count: usize| {
             let place = |index| {
-                let path = format!("{key}.{index}");
+                let path = format!("{key}.{}", unread.position(key, index));
                 let origin = tree::origin(&root, &path);
                 (format!("{name}: {path}"), origin)
             };

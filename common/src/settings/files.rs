@@ -6,11 +6,21 @@ use super::error::{Origin, SettingsError};
 use super::tree::{self, Node};
 use super::{IssuerSettings, Settings};
 use crate::auth::Secret;
+use crate::text::decoded;
 
-/// Reads and parses a TOML file that `setting` names.
-pub(super) fn read_toml(setting: &str, path: &Path) -> Result<Node, SettingsError> {
-    let text = read_text(setting, path)?;
-    tree::parse(&text, Some(path))
+/// Reads and parses a TOML file that `setting` names, as far as it is one.
+pub(super) fn read_toml(
+    setting: &str,
+    path: &Path,
+    errors: &mut Vec<SettingsError>,
+) -> Option<Node> {
+    match read_text(setting, path) {
+        Ok(text) => Some(tree::parse(&text, Some(path), errors)),
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    }
 }
 
 /// Puts what `backend.url_file` holds where it is used.
@@ -62,13 +72,20 @@ pub(super) fn read_issuer(
 }
 
 fn read_text(setting: &str, path: &Path) -> Result<String, SettingsError> {
-    std::fs::read_to_string(path).map_err(|error| SettingsError {
+    let wrong = |problem: String, remedy: &str| SettingsError {
         path: setting.to_owned(),
-        problem: format!("cannot be read: {error}"),
-        remedy: "name a readable file, or leave the setting out".to_owned(),
+        problem,
+        remedy: remedy.to_owned(),
         origin: Origin::File {
             path: path.to_owned(),
             line: 0,
         },
-    })
+    };
+    let bytes = std::fs::read(path).map_err(|error| {
+        let remedy = "name a readable file, or leave the setting out";
+        wrong(format!("cannot be read: {error}"), remedy)
+    })?;
+    decoded(&bytes)
+        .map(str::to_owned)
+        .map_err(|error| wrong(error.to_string(), "or name another file"))
 }

@@ -25,10 +25,8 @@ settings! {
 settings! {
     /// `[idempotency]`: how long a repeated send is recognised.
     pub struct IdempotencySettings {
-        /// Default for a request with a key.
+        /// For a request with a key.
         pub ttl: Duration,
-        /// Most that a request may ask for.
-        pub max: Duration,
         /// For sends without a key, which the dispatcher itself may repeat.
         pub retry: Duration,
     }

@@ -9,8 +9,6 @@ settings! {
     pub struct KubernetesSettings {
         /// This pod's name; none outside of Kubernetes.
         pub pod_name: Option<String>,
-        /// This pod's uid.
-        pub pod_uid: Option<String>,
         /// This pod's namespace.
         pub namespace: Option<String>,
         /// Whether the dispatcher watches gateway pods.

@@ -16,6 +16,7 @@ mod kubernetes;
 mod lease;
 mod log;
 mod read;
+mod rest;
 mod services;
 mod socket;
 mod store;
@@ -111,28 +112,23 @@ impl Settings {
         env: impl Iterator<Item = (String, String)>,
         errors: &mut Vec<SettingsError>,
     ) -> Option<Self> {
-        let defaults = tree::parse(DEFAULTS, None)
-            .map_err(|error| errors.push(error))
-            .ok()?;
+        let defaults = tree::parse(DEFAULTS, None, errors);
         let mut root = defaults.clone();
-        if let Some(path) = file {
-            match files::read_toml("configuration file", path) {
-                Ok(over) => tree::merge(&mut root, over),
-                Err(error) => errors.push(error),
-            }
+        if let Some(over) =
+            file.and_then(|path| files::read_toml("configuration file", path, errors))
+        {
+            tree::merge(&mut root, over);
         }
+        let sound = errors.is_empty();
         tree::overlay_env(&mut root, env, errors);
-        let mut settings = read::root(&root, errors).or_else(|| {
-            // With the default in place of what cannot be read, the rules still find the rest.
-            errors
-                .iter()
-                .for_each(|error| tree::restore(&mut root, &defaults, &error.path));
-            read::root(&root, &mut Vec::new())
-        })?;
+        let (mut settings, unread) = rest::read::<Self>(&root, &defaults, sound, errors)?;
         let mut broken = Vec::new();
         files::read_url(&mut settings, &mut broken);
         validate::check(&settings, &mut broken);
-        errors.extend(broken.into_iter().map(|error| tree::locate(&root, error)));
+        let broken = broken
+            .into_iter()
+            .filter_map(|error| unread.of_whole(error));
+        errors.extend(broken.map(|error| tree::locate(&root, error)));
         Some(settings)
     }
 }

@@ -31,6 +31,11 @@ pub(super) trait Setting: Sized {
     fn read(place: Place<'_>) -> Option<Self>;
 }
 
+/// The problem of a key that no setting has. What else stands there is read all the same.
+pub(super) const UNKNOWN: &str = "unknown setting";
+/// The problem of a key that has no default and is not there.
+pub(super) const MISSING: &str = "is missing";
+
 /// Reads a whole file.
 pub(super) fn root<T: Section>(node: &Node, errors: &mut Vec<SettingsError>) -> Option<T> {
     section(Place {
@@ -101,7 +106,7 @@ pub(super) fn section<T: Section>(place: Place<'_>) -> Option<T> {
         );
         place.errors.push(SettingsError {
             path: join(&place.path, key),
-            problem: "unknown setting".to_owned(),
+            problem: UNKNOWN.to_owned(),
             remedy,
             origin: child.origin.clone(),
         });
@@ -155,7 +160,7 @@ pub(super) trait Leaf: Sized {
 
 fn leaf<T: Leaf>(place: Place<'_>) -> Option<T> {
     let Some(node) = place.node else {
-        place.fail("is missing", format!("write {}", T::EXPECTED));
+        place.fail(MISSING, format!("write {}", T::EXPECTED));
         return None;
     };
     let raw = match &node.kind {

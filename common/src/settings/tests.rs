@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::read::Section;
 use super::*;
+use crate::auth::{NewToken, mint};
 
 /// Loads a file's text and variables.
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsErrors> {
@@ -222,6 +223,65 @@ fn every_mistake_is_reported_at_once() {
 }
 
 #[test]
+fn what_cannot_be_read_hides_no_other_mistake() {
+    // Syntax, a type, a range, a rule, and the tables beside one that cannot be read.
+    let file = "[inbox]\nttl = \"7d\nkeep = 5000\n[lease]\nrenew = \"10s\"\n\
+                [socket]\nping_interval = 25\nack_batch = 0\n\
+                [[namespaces]]\nprefix = \"a\"\nkind = \"secret\"\n\
+                [[namespaces]]\nprefix = \"b c\"\nkind = \"public\"\n\
+                [[auth.issuers]]\nname = \"one\"\nalgorithms = [\"none\"]\nsecret = \"x\"\n\
+                [[auth.issuers]]\nname = \"two\"\nalgorithms = [\"HS256\"]\nsecret = \"x\"\ncolour = 1\n";
+    let errors = errors(file, &[]);
+    assert_error(&errors, &["not valid TOML", "line 2)"]);
+    assert_error(&errors, &["inbox.keep: more would be kept", "line 3)"]);
+    assert_error(&errors, &["lease.renew: one missed", "line 5)"]);
+    assert_error(&errors, &["socket.ping_interval: 25", "unit"]);
+    assert_error(&errors, &["socket.ack_batch: 0"]);
+    assert_error(&errors, &["namespaces.0.kind", "line 11)"]);
+    assert_error(&errors, &["namespaces.1.prefix", "line 13)"]);
+    assert_error(&errors, &["auth.issuers.0.algorithms", "line 17)"]);
+    assert_error(
+        &errors,
+        &["auth.issuers.1.secret", "has 1 bytes", "line 22)"],
+    );
+    assert_error(&errors, &["auth.issuers.1.colour: unknown"]);
+    assert_eq!(errors.len(), 10, "{errors:#?}");
+}
+
+#[test]
+fn a_rule_does_not_judge_the_default_of_what_cannot_be_read() {
+    // 10 s is more than half of the default of lease.ttl, and less than half of what was meant.
+    let errors = errors("[lease]\nttl = \"40\"\nrenew = \"10s\"\n", &[]);
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert_error(&errors, &["lease.ttl: \"40\""]);
+}
+
+#[test]
+fn files_may_begin_with_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("jwt");
+    std::fs::write(&secret, "\u{feff}0123456789abcdef0123456789abcdef\r\n").unwrap();
+    let file = "\u{feff}[[auth.issuers]]\nname='a'\nalgorithms=['HS256']\n";
+    let text = format!("{file}secret_file={:?}\n", secret.display().to_string());
+    let settings = load(&text, &[]).unwrap();
+    let token = NewToken {
+        sub: "alice",
+        exp: 2_000_000_000,
+        ..NewToken::default()
+    };
+    let issuer = IssuerSettings::hs256("a", "0123456789abcdef0123456789abcdef");
+    let token = mint(&issuer, &token).unwrap();
+    let verifier = settings.auth.credentials().unwrap().verifier;
+    assert!(verifier.verify(&token, 1_900_000_000_000).is_ok());
+
+    std::fs::write(&secret, b"\xff\xfe0\0").unwrap();
+    assert_error(
+        &errors(&text, &[]),
+        &["auth.issuers.0.secret_file", "UTF-16"],
+    );
+}
+
+#[test]
 fn settings_that_do_not_fit_each_other_are_refused() {
     let cases = [
         ("lease.renew", "[lease]\nrenew = \"7500ms\""),
@@ -235,7 +295,6 @@ fn settings_that_do_not_fit_each_other_are_refused() {
         ("socket.ack_batch", "[socket]\nack_batch = 0"),
         ("inbox.keep", "[inbox]\nmax = 49"),
         ("inbox.ttl", "[inbox]\nttl = \"0s\""),
-        ("idempotency.ttl", "[idempotency]\nmax = \"14m\""),
         ("backend.partitions", "[backend]\npartitions = 0"),
         ("backend.partitions", "[backend]\npartitions = 1025"),
         (

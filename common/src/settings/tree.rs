@@ -38,7 +38,7 @@ pub(super) enum Kind {
 }
 
 impl Node {
-    fn table(origin: Origin) -> Self {
+    pub(super) fn table(origin: Origin) -> Self {
         Self {
             kind: Kind::Table(BTreeMap::new()),
             origin,
@@ -46,8 +46,12 @@ impl Node {
     }
 }
 
-/// Parses a TOML text. `path` is `None` for the built-in defaults.
-pub(super) fn parse(text: &str, path: Option<&Path>) -> Result<Node, SettingsError> {
+/// A file tells at most so much of its syntax; what follows a mistake is often its consequence.
+const MAX_SYNTAX_ERRORS: usize = 10;
+
+/// Parses a TOML text, as far as it is one: each line that is wrong is told, the others are read.
+/// `path` is `None` for the built-in defaults.
+pub(super) fn parse(text: &str, path: Option<&Path>, errors: &mut Vec<SettingsError>) -> Node {
     let origin_at = |offset: Option<usize>| match path {
         None => Origin::Default,
         Some(path) => {
@@ -58,19 +62,20 @@ pub(super) fn parse(text: &str, path: Option<&Path>) -> Result<Node, SettingsErr
             }
         }
     };
-    let table = DeTable::parse(text).map_err(|error| SettingsError {
+    let (table, wrong) = DeTable::parse_recoverable(text);
+    let wrong = wrong.iter().take(MAX_SYNTAX_ERRORS);
+    errors.extend(wrong.map(|error| SettingsError {
         path: path.map_or_else(
             || "carillon.toml".to_owned(),
             |path| path.display().to_string(),
         ),
         problem: format!("not valid TOML: {}", error.message()),
-        remedy: "correct the syntax; nothing of the file was read".to_owned(),
+        remedy: "correct the syntax of this line".to_owned(),
         origin: origin_at(error.span().map(|span| span.start)),
-    })?;
-    let origin = origin_at(None);
-    Ok(node_of_table(table.get_ref(), origin, &|offset| {
+    }));
+    node_of_table(table.get_ref(), origin_at(None), &|offset| {
         origin_at(Some(offset))
-    }))
+    })
 }
 
 fn node_of_table(table: &DeTable<'_>, origin: Origin, at: &dyn Fn(usize) -> Origin) -> Node {
@@ -246,23 +251,4 @@ pub(super) fn origin(root: &Node, path: &str) -> Origin {
         }
     }
     node.origin.clone()
-}
-
-/// Puts the default back at `path`, where there is one.
-pub(super) fn restore(node: &mut Node, default: &Node, path: &str) {
-    let (first, rest) = path
-        .split_once('.')
-        .map_or((path, None), |(a, b)| (a, Some(b)));
-    let Kind::Table(defaults) = &default.kind else {
-        return;
-    };
-    let Kind::Table(children) = &mut node.kind else {
-        return;
-    };
-    if let (Some(child), Some(default)) = (children.get_mut(first), defaults.get(first)) {
-        match rest {
-            Some(rest) => restore(child, default, rest),
-            None => *child = default.clone(),
-        }
-    }
 }

@@ -141,7 +141,6 @@ impl Rules<'_> {
     fn order(&mut self, settings: &Settings) {
         let Settings {
             inbox,
-            idempotency,
             lease,
             gateway,
             socket,
@@ -178,12 +177,6 @@ impl Rules<'_> {
             "inbox.keep",
             "more would be kept than fits",
             "make it at most inbox.max",
-        );
-        self.require(
-            idempotency.ttl <= idempotency.max,
-            "idempotency.ttl",
-            "the default is more than a request may ask for",
-            "make it at most idempotency.max",
         );
         self.require(
             gateway.refusal_hold_min <= gateway.refusal_hold_max,

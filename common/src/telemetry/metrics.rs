@@ -1,19 +1,29 @@
 //! Every metric of Carillon, by name: dashboards and alerts depend on this file alone.
 //!
 //! Base units, no labels with users, channels or keys in them. Each process has a registry of its own,
-//! so that several services can live in one test.
+//! so that several services can live in one test. A store brings its own metrics: those of Redis are
+//! there only where Redis is.
 
-use prometheus::core::Collector;
+mod family;
+
+pub use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
-/// Upper bounds of all durations, in seconds: from a hop on loopback to a client that was away.
-const SECONDS: [f64; 16] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-    60.0,
-];
+/// A metric as it is declared here.
+#[derive(Debug, Clone, Copy)]
+pub struct Declared {
+    /// The field that counts into it.
+    pub field: &'static str,
+    /// Its name in `/metrics`.
+    pub name: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it tells.
+    pub help: &'static str,
+}
 
 /// Declares a group of metrics: field, type, name, labels and what it tells.
 macro_rules! metrics {
@@ -31,11 +41,41 @@ macro_rules! metrics {
         }
 
         impl $group {
-            fn register(registry: &Registry) -> Self {
-                Self { $($field: register(registry, $name, $help, &[$($label),*]),)* }
+            /// Each of them.
+            pub const DECLARED: &'static [Declared] = &[$(Declared {
+                field: stringify!($field),
+                name: $name,
+                labels: &[$($label),*],
+                help: $help,
+            }),*];
+
+            /// From zero; no registry knows them yet.
+            pub fn new() -> Self {
+                Self { $($field: family::build($name, $help, &[$($label),*]),)* }
+            }
+
+            /// For a registry.
+            pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+                vec![$(Box::new(self.$field.clone()) as Box<dyn Collector>),*]
+            }
+        }
+
+        impl Default for $group {
+            fn default() -> Self {
+                Self::new()
             }
         }
     };
+}
+
+metrics! {
+    /// What every process tells.
+    pub struct ProcessMetrics {
+        build: IntGaugeVec = "carillon_build_info" ["version", "service"]
+            "Always 1; the labels tell what runs.";
+        config_warnings: IntGaugeVec = "carillon_config_warnings" ["reason"]
+            "1 for each reason to change the configuration or Redis, 0 where it is well.";
+    }
 }
 
 metrics! {
@@ -72,8 +112,6 @@ metrics! {
             "Users that an audit found behind or not registered.";
         lease_lost: IntCounter = "carillon_gateway_lease_lost_total" []
             "Times that the gateway's lease ended before it was renewed.";
-        reaped_sessions: IntCounter = "carillon_gateway_reaped_sessions_total" []
-            "Sessions of dead gateways that this one removed.";
         refused_frames: IntCounterVec = "carillon_gateway_refused_frames_total" ["code"]
             "Requests of clients that were answered with an error.";
         rebalanced: IntCounter = "carillon_gateway_rebalanced_connections_total" []
@@ -104,20 +142,56 @@ metrics! {
 }
 
 metrics! {
-    /// What the Redis backend counts, in either service.
+    /// What the Redis store counts, in either service.
     pub struct RedisMetrics {
-        calls: IntCounterVec = "carillon_redis_calls_total" ["function"]
-            "Calls of the backend's functions.";
+        calls: IntCounter = "carillon_redis_calls_total" []
+            "Calls, pipelines and group commits asked for.";
         errors: IntCounterVec = "carillon_redis_errors_total" ["kind"]
-            "Calls that failed.";
-        reconnects: IntCounterVec = "carillon_redis_reconnects_total" ["connection"]
-            "Connections made again after they broke (call, bus, wait).";
+            "Calls that failed, by what kept them from being served: see docs/operations.md for the kinds.";
+        redirects: IntCounter = "carillon_redis_redirects_total" []
+            "MOVED and ASK answers that were followed.";
+        connects: IntCounter = "carillon_redis_connects_total" []
+            "Connections that were opened; more than the first few were made again after they broke.";
+        connect_failures: IntCounter = "carillon_redis_connect_failures_total" []
+            "Attempts to open a connection that failed.";
         topology_changes: IntCounter = "carillon_redis_topology_changes_total" []
             "Failovers and moved slots that were followed.";
+        topology_failures: IntCounter = "carillon_redis_topology_failures_total" []
+            "Attempts to learn the primaries that failed.";
+        commits: IntCounter = "carillon_redis_group_commits_total" []
+            "Group commits, each with one WAIT.";
+        committed: IntCounter = "carillon_redis_group_committed_total" []
+            "Calls in those group commits.";
+        messages: IntCounter = "carillon_redis_bus_messages_total" []
+            "Messages that came over the bus, probes left out.";
+        rebuilds: IntCounter = "carillon_redis_bus_rebuilds_total" []
+            "Connections of the bus that were given up and made again.";
+        dirty: IntCounter = "carillon_redis_bus_doubts_total" []
+            "Times that messages of the bus may have been missed; each makes inboxes be read.";
+        refused: IntCounter = "carillon_redis_bus_refused_total" []
+            "Subscriptions that Redis refused, for now or for good.";
+        probes: IntCounter = "carillon_redis_probes_total" []
+            "Probes of the bus that were sent.";
         probes_lost: IntCounter = "carillon_redis_probes_lost_total" []
             "Probes of the bus that did not come back.";
-        clock_offset: IntGauge = "carillon_redis_clock_offset_milliseconds" []
+        rewound: IntCounter = "carillon_redis_histories_rewound_total" []
+            "Partitions that came back without what they had accepted, and were marked; devices that may miss something are told.";
+        reaped_sessions: IntCounter = "carillon_redis_reaped_sessions_total" []
+            "Users whose connections to a dead gateway this process ended.";
+        clock_offset: Gauge = "carillon_redis_clock_offset_seconds" []
             "Redis' clock minus our own.";
+    }
+}
+
+metrics! {
+    /// What the in-memory store holds.
+    pub struct MemoryMetrics {
+        bytes: IntGauge = "carillon_memory_store_bytes" []
+            "Bytes of stored notifications.";
+        users: IntGauge = "carillon_memory_store_users" []
+            "Users that something is kept for.";
+        channels: IntGauge = "carillon_memory_store_channels" []
+            "Channels that something is kept for.";
     }
 }
 
@@ -129,40 +203,50 @@ pub struct Metrics {
     pub gateway: GatewayMetrics,
     /// Of the dispatcher.
     pub dispatcher: DispatcherMetrics,
-    /// Of the backend.
-    pub redis: RedisMetrics,
     /// What the process would have changed about its configuration and its Redis: 1 for each reason
     /// (see [`checks::REASONS`](crate::checks::REASONS)) that it has, 0 for the others.
-    ///
-    /// `carillon_config_warnings`
     pub config_warnings: IntGaugeVec,
 }
 
 impl Metrics {
     /// Metrics for the process that is `service` (`gateway`, `dispatcher`, `standalone`).
     pub fn new(service: &str) -> Self {
-        let registry = Registry::new();
-        let build: IntGaugeVec = register(
-            &registry,
-            "carillon_build_info",
-            "Always 1; the labels tell what runs.",
-            &["version", "service"],
-        );
-        build
-            .with_label_values(&[env!("CARGO_PKG_VERSION"), service])
-            .set(1);
-        Self {
-            gateway: GatewayMetrics::register(&registry),
-            dispatcher: DispatcherMetrics::register(&registry),
-            redis: RedisMetrics::register(&registry),
-            config_warnings: register(
-                &registry,
-                "carillon_config_warnings",
-                "1 for each reason to change the configuration or Redis, 0 where it is well.",
-                &["reason"],
-            ),
-            registry,
+        let process = ProcessMetrics::new();
+        let labels = [env!("CARGO_PKG_VERSION"), service];
+        process.build.with_label_values(&labels).set(1);
+        let metrics = Self {
+            registry: Registry::new(),
+            gateway: GatewayMetrics::new(),
+            dispatcher: DispatcherMetrics::new(),
+            config_warnings: process.config_warnings.clone(),
+        };
+        metrics.add(process.collectors());
+        metrics.add(metrics.gateway.collectors());
+        metrics.add(metrics.dispatcher.collectors());
+        metrics
+    }
+
+    /// Shows the metrics of a part of the process, such as its store's. Names are fixed here, so none
+    /// is refused unless it is added twice, which changes nothing.
+    pub fn add(&self, collectors: Vec<Box<dyn Collector>>) {
+        for collector in collectors {
+            if let Err(error) = self.registry.register(collector) {
+                tracing::debug!(%error, "a metric is registered already");
+            }
         }
+    }
+
+    /// Every metric that a process of Carillon can have.
+    pub fn declared() -> impl Iterator<Item = &'static Declared> {
+        [
+            ProcessMetrics::DECLARED,
+            GatewayMetrics::DECLARED,
+            DispatcherMetrics::DECLARED,
+            RedisMetrics::DECLARED,
+            MemoryMetrics::DECLARED,
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// All metrics in Prometheus' text format (version 0.0.4).
@@ -171,68 +255,6 @@ impl Metrics {
             .encode_to_string(&self.registry.gather())
             .unwrap_or_default()
     }
-}
-
-/// A kind of metric.
-trait Family: Collector + Clone + Sized + 'static {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self>;
-}
-
-impl Family for IntCounter {
-    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
-        Self::with_opts(opts)
-    }
-}
-
-impl Family for IntGauge {
-    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
-        Self::with_opts(opts)
-    }
-}
-
-impl Family for IntCounterVec {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(opts, labels)
-    }
-}
-
-impl Family for IntGaugeVec {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(opts, labels)
-    }
-}
-
-impl Family for Histogram {
-    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
-        Self::with_opts(HistogramOpts {
-            common_opts: opts,
-            buckets: SECONDS.to_vec(),
-        })
-    }
-}
-
-impl Family for HistogramVec {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(
-            HistogramOpts {
-                common_opts: opts,
-                buckets: SECONDS.to_vec(),
-            },
-            labels,
-        )
-    }
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "names are fixed here; a test makes them all"
-)]
-fn register<T: Family>(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> T {
-    let metric = T::build(Opts::new(name, help), labels).expect("valid metric");
-    registry
-        .register(Box::new(metric.clone()))
-        .expect("metric with a name of its own");
-    metric
 }
 
 #[cfg(test)]
@@ -278,5 +300,32 @@ mod tests {
                 .render()
                 .contains("carillon_gateway_chain_breaks_total 0")
         );
+    }
+
+    #[test]
+    fn a_store_brings_its_own_metrics_once() {
+        let (metrics, redis) = (Metrics::new("gateway"), RedisMetrics::new());
+        assert!(!metrics.render().contains("carillon_redis_calls_total"));
+        for _ in 0..2 {
+            metrics.add(redis.collectors());
+        }
+        redis.calls.inc();
+        redis.clock_offset.set(-0.25);
+        let text = metrics.render();
+        for line in [
+            "carillon_redis_calls_total 1",
+            "carillon_redis_clock_offset_seconds -0.25",
+        ] {
+            assert_eq!(text.lines().filter(|it| *it == line).count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_metric_has_a_name_of_its_own() {
+        let mut names: Vec<_> = Metrics::declared().map(|metric| metric.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
     }
 }

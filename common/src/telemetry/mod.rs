@@ -5,5 +5,7 @@ pub mod metrics;
 mod redact;
 
 pub use self::logging::LogLevel;
-pub use self::metrics::{DispatcherMetrics, GatewayMetrics, Metrics, RedisMetrics};
+pub use self::metrics::{
+    Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, RedisMetrics,
+};
 pub use self::redact::redact_query;

@@ -109,7 +109,7 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
         .ok()
 }
 
-/// `application/json` with any parameters, not compressed.
+/// `application/json` in UTF-8, not compressed. A parameter of another name says nothing about it.
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if headers
         .get(header::CONTENT_ENCODING)
@@ -119,15 +119,60 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
             "send the body as it is, without Content-Encoding",
         ));
     }
-    let essence = headers
+    let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
-        .map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    if essence.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+        .unwrap_or_default();
+    let mut parts = kind.split(';').map(str::trim);
+    if !parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+    {
+        return Err(ApiError::UnsupportedMediaType(
+            "send JSON with the header `Content-Type: application/json`",
+        ));
+    }
+    if parts.all(is_utf8_or_no_charset) {
         Ok(())
     } else {
         Err(ApiError::UnsupportedMediaType(
-            "send JSON with the header `Content-Type: application/json`",
+            "the charset is not UTF-8: send UTF-8, with `Content-Type: application/json`",
         ))
+    }
+}
+
+/// A parameter of a media type, `name=value`; the value may be quoted (RFC 9110, section 5.6.6).
+fn is_utf8_or_no_charset(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let value = value.trim().trim_matches('"');
+    let utf8 = ["utf-8", "utf8", "us-ascii"];
+    !name.trim().eq_ignore_ascii_case("charset")
+        || utf8.iter().any(|known| value.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_utf8() {
+        for (kind, taken) in [
+            ("application/json", true),
+            ("Application/JSON ; Charset=\"UTF-8\"", true),
+            ("application/json; charset=utf8; v=1", true),
+            ("application/json;", true),
+            ("application/json; v=latin1", true),
+            ("application/json; charset=us-ascii", true),
+            ("application/json; charset=latin1", false),
+            ("application/json; v=1; charset=iso-8859-1", false),
+            ("application/json; charset=utf-16", false),
+            ("application/json; charset", false),
+            ("application/jsonl", false),
+            ("text/json", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            assert_eq!(check_type(&headers).is_ok(), taken, "{kind}");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! Who calls, and whether it may.
 
 use carillon_common::{
-    auth::{ApiKey, ApiKeys, bearer},
+    auth::{ApiKey, ApiKeys, CredentialKind, bearer},
     settings::Scope,
 };
 use http::{HeaderMap, header};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Presented};
 
 /// Lets a caller pass whose API key has this scope; answers with the key.
 pub(crate) fn authorize<'a>(
@@ -17,16 +17,29 @@ pub(crate) fn authorize<'a>(
     if keys.is_empty() {
         return Err(ApiError::NoApiKeys);
     }
-    let presented = headers
+    let header = headers
         .get(header::AUTHORIZATION)
-        .and_then(|value| bearer(value.to_str().ok()?))
-        .ok_or(ApiError::Unauthenticated { presented: false })?;
+        .ok_or(ApiError::Unauthenticated(Presented::Nothing))?;
+    let presented = header
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .ok_or(ApiError::Unauthenticated(Presented::OtherScheme))?;
     let key = keys
         .authenticate(presented)
-        .ok_or(ApiError::Unauthenticated { presented: true })?;
+        .ok_or_else(|| ApiError::Unauthenticated(instead_of_a_key(presented)))?;
     if key.allows(scope) {
         Ok(key)
     } else {
         Err(ApiError::InsufficientScope(scope))
+    }
+}
+
+/// What was shown by a caller whose key is not known.
+fn instead_of_a_key(presented: &str) -> Presented {
+    match CredentialKind::of(presented) {
+        Some(CredentialKind::Token) => Presented::Token,
+        Some(CredentialKind::KeyHash) => Presented::KeyHash,
+        Some(CredentialKind::ApiKey) | None => Presented::Unknown,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
-use carillon_common::http::FieldProblem;
+use carillon_common::{http::FieldProblem, json, text::decoded};
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -30,19 +30,21 @@ enum Value<'a> {
 impl<'a> Fields<'a> {
     /// The members of the object that `body` is.
     pub(crate) fn from_json(body: &'a [u8]) -> Result<Self, ApiError> {
-        let text = std::str::from_utf8(body).map_err(|error| {
-            let at = error.valid_up_to();
-            ApiError::MalformedJson(format!("the body is not UTF-8 at byte {at}"))
-        })?;
+        let text =
+            decoded(body).map_err(|error| ApiError::MalformedJson(format!("the body {error}")))?;
+        if text.trim_ascii().is_empty() {
+            let told = "the body is empty: send a JSON object";
+            return Err(ApiError::MalformedJson(told.to_owned()));
+        }
         serde_json::from_str(text).map_err(|error| match error.classify() {
             Category::Data => ApiError::InvalidFields(vec![FieldError {
                 code: "invalid_field",
                 problem: FieldProblem {
                     pointer: String::new(),
-                    detail: "the body must be a JSON object".to_owned(),
+                    detail: format!("the body must be a JSON object, not {}", json::kind(text)),
                 },
             }]),
-            _ => ApiError::MalformedJson(format!("the body is not JSON: {error}")),
+            _ => ApiError::MalformedJson(format!("the body is not JSON: {}", json::fault(&error))),
         })
     }
 
@@ -142,7 +144,7 @@ impl<'f> FieldReader<'f> {
                     self.refuse(
                         "invalid_field",
                         name,
-                        format!("{name} is not JSON: {error}"),
+                        format!("{name} is not JSON: {}", json::fault(&error)),
                     );
                     return None;
                 }
@@ -154,7 +156,10 @@ impl<'f> FieldReader<'f> {
         }
         let readable = serde_json::from_str::<Portable>(raw.get())
             .map(|Portable| raw)
-            .map_err(|error| format!("is JSON that not every client can read: {error}"));
+            .map_err(|error| {
+                let fault = json::fault(&error);
+                format!("is JSON that not every client can read: {fault}")
+            });
         self.checked(name, readable)
     }
 
@@ -221,11 +226,11 @@ fn text_of<'f>(value: &'f Value<'f>) -> Result<Cow<'f, str>, String> {
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
     {
-        None => Err(format!("must be a string, not {}", kind_of(raw))),
+        None => Err(format!("must be a string, not {}", json::kind(raw))),
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
         Some(_) => serde_json::from_str(raw)
             .map(Cow::Owned)
-            .map_err(|error| format!("is no text: {error}")),
+            .map_err(|error| format!("is no text: {}", json::fault(&error))),
     }
 }
 
@@ -245,18 +250,6 @@ fn duration_of(value: &Value<'_>) -> Result<Duration, String> {
     u64::try_from(millis)
         .map(Duration::from_millis)
         .map_err(|_| RULE.to_owned())
-}
-
-/// What a JSON text is, as its first character tells.
-fn kind_of(raw: &str) -> &'static str {
-    match raw.as_bytes().first() {
-        Some(b'"') => "a string",
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b't' | b'f') => "true or false",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
 }
 
 /// RFC 6901, section 3: the pointer to a member of the top object.

@@ -13,6 +13,7 @@ use carillon_common::{
         PublishOrder, Published, SendOrder, Sent,
     },
     ids::{Cursor, GatewayId, Millis, UserId},
+    telemetry::Collector,
 };
 
 pub const CURSOR: Cursor = Cursor { seq: 7, nonce: 9 };
@@ -160,7 +161,7 @@ impl Backend for ToldStore {
         Vec::new()
     }
 
-    fn stats(&self) -> Vec<(&'static str, u64)> {
+    fn metrics(&self) -> Vec<Box<dyn Collector>> {
         Vec::new()
     }
 }

@@ -23,7 +23,6 @@ dispatcher.listen: listenAddress
 dispatcher.request_timeout: dispatcher.requestTimeoutSeconds
 admin.listen: listenAddress
 kubernetes.pod_name: nothing, because the chart takes it from the pod
-kubernetes.pod_uid: nothing, because the chart takes it from the pod
 kubernetes.namespace: nothing, because the chart takes it from the pod
 kubernetes.watch: kubernetes.watch
 kubernetes.gateway_selector: nothing, because the chart takes it from the labels

@@ -147,6 +147,5 @@ config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.ter
 {{- define "carillon.env" -}}
 - {name: CARILLON_CONFIG, value: /etc/carillon/config/carillon.toml}
 - {name: CARILLON__KUBERNETES__POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
-- {name: CARILLON__KUBERNETES__POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
 - {name: CARILLON__KUBERNETES__NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 {{- end -}}

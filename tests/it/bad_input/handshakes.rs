@@ -145,6 +145,7 @@ fn tokens() -> Vec<(&'static str, String, &'static str)> {
             "token_claim",
         ),
         ("no token at all", "hello".into(), "token_malformed"),
+        ("an API key", "ck_AAAA".into(), "token_is_api_key"),
         ("empty parts", "..".into(), "token_malformed"),
         ("five parts", "a.b.c.d.e".into(), "token_malformed"),
         ("oversize", "x".repeat(9_000), "token_too_large"),

@@ -129,8 +129,8 @@ impl Backend for Gated {
     fn degraded(&self) -> Vec<String> {
         self.store.degraded()
     }
-    fn stats(&self) -> Vec<(&'static str, u64)> {
-        self.store.stats()
+    fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        self.store.metrics()
     }
 }
 
@@ -215,8 +215,8 @@ impl Membership for GatedMembership {
     async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
         self.membership.release(user, held).await
     }
-    async fn show_draining(&self) -> Result<(), BackendError> {
-        self.membership.show_draining().await
+    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
+        self.membership.show_draining(accepting).await
     }
     async fn leave(&self) -> Result<(), BackendError> {
         self.membership.leave().await

@@ -8,8 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Answers 404 to everything; to `/sse/slow` with one event and then nothing, and to
-/// `/…/break` with an end of the connection.
+/// Answers 404 to everything, and `/…/break` with an end of the connection.
 pub(super) struct Origin {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -62,12 +61,7 @@ async fn answer(mut stream: TcpStream, noted: Arc<Mutex<Vec<String>>>) {
     if head.contains("/break ") {
         return;
     }
-    let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: first\n\n";
     let nothing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let slow = head.contains(" /sse/slow ");
-    let text = if slow { events } else { nothing };
-    if stream.write_all(text.as_bytes()).await.is_ok() && slow {
-        // Until the other side has had enough.
-        drop(stream.read(&mut [0]).await);
-    }
+    // Who asked may have gone.
+    drop(stream.write_all(nothing.as_bytes()).await);
 }

@@ -7,7 +7,7 @@ mod standalone;
 
 pub use cluster::Cluster;
 pub use node::Node;
-pub(crate) use node::free_port;
+pub use node::free_port;
 pub use sentinel::Sentinel;
 pub use standalone::Standalone;
 

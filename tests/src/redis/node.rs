@@ -242,7 +242,7 @@ impl Node {
 }
 
 /// A port on which nothing listens now.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     for _ in 0..1_000 {
         let port = rand::random_range(PORTS);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use prometheus::IntGauge;
+
 use crate::backend::BackendError;
 
 /// An amount that many share.
@@ -13,6 +15,8 @@ pub(super) struct Budget {
     what: &'static str,
     bound: u64,
     used: AtomicU64,
+    /// The same, for the metrics.
+    shown: IntGauge,
 }
 
 /// A part of a budget; given back when it is dropped.
@@ -23,11 +27,12 @@ pub(super) struct Share {
 }
 
 impl Budget {
-    pub(super) fn new(what: &'static str, bound: u64) -> Arc<Self> {
+    pub(super) fn new(what: &'static str, bound: u64, shown: IntGauge) -> Arc<Self> {
         Arc::new(Self {
             what,
             bound,
             used: AtomicU64::new(0),
+            shown,
         })
     }
 
@@ -71,6 +76,7 @@ impl Share {
                 used.checked_add(by).filter(|used| *used <= budget.bound)
             })
             .map_err(|_| BackendError::StoreFull(budget.what))?;
+        budget.shown.add(signed(by));
         self.amount += by;
         Ok(())
     }
@@ -79,8 +85,14 @@ impl Share {
     pub(super) fn shrink_to(&mut self, amount: u64) {
         let spare = self.amount.saturating_sub(amount);
         self.budget.used.fetch_sub(spare, Ordering::Relaxed);
+        self.budget.shown.sub(signed(spare));
         self.amount -= spare;
     }
+}
+
+/// As a gauge counts.
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 impl Drop for Share {
@@ -95,15 +107,16 @@ mod tests {
 
     #[test]
     fn shares_never_exceed_the_bound_and_come_back() {
-        let budget = Budget::new("bytes", 10);
+        let shown = IntGauge::new("bytes", "as the metrics show them").unwrap();
+        let budget = Budget::new("bytes", 10, shown.clone());
         let mut one = budget.take(6).unwrap();
         assert!(budget.take(5).is_err());
         assert!(one.grow(5).is_err());
         one.grow(4).unwrap();
         assert!(budget.warning().is_some());
         one.shrink_to(1);
-        assert_eq!(budget.used(), 1);
+        assert_eq!((budget.used(), shown.get()), (1, 1));
         drop(one);
-        assert_eq!(budget.used(), 0);
+        assert_eq!((budget.used(), shown.get()), (0, 0));
     }
 }

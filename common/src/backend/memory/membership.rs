@@ -12,7 +12,7 @@ use super::{presence::Entry, rules::millis, store::Store};
 use crate::{
     backend::{
         Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
-        Device, Holder, Membership, Page, Registered, Registration,
+        Device, Holder, LEASE_LOST, Membership, Page, Registered, Registration,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
 };
@@ -62,9 +62,7 @@ impl HeldLease {
             let lost = self.generation();
             if let Some(new) = self.store.renew(&self.gateway, lost, &self.sink) {
                 self.generation.store(new, Ordering::Release);
-                self.sink.on_bus(BusEvent::Dirty {
-                    reason: "lease lost",
-                });
+                self.sink.on_bus(BusEvent::Dirty { reason: LEASE_LOST });
             }
             self.store.tend();
         }

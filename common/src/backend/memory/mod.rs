@@ -26,6 +26,7 @@ use crate::{
         Membership, Page, Presence, PublishOrder, Published, SendOrder, Sent,
     },
     ids::{Cursor, GatewayId, Millis, UserId},
+    telemetry::Collector,
 };
 use membership::MemoryMembership;
 pub use rules::Reader;
@@ -151,15 +152,8 @@ impl Backend for MemoryBackend {
             .collect()
     }
 
-    fn stats(&self) -> Vec<(&'static str, u64)> {
-        vec![
-            ("carillon_memory_store_bytes", self.store.bytes.used()),
-            ("carillon_memory_store_users", self.store.user_places.used()),
-            (
-                "carillon_memory_store_channels",
-                self.store.channel_places.used(),
-            ),
-        ]
+    fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        self.store.metrics.collectors()
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     backend::{BackendError, BusSink, Clock, Limits},
     ids::{ChannelName, GatewayId, Millis, UserId},
+    telemetry::MemoryMetrics,
 };
 
 const SHARDS: usize = 64;
@@ -37,6 +38,7 @@ pub(super) struct Store {
     /// How many users have a presence entry.
     online: AtomicU64,
     swept_at: AtomicI64,
+    pub(super) metrics: MemoryMetrics,
     pub(super) bytes: Arc<Budget>,
     pub(super) user_places: Arc<Budget>,
     pub(super) channel_places: Arc<Budget>,
@@ -45,6 +47,8 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(limits: Limits, bounds: &MemoryBounds) -> Self {
         let clock = Clock::default();
+        let metrics = MemoryMetrics::new();
+        let (bytes, users, channels) = (&metrics.bytes, &metrics.users, &metrics.channels);
         Self {
             limits,
             swept_at: AtomicI64::new(clock.now()),
@@ -53,9 +57,10 @@ impl Store {
             channels: Shards::new(),
             leases: RwLock::default(),
             online: AtomicU64::new(0),
-            bytes: Budget::new("bytes of stored notifications", bounds.bytes),
-            user_places: Budget::new("users", bounds.users),
-            channel_places: Budget::new("channels", bounds.channels),
+            bytes: Budget::new("bytes of stored notifications", bounds.bytes, bytes.clone()),
+            user_places: Budget::new("users", bounds.users, users.clone()),
+            channel_places: Budget::new("channels", bounds.channels, channels.clone()),
+            metrics,
         }
     }
 

@@ -22,8 +22,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::link::{Counter, Link, LinkError, lock};
+use super::link::{Link, LinkError, lock};
 use super::url::Address;
+use crate::telemetry::RedisMetrics;
 use listener::Listener;
 use wanted::Wanted;
 
@@ -93,23 +94,6 @@ impl Default for BusSettings {
     }
 }
 
-/// What a bus has done since it was started.
-#[derive(Debug, Default)]
-pub struct BusStats {
-    /// Messages received, without probes.
-    pub messages: Counter,
-    /// Connections given up.
-    pub rebuilds: Counter,
-    /// `Dirty` told.
-    pub dirty: Counter,
-    /// Probes published.
-    pub probes: Counter,
-    /// Probes that did not come back.
-    pub probes_lost: Counter,
-    /// Subscriptions refused, for now or for good.
-    pub refused: Counter,
-}
-
 /// Subscriptions of one process. Dropping it ends them.
 pub struct Bus {
     shared: Arc<Shared>,
@@ -121,7 +105,6 @@ struct Shared {
     link: Link,
     settings: BusSettings,
     on_event: OnEvent,
-    stats: BusStats,
     wanted: Mutex<Wanted>,
     /// Changes when there may be channels to subscribe or to leave.
     work: watch::Sender<()>,
@@ -145,7 +128,6 @@ impl Bus {
             link,
             settings,
             on_event,
-            stats: BusStats::default(),
             wanted: Mutex::default(),
             work: watch::Sender::new(()),
             sessions: AtomicU64::new(1),
@@ -209,9 +191,9 @@ impl Bus {
                 .all(|primary| live.contains(primary) || topology.owned_by(primary).is_empty())
     }
 
-    /// What this bus has done so far.
-    pub fn stats(&self) -> &BusStats {
-        &self.shared.stats
+    /// What this bus and its link have done so far.
+    pub fn stats(&self) -> &RedisMetrics {
+        self.shared.link.stats()
     }
 
     /// Ends every subscription and waits until its tasks have ended.

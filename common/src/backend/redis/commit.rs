@@ -11,7 +11,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::link::{Dialer, Lane, Link, LinkError, Redirect, read};
+use super::link::{Dialer, Lane, Link, LinkError, Redirect, observe, read};
 use super::url::Address;
 
 /// How often one durable call follows redirects.
@@ -78,7 +78,7 @@ impl Link {
                 Some(redirect) if hop < MAX_REDIRECTS => redirect,
                 _ => return Err(inner.suspect(&node, LinkError::from(error))),
             };
-            self.stats().redirects.bump();
+            self.stats().redirects.inc();
             (node, asking) = match next {
                 Redirect::Moved(address) => {
                     self.suspect_topology();
@@ -209,8 +209,8 @@ impl Worker {
         pipeline.cmd("WAIT").arg(wanted).arg(millis);
 
         let answered = self.send(&pipeline, patience).await;
-        self.dialer.stats.commits.bump();
-        self.dialer.stats.committed.add(size as u64);
+        self.dialer.stats.commits.inc();
+        self.dialer.stats.committed.inc_by(size as u64);
         match answered {
             Err(error) => {
                 for (_, _, done) in waiting {

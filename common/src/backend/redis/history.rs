@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     commit::Durability,
-    link::Counter,
     reply::Reply,
     store::{Core, lock, number},
 };
@@ -47,8 +46,6 @@ pub(super) struct Histories {
     partitions: Vec<Partition>,
     /// Counts losses that were heard of.
     heard: watch::Sender<u64>,
-    /// Losses that this process was the first to see.
-    pub(super) rewound: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +60,6 @@ impl Histories {
         Self {
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
             heard: watch::Sender::new(0),
-            rewound: Counter::default(),
         }
     }
 
@@ -228,7 +224,7 @@ impl Core {
         if missing.is_empty() {
             return;
         }
-        self.histories.rewound.add(missing.len() as u64);
+        self.link.stats().rewound.inc_by(missing.len() as u64);
         tracing::error!(
             partitions = missing.len(),
             missing = missing.iter().sum::<u64>(),

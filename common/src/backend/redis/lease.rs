@@ -38,16 +38,14 @@ pub(super) async fn read_clock(core: &Core) -> Result<(), BackendError> {
     let after = local_now();
     core.clock
         .measured(before, seconds * 1_000 + micros / 1_000, after);
-    let offset = Duration::from_millis(core.clock.offset_ms().unsigned_abs());
+    let offset_ms = core.clock.offset_ms();
+    core.link.stats().clock_offset.set(offset_ms as f64 / 1e3);
+    let offset = Duration::from_millis(offset_ms.unsigned_abs());
     let (_, tolerance) = core.options.clock;
     core.set_wrong(
         "clock",
-        (offset > tolerance).then(|| {
-            format!(
-                "this machine's clock is {} ms off Redis'",
-                -core.clock.offset_ms()
-            )
-        }),
+        (offset > tolerance)
+            .then(|| format!("this machine's clock is {} ms off Redis'", -offset_ms)),
     );
     Ok(())
 }
@@ -106,7 +104,9 @@ pub(super) async fn reap(
     }
     let mut users = 0;
     for partition in 0..core.keys.partitions() {
-        users += reap_partition(core, partition, gateway, generation).await?;
+        let reaped = reap_partition(core, partition, gateway, generation).await?;
+        core.link.stats().reaped_sessions.inc_by(reaped);
+        users += reaped;
     }
     let mut forget = redis::pipe();
     forget

@@ -30,16 +30,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use error::LinkError;
 pub use settings::LinkSettings;
-pub use stats::{Counter, LinkStats};
+pub use stats::LinkStats;
 pub use tls::{TlsFileError, client_config};
 
 pub(crate) use dial::Dialer;
 pub(crate) use error::{Redirect, fault_of};
 pub(crate) use node::{Lane, Node, backoff, lock};
 pub(crate) use reply::read;
+pub(crate) use stats::observe;
 
 use super::topology::{Topology, partition_tags};
 use super::url::{Address, RedisUrl};
+use crate::telemetry::RedisMetrics;
 
 /// How often one call follows redirects.
 const MAX_REDIRECTS: usize = 3;
@@ -87,7 +89,7 @@ impl Link {
         let dialer = Arc::new(Dialer {
             url,
             settings,
-            stats: Arc::default(),
+            stats: stats::counters(),
         });
         let nobody = Topology::none(tags.len());
         let inner = Arc::new(Inner {
@@ -179,8 +181,8 @@ impl Link {
         &self.inner.tags
     }
 
-    /// What this link has done so far.
-    pub fn stats(&self) -> &LinkStats {
+    /// What this link and its bus have done so far.
+    pub fn stats(&self) -> &RedisMetrics {
         &self.inner.dialer.stats
     }
 
@@ -279,7 +281,7 @@ impl Inner {
             let Some(redirect) = Redirect::read(error, &node.address) else {
                 break;
             };
-            self.dialer.stats.redirects.bump();
+            self.dialer.stats.redirects.inc();
             let answered = match redirect {
                 Redirect::Moved(address) => {
                     self.suspicion.notify_one();
@@ -339,7 +341,7 @@ impl Inner {
         }
         tracing::info!(redis.primaries = ?topology.primaries(), "Redis topology changed");
         lock(&self.nodes).retain(|address, _| topology.primaries().contains(address));
-        self.dialer.stats.topology_changes.bump();
+        self.dialer.stats.topology_changes.inc();
         self.topology.send_replace(Arc::new(topology));
     }
 }

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     backend::{
         Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
-        Device, Holder, Membership, OPENED_TOGETHER, PAGE_BYTES, Page, Registered, Registration,
-        Subscription,
+        Device, Holder, LEASE_LOST, Membership, OPENED_TOGETHER, PAGE_BYTES, Page, Registered,
+        Registration, Subscription,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
 };
@@ -108,9 +108,7 @@ impl RedisMembership {
         let generation = tenure::take_lease(&self.core, &self.gateway).await?;
         self.generation.store(generation, Ordering::Release);
         tracing::warn!(gateway = %self.gateway, generation, "the lease had ended; took a new one");
-        self.sink.on_bus(BusEvent::Dirty {
-            reason: "lease_lost",
-        });
+        self.sink.on_bus(BusEvent::Dirty { reason: LEASE_LOST });
         Ok(())
     }
 

@@ -30,6 +30,7 @@ use crate::{
         Presence, PublishOrder, Published, SendOrder, Sent,
     },
     ids::{Cursor, DeviceId, GatewayId, Millis, SessionId, UserId},
+    telemetry::Collector,
 };
 
 /// How long a count of who is online is good enough.
@@ -461,33 +462,8 @@ impl Backend for RedisBackend {
         all
     }
 
-    fn stats(&self) -> Vec<(&'static str, u64)> {
-        let stats = self.core.link.stats();
-        let errors = stats
-            .errors()
-            .map(|(kind, count)| (kind.errors_metric(), count));
-        let counters = [
-            ("carillon_store_calls_total", stats.calls.get()),
-            ("carillon_store_unavailable_total", stats.unavailable.get()),
-            ("carillon_store_unknown_total", stats.unknown.get()),
-            ("carillon_store_refused_total", stats.refused.get()),
-            (
-                "carillon_store_too_few_replicas_total",
-                stats.too_few_replicas.get(),
-            ),
-            ("carillon_store_connects_total", stats.connects.get()),
-            (
-                "carillon_store_topology_changes_total",
-                stats.topology_changes.get(),
-            ),
-            (
-                "carillon_store_histories_rewound_total",
-                self.core.histories.rewound.get(),
-            ),
-            ("carillon_store_commits_total", stats.commits.get()),
-            ("carillon_store_committed_total", stats.committed.get()),
-        ];
-        errors.chain(counters).collect()
+    fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        self.core.link.stats().collectors()
     }
 }
 

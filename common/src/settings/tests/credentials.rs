@@ -225,7 +225,7 @@ fn mistakes_in_the_folder_name_file_and_field() {
     assert_error(
         &errors,
         &[
-            "second.toml: api_keys.0.hash: is not",
+            "second.toml: api_keys.0.hash: is the key itself",
             "second.toml, line 1)",
         ],
     );

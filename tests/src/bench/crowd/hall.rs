@@ -16,7 +16,7 @@ use crate::bench::wire;
 
 /// Connections that may be in their handshake at once.
 const AT_ONCE: usize = 64;
-/// How long an ack waits for others, as the SDK's.
+/// How long an ack waits for others, as a careful client's.
 const ACK_AFTER: Duration = Duration::from_millis(200);
 /// Loopback addresses to connect from: each has its own range of ports.
 const SOURCES: usize = 40;

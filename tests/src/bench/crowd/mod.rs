@@ -27,7 +27,7 @@ pub struct Seat {
 /// How a crowd behaves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manners {
-    /// Acks personal notifications within 200 ms, as the SDK does.
+    /// Acks personal notifications within 200 ms, as a careful client does.
     pub acks: bool,
     /// Comes back when its connection ends, within two seconds, and resumes by cursor.
     pub returns: bool,

@@ -66,7 +66,7 @@ impl Listener {
                     let pushes = session.pushes.clone();
                     self.live(session, &mut failures, reason).await;
                     reason = pushes.reason();
-                    self.shared.stats.rebuilds.bump();
+                    self.shared.link.stats().rebuilds.inc();
                     tracing::warn!(redis.node = %self.address, ?reason, "bus connection lost");
                 }
                 Err(error) if failures == 0 => {
@@ -82,7 +82,7 @@ impl Listener {
     async fn connect(&self) -> Result<Session, LinkError> {
         let pushes = Arc::new(Pushes::new(self.shared.on_event.clone()));
         let (receiver, shared) = (pushes.clone(), self.shared.clone());
-        let on_push = Arc::new(move |info| receiver.receive(info, &shared.stats));
+        let on_push = Arc::new(move |info| receiver.receive(info, shared.link.stats()));
         let connection = self
             .shared
             .link
@@ -198,7 +198,7 @@ impl Session {
             }
             return;
         };
-        shared.stats.refused.bump();
+        shared.link.stats().refused.inc();
         let error = LinkError::from(error);
         if error.retryable() {
             shared.link.suspect_topology();
@@ -213,7 +213,7 @@ impl Session {
     fn tell(&mut self, shared: &Shared, primary: &Address, reason: DirtyReason) {
         let partitions: Vec<u16> = std::mem::take(&mut self.dirty).into_iter().collect();
         if !partitions.is_empty() {
-            shared.stats.dirty.bump();
+            shared.link.stats().dirty.inc();
             (shared.on_event)(BusMessage::Dirty {
                 primary: primary.clone(),
                 partitions,
@@ -293,13 +293,13 @@ impl Session {
         let Ok(receivers) = shared.link.call::<u64>(partition, &publish).await else {
             return Ok(());
         };
-        shared.stats.probes.bump();
+        shared.link.stats().probes.inc();
         let number = self.probes;
         let back = async { receivers > 0 && seen.wait_for(|seen| *seen >= number).await.is_ok() };
         match timeout(shared.settings.probe_deadline, back).await {
             Ok(true) => Ok(()),
             _ => {
-                shared.stats.probes_lost.bump();
+                shared.link.stats().probes_lost.inc();
                 self.pushes.break_off(DirtyReason::ProbeLost);
                 Err(Broken)
             }

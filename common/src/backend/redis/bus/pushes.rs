@@ -8,8 +8,8 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{BusMessage, BusStats, DirtyReason, OnEvent};
-use crate::backend::redis::link::lock;
+use super::{BusMessage, DirtyReason, OnEvent};
+use crate::{backend::redis::link::lock, telemetry::RedisMetrics};
 
 /// The receiving end of one subscriber connection. Nothing in it blocks.
 pub(super) struct Pushes {
@@ -49,7 +49,7 @@ impl Pushes {
     }
 
     /// Takes one push message in.
-    pub(super) fn receive(&self, info: PushInfo, stats: &BusStats) {
+    pub(super) fn receive(&self, info: PushInfo, stats: &RedisMetrics) {
         let mut data = info.data.into_iter();
         match info.kind {
             PushKind::SMessage => {
@@ -67,7 +67,7 @@ impl Pushes {
         }
     }
 
-    fn message(&self, channel: Bytes, payload: Bytes, stats: &BusStats) {
+    fn message(&self, channel: Bytes, payload: Bytes, stats: &RedisMetrics) {
         if channel.ends_with(self.probe_id.as_bytes()) {
             let number = std::str::from_utf8(&payload)
                 .ok()
@@ -81,7 +81,7 @@ impl Pushes {
             });
             return;
         }
-        stats.messages.bump();
+        stats.messages.inc();
         (self.on_event)(BusMessage::Message { channel, payload });
     }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn unsubscriptions_are_asked_for_lost_or_out_of_step() {
-        let stats = BusStats::default();
+        let stats = RedisMetrics::new();
         let pushes = Pushes::new(Arc::new(|_| {}));
         let unsubscribe = |name| pushes.receive(push(PushKind::SUnsubscribe, &[name]), &stats);
 
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn probes_are_not_events() {
-        let stats = BusStats::default();
+        let stats = RedisMetrics::new();
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = events.clone();
         let pushes = Pushes::new(Arc::new(move |event| lock(&sink).push(event)));

@@ -86,11 +86,11 @@ impl Dialer {
         };
         match opened.await {
             Ok(connection) => {
-                self.stats.connects.bump();
+                self.stats.connects.inc();
                 Ok(connection)
             }
             Err(error) => {
-                self.stats.connect_failures.bump();
+                self.stats.connect_failures.inc();
                 self.stats.faults.tell(&error);
                 Err(error)
             }

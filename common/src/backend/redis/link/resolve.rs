@@ -53,7 +53,7 @@ pub(super) async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
                     tracing::warn!(%error, "cannot look up the Redis topology");
                 }
                 failures += 1;
-                inner.dialer.stats.refresh_failures.bump();
+                inner.dialer.stats.topology_failures.inc();
             }
         }
         inner.refreshed.send_modify(|count| *count += 1);
