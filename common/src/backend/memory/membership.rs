@@ -12,7 +12,7 @@ use super::{presence::Entry, rules::millis, store::Store};
 use crate::{
     backend::{
         Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
-        Device, Holder, Membership, Page, Registered, Registration,
+        Device, Holder, Membership, Page, Registered, Registration, Subscription,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
 };
@@ -164,12 +164,13 @@ impl Membership for MemoryMembership {
         &self,
         user: &UserId,
         holder: &Holder,
-        channel: &ChannelName,
-        cursor: Cursor,
+        subscription: &Subscription,
+        asked: bool,
     ) -> Result<(), BackendError> {
         self.store().with_user(user, |user, cx| {
             user.touched = cx.now;
-            user.kept.keep(holder, channel, cursor)
+            user.kept
+                .keep(holder, subscription, asked.then_some(cx.now))
         })
     }
 
