@@ -1,18 +1,18 @@
 //! When a simple client is asked, by a ping, whether it has read what came through channels and
 //! broadcasts.
 //!
-//! Each answer costs about what a delivery does, so it is not asked after each of them, and never
-//! while they are being written. What is not confirmed when a connection ends comes again, so the
-//! young are asked often and the old rarely: within a quarter of what they have lived, and within
-//! `socket.ack_interval` in any case. Whatever a connection's life, what comes again stays a small
-//! part of what it was given.
+//! Each answer costs about what a delivery does, so it is not asked after each of them, and the ping
+//! goes out with a later one where there is one. What is not confirmed when a connection ends comes
+//! again, so the young are asked often and the old rarely: within a fifth of what they have lived,
+//! and within `socket.ack_interval` or a little more in any case. Whatever a connection's life, what
+//! comes again stays a small part of what it was given.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// Of its life, what a connection may leave unconfirmed.
-const PART: u32 = 4;
+const PART: u32 = 5;
 /// Never sooner than this after something was written.
 const SOONEST: Duration = Duration::from_millis(50);
 
@@ -20,7 +20,15 @@ const SOONEST: Duration = Duration::from_millis(50);
 pub(super) struct Asking {
     opened: Instant,
     latest: Duration,
-    due: Option<Instant>,
+    due: Option<Due>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    /// From here on with whatever is written.
+    from: Instant,
+    /// Then by itself.
+    alone: Instant,
 }
 
 impl Asking {
@@ -38,17 +46,29 @@ impl Asking {
         if self.due.is_none() {
             let lived = now.duration_since(self.opened) / PART;
             let within = lived.max(SOONEST).min(self.latest);
-            self.due = Some(now + within.mul_f64(rand::random_range(0.5..1.0)));
+            let from = now + within.mul_f64(rand::random_range(0.75..1.0));
+            let alone = from + within / 4;
+            self.due = Some(Due { from, alone });
         }
     }
 
     /// The same, of what was missed: those who were away are few, and are asked at once.
     pub(super) fn caught_up(&mut self, now: Instant) {
-        self.due = Some(now);
+        self.due = Some(Due {
+            from: now,
+            alone: now,
+        });
     }
 
+    /// Whether to ask now. `writing`: something is written anyway.
+    pub(super) fn is_due(&self, now: Instant, writing: bool) -> bool {
+        let by = |due: Due| if writing { due.from } else { due.alone };
+        self.due.is_some_and(|due| by(due) <= now)
+    }
+
+    /// When it is to be asked at the latest.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.map(|due| due.alone)
     }
 
     /// A ping went out: its pong will confirm everything that was written before.
@@ -70,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn the_young_are_asked_soon_and_the_old_within_a_second() {
+    fn the_young_are_asked_soon_and_the_old_after_a_second() {
         for (age, least, most) in [
-            (0, 25, 50),
-            (200, 25, 50),
-            (2_000, 250, 500),
-            (4_000, 500, 1_000),
-            (86_400_000, 500, 1_000),
+            (0, 50, 63),
+            (200, 50, 63),
+            (2_000, 400, 500),
+            (5_000, 1_000, 1_250),
+            (86_400_000, 1_000, 1_250),
         ] {
             let within = within(Duration::from_millis(age)).as_millis();
             assert!((least..=most).contains(&within), "{age}: {within}");
@@ -91,6 +111,10 @@ mod tests {
         let due = asking.due();
         asking.wrote(now + Duration::from_millis(10));
         assert_eq!(asking.due(), due);
+        // With what is written it goes a little earlier.
+        let soon = now + Duration::from_millis(50);
+        assert!(asking.is_due(soon, true) && !asking.is_due(now, true));
+        assert!(!asking.is_due(due.unwrap() - Duration::from_millis(1), false));
         asking.asked();
         assert_eq!(asking.due(), None);
         asking.caught_up(now);

@@ -51,7 +51,8 @@ impl Session {
     /// After everything that one wake-up brought: a simple client's receipt is its pong.
     pub(crate) fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.dialect() == Dialect::Simple {
-            let due = self.asking.due().is_some_and(|due| due <= now.mono);
+            let written = |effect: &Effect| matches!(effect, Effect::Write(_));
+            let due = self.asking.is_due(now.mono, effects.iter().any(written));
             if self.receipts.wants_ping() || due {
                 self.ping(now, effects);
             }

@@ -32,7 +32,7 @@ fn a_simple_client_is_asked_soon_after_broadcasts_and_not_after_each() {
     for seq in 1..=3 {
         assert!(desk.passing(&everyone(), seq).pings.is_empty());
     }
-    let soon = Duration::from_millis(50);
+    let soon = Duration::from_millis(70);
     let ping = desk.wait(soon).pings.remove(0);
     // Nothing more while it is under way, however much is written.
     assert!(desk.passing(&everyone(), 4).pings.is_empty());
@@ -59,8 +59,8 @@ fn an_old_connection_is_asked_at_most_once_a_second() {
             assert!(desk.pong(&ping).pings.is_empty());
         }
     }
-    assert!((9..=20).contains(&pings), "{pings} pings in ten seconds");
-    assert!(at_its_end(desk) >= 900);
+    assert!((7..=12).contains(&pings), "{pings} pings in ten seconds");
+    assert!(at_its_end(desk) >= 860);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn of_broadcasts_alone_the_store_is_told_rarely_but_of_what_was_missed_soon() {
     let socket = Settings::default().socket;
     let mut desk = Desk::live(Dialect::Simple);
     desk.passing(&everyone(), 1);
-    let ping = desk.wait(Duration::from_millis(50)).pings.remove(0);
+    let ping = desk.wait(Duration::from_millis(70)).pings.remove(0);
     desk.pong(&ping);
     assert_eq!(desk.wait(socket.ack_interval).told(), None);
     assert_eq!(desk.wait(socket.ping_interval).told(), Some(cursor(1)));
