@@ -4,6 +4,7 @@
 //! cursor of the last notification it handled, with full jitter, and when the gateway asks it to;
 //! remember ids; acknowledge what was handled.
 
+mod acks;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -14,15 +15,16 @@ use rand::RngExt;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
+use self::acks::Acks;
 use self::rules::{Return, Seen, after_end, full_jitter};
 use crate::{
     failure::Failure,
     socket::{Frame, Incoming, NotOpen, Socket, Target},
 };
 
-/// Acknowledgements are gathered for so long, or so many: a gateway counts frames.
-const ACK_WITHIN: Duration = Duration::from_millis(500);
-const ACK_AFTER: usize = 32;
+/// How long a connection may take, from one frame to the next, until it has caught up. One that is
+/// only kept alive is given up: another gateway may do better.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(30);
 /// A sign of life of our own; gateways close whoever is silent for minutes.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A connection that lasted so long starts the pauses anew.
@@ -64,6 +66,7 @@ pub(crate) struct Follower {
     attempt: u32,
     ever: bool,
     retry_at: Option<Instant>,
+    catch_up_within: Duration,
     events: VecDeque<Event>,
 }
 
@@ -77,8 +80,9 @@ struct Connected {
     move_at: Option<Instant>,
     /// A move away from it failed here, but a gateway may have taken it in: as the newer connection.
     outrun: bool,
-    unacked: usize,
-    ack: Option<(String, Instant)>,
+    /// Until it has caught up: when it is given up.
+    caught_up_by: Option<Instant>,
+    acks: Acks,
 }
 
 impl Follower {
@@ -95,6 +99,7 @@ impl Follower {
             attempt: 0,
             ever: false,
             retry_at: None,
+            catch_up_within: CATCH_UP_WITHIN,
             events: VecDeque::new(),
         }
     }
@@ -135,17 +140,11 @@ impl Follower {
 
     /// The application has handled this notification: it need not come again.
     pub(crate) async fn handled(&mut self, frame: &Frame) {
-        if let (Some(connected), true, Some(cursor)) =
-            (&mut self.socket, frame.is_personal(), &frame.cursor)
-        {
-            let due = connected
-                .ack
-                .take()
-                .map_or_else(|| Instant::now() + ACK_WITHIN, |(_, due)| due);
-            connected.ack = Some((cursor.clone(), due));
-            connected.unacked += 1;
-            if connected.unacked >= ACK_AFTER {
-                connected.flush_ack().await;
+        if let Some(connected) = &mut self.socket {
+            let now = Instant::now();
+            connected.acks.note(frame, now);
+            if connected.acks.due() == Some(now) {
+                connected.flush_acks().await;
             }
         }
     }
@@ -153,7 +152,7 @@ impl Follower {
     /// Acknowledges the last ones and says goodbye.
     pub(crate) async fn close(self) {
         if let Some(mut connected) = self.socket {
-            connected.flush_ack().await;
+            connected.flush_acks().await;
             connected.socket.close().await;
         }
     }
@@ -208,8 +207,8 @@ impl Follower {
             patience,
             move_at: None,
             outrun: false,
-            unacked: 0,
-            ack: None,
+            caught_up_by: Some(now + self.catch_up_within),
+            acks: Acks::default(),
         });
         if let Some(old) = old {
             old.socket.close().await;
@@ -224,6 +223,7 @@ impl Follower {
             Incoming::Ping => Ok(()),
             Incoming::End { code, reason } => self.on_end(code, &reason),
             Incoming::Frame(frame, text) => {
+                self.note_progress(&frame.kind);
                 if frame.id.is_some() {
                     self.on_notification(frame, text.as_str());
                 } else {
@@ -231,6 +231,19 @@ impl Follower {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Whatever it says but an answer to a ping brings it nearer to the end of its catch-up.
+    fn note_progress(&mut self, kind: &str) {
+        let Some(connected) = &mut self.socket else {
+            return;
+        };
+        if let (Some(by), true) = (&mut connected.caught_up_by, kind != "pong") {
+            *by = Instant::now() + self.catch_up_within;
+        }
+        if kind == "replayed" {
+            connected.caught_up_by = None;
         }
     }
 
@@ -351,8 +364,14 @@ impl Follower {
             self.disconnected(Some(1006), why, Duration::ZERO);
             return;
         }
-        if connected.ack.as_ref().is_some_and(|(_, due)| *due <= now) {
-            connected.flush_ack().await;
+        if connected.caught_up_by.is_some_and(|by| by <= now) {
+            let why = format!("not caught up, and no frame for {:?}", self.catch_up_within);
+            let pause = self.pause();
+            self.disconnected(Some(1006), why, pause);
+            return;
+        }
+        if connected.acks.due().is_some_and(|due| due <= now) {
+            connected.flush_acks().await;
         }
         if connected.ping_due <= now {
             connected.ping_due = now + PING_EVERY;
@@ -360,7 +379,7 @@ impl Follower {
         }
         if connected.move_at.is_some_and(|at| at <= now) {
             connected.move_at = None;
-            connected.flush_ack().await;
+            connected.flush_acks().await;
             // The new one first; if there is none yet, the old one ends by itself in time.
             let target = &self.target;
             let opened = Socket::open(target, self.session.as_deref(), self.inbox.as_deref()).await;
@@ -380,20 +399,16 @@ impl Follower {
 
 impl Connected {
     fn wake(&self) -> Instant {
-        let ack = self.ack.as_ref().map(|(_, due)| *due);
         let soonest = self.ping_due.min(self.silent_until);
-        [ack, self.move_at]
+        [self.acks.due(), self.move_at, self.caught_up_by]
             .into_iter()
             .flatten()
             .fold(soonest, Instant::min)
     }
 
-    async fn flush_ack(&mut self) {
-        if let Some((cursor, _)) = self.ack.take() {
-            self.unacked = 0;
-            self.socket
-                .send(&json!({"type": "ack", "cursor": cursor}))
-                .await;
+    async fn flush_acks(&mut self) {
+        for ack in self.acks.take() {
+            self.socket.send(&ack).await;
         }
     }
 }

@@ -132,8 +132,16 @@ impl Calls {
             }
             Call::Leave(_) => None,
             Call::History(channel, after) => self.history(channel, after, handle).await,
-            Call::Keep(holder, channel, cursor) => {
-                let keep = || membership.keep_subscription(user, &holder, &channel, cursor);
+            Call::Keep {
+                holder,
+                subscription,
+                asked,
+            } => {
+                // After its departure it would be held by nobody, for ever.
+                if handle.mailbox.is_closed() {
+                    return None;
+                }
+                let keep = || membership.keep_subscription(user, &holder, &subscription, asked);
                 repeat(handle, keep).await?.ok();
                 None
             }
@@ -211,14 +219,7 @@ impl Calls {
                 }
                 let (holder, subscriptions) = &closing.durable;
                 for kept in subscriptions {
-                    let keep = || {
-                        membership.keep_subscription(
-                            &handle.user,
-                            holder,
-                            &kept.channel,
-                            kept.cursor,
-                        )
-                    };
+                    let keep = || membership.keep_subscription(&handle.user, holder, kept, false);
                     insist(keep).await.ok();
                 }
                 if let Some(departure) = &closing.departure {
@@ -250,12 +251,12 @@ where
     loop {
         match call().await {
             Err(error) if error.is_retryable() => {
-                if handle.mailbox.is_closed() {
-                    return None;
-                }
                 // Full jitter, so that the sessions of a gateway do not come back together.
                 tokio::time::sleep(backoff.mul_f64(rand::random())).await;
                 backoff = (backoff * 2).min(Duration::from_secs(2));
+                if handle.mailbox.is_closed() {
+                    return None;
+                }
             }
             result => return Some(result),
         }

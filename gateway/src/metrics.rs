@@ -114,6 +114,7 @@ impl Metrics {
                 self.all.audit_repairs.inc();
                 self.all.resumes.with_label_values(&["audit"]).inc();
             }
+            Note::GaveWay => self.all.restored_gave_way.inc(),
             Note::Refused(code) => self.all.refused_frames.with_label_values(&[code]).inc(),
         }
     }

@@ -9,6 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{gateway::Gateway, hub::Handle, session::Event};
 
+/// Nobody is closed sooner than this after being told, where the window has room for it.
+const NOTICE: Duration = Duration::from_secs(2);
+
 impl Gateway {
     /// Closes every connection, spread over the window, each at a time of its own.
     pub async fn drain(&self, reason: &'static str) {
@@ -54,17 +57,16 @@ impl Gateway {
     /// know. Answers how long that may take.
     fn ask_to_move(&self, mut asked: Vec<Arc<Handle>>, reason: &'static str) -> Duration {
         asked.shuffle(&mut rand::rng());
-        let window = self.settings().drain.spread(asked.len());
-        let slot = window.div_f64(asked.len().max(1) as f64);
+        let drain = &self.settings().drain;
+        // Few are gone soon, but each has time for its next connection.
+        let notice = NOTICE.min(drain.window / 4);
+        let spread = drain.spread(asked.len()).min(drain.window - notice);
+        let slot = spread.div_f64(asked.len().max(1) as f64);
         for (at, handle) in asked.iter().enumerate() {
-            let close_in = slot.mul_f64(at as f64 + rand::random_range(0.5..1.0));
-            handle.mailbox.post(Event::Drain {
-                close_in,
-                window,
-                reason,
-            });
+            let close_in = notice + slot.mul_f64(at as f64 + rand::random_range(0.5..1.0));
+            handle.mailbox.post(Event::Drain { close_in, reason });
         }
-        window + self.settings().drain.close_grace
+        notice + spread + drain.close_grace
     }
 }
 

@@ -6,11 +6,13 @@
 )]
 
 mod acl;
+mod again;
 mod asked_to_drain;
 mod audit;
 mod bad_input;
 mod channels;
 mod churn;
+mod confirmed;
 mod connected;
 mod contract;
 mod counted;

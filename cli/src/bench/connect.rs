@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -27,6 +27,9 @@ use crate::{
 
 /// Handshakes under way at once; beyond it the schedule waits, and the wait counts.
 const HANDSHAKES: usize = 1024;
+
+/// A connection that is only kept alive is none.
+const WELCOME_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is run.
 pub(crate) struct ConnectPlan {
@@ -141,12 +144,20 @@ async fn welcomed(target: &Target) -> Result<Socket, String> {
         Err(NotOpen::Later { why, .. }) => return Err(why),
         Err(NotOpen::Never(failure)) => return Err(failure.to_string()),
     };
-    loop {
-        match socket.next().await {
-            Incoming::Frame(frame, _) if frame.kind == "welcome" => return Ok(socket),
-            Incoming::End { code, reason } => return Err(format!("closed with {code} {reason}")),
-            Incoming::Frame(..) | Incoming::Ping => {}
+    let welcome = async {
+        loop {
+            match socket.next().await {
+                Incoming::Frame(frame, _) if frame.kind == "welcome" => return Ok(()),
+                Incoming::End { code, reason } => {
+                    return Err(format!("closed with {code} {reason}"));
+                }
+                Incoming::Frame(..) | Incoming::Ping => {}
+            }
         }
+    };
+    match timeout(WELCOME_WITHIN, welcome).await {
+        Ok(result) => result.map(|()| socket),
+        Err(_) => Err(format!("no welcome within {WELCOME_WITHIN:?}")),
     }
 }
 

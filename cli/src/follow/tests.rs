@@ -219,6 +219,74 @@ async fn joins_its_channels_again_where_each_was() {
 }
 
 #[tokio::test]
+async fn acks_what_it_handled_log_by_log() {
+    let (listener, address) = listener().await;
+    let gateway = async {
+        let mut only = Played::accept(&listener).await;
+        only.notify("a", "6-1").await;
+        for (id, channel, cursor) in [
+            ("b", json!(null), "3-1"),
+            ("c", json!("news"), "8-1"),
+            ("d", json!("news"), "9-1"),
+        ] {
+            only.say(
+                json!({"id": id, "type": "t", "target_user": null, "channel": channel,
+                "cursor": cursor}),
+            )
+            .await;
+        }
+        let mut acked = Vec::new();
+        for _ in 0..3 {
+            acked.push(only.hear().await["cursor"].clone());
+        }
+        only.close(4003, "forbidden").await;
+        acked
+    };
+    let (_, acked) = tokio::join!(told(follower(address, &[])), gateway);
+    assert_eq!(acked, ["6-1", "3-1", "9-1"]);
+}
+
+/// A connection that opens, answers pings and never comes to its end of catching up.
+#[tokio::test]
+async fn does_not_wait_without_end_for_a_gateway_that_only_lives() {
+    let (listener, address) = listener().await;
+    let gateway = async {
+        let mut first = Played::accept(&listener).await;
+        let mut pings = 0;
+        // The client answers; in the end it goes.
+        while first.socket.send(Message::Ping("".into())).await.is_ok() {
+            pings += 1;
+            match tokio::time::timeout(Duration::from_millis(20), first.socket.next()).await {
+                Ok(Some(Ok(Message::Pong(_)))) | Err(_) => {}
+                Ok(_) => break,
+            }
+        }
+        let mut second = Played::accept(&listener).await;
+        second
+            .say(json!({"type": "replayed", "cursor": "5-5", "count": 0}))
+            .await;
+        // From here on silence is what counts.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        second.notify("a", "6-1").await;
+        second.close(4003, "forbidden").await;
+        pings
+    };
+    let mut follower = follower(address, &[]);
+    follower.catch_up_within = Duration::from_millis(250);
+    let ((events, _), pings) = tokio::join!(told(follower), gateway);
+    assert!(pings > 1, "it went after {pings}");
+    assert_eq!(
+        events,
+        [
+            "connected alice",
+            "disconnected",
+            "connected alice",
+            "notification a"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn moves_when_it_is_asked_to_and_leaves_nothing_open() {
     let (listener, address) = listener().await;
     let gateway = async {

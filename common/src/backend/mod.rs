@@ -120,13 +120,14 @@ pub trait Membership: Send + Sync {
     /// A page of a channel's log after `after`; [`Cursor::ZERO`]: from the oldest that is kept.
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError>;
 
-    /// Keeps a subscription for the device's or session's next connection.
+    /// Keeps a subscription for the device's or session's next connection. `asked`: the client has
+    /// asked for it now; else this only says where it stands.
     async fn keep_subscription(
         &self,
         user: &UserId,
         holder: &Holder,
-        channel: &ChannelName,
-        cursor: Cursor,
+        subscription: &Subscription,
+        asked: bool,
     ) -> Result<(), BackendError>;
 
     /// Forgets a kept subscription.
@@ -378,7 +379,7 @@ pub struct Registered {
     pub page: Page,
     /// The device's position in the broadcast log.
     pub broadcast: Cursor,
-    /// The device's durable subscriptions.
+    /// The device's durable subscriptions; those asked for last come first.
     pub subscriptions: Vec<Subscription>,
     /// Whether simple connections of the user keep subscriptions that may be claimed.
     pub claimable: bool,
@@ -445,7 +446,7 @@ pub enum Holder {
 /// What a simple connection took over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claimed {
-    /// The subscriptions, now held by the claiming session.
+    /// The subscriptions, now held by the claiming session; those asked for last come first.
     pub subscriptions: Vec<Subscription>,
     /// Whether other sessions hold some that may yet turn out to have ended: ask again later.
     pub others_hold: bool,

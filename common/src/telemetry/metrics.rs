@@ -114,6 +114,9 @@ metrics! {
             "Times that the gateway's lease ended before it was renewed.";
         refused_frames: IntCounterVec = "carillon_gateway_refused_frames_total" ["code"]
             "Requests of clients that were answered with an error.";
+        restored_gave_way: IntCounter =
+            "carillon_gateway_restored_subscriptions_gave_way_total" []
+            "Subscriptions that had come back by themselves and left to make room for newer ones.";
         rebalanced: IntCounter = "carillon_gateway_rebalanced_connections_total" []
             "Connections that were asked to move, for gateways to be balanced.";
         draining: IntGauge = "carillon_gateway_draining" []

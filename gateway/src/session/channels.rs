@@ -3,10 +3,10 @@
 use carillon_common::{
     backend::Subscription,
     ids::{ChannelName, Cursor},
-    protocol::Ref,
+    protocol::{Dialect, Ref},
 };
 
-use super::feed::Feed;
+use super::feed::{Acked, Feed};
 
 /// One channel of a connection.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub(super) struct Member {
     pub since: Option<Cursor>,
     /// The request that is still to be answered by `subscribed`.
     pub answer: Option<Answer>,
+    /// It came back by itself, and nothing on this connection has asked for it.
+    pub restored: bool,
+    /// The position that the store knows, once it keeps the subscription.
+    pub told: Option<Cursor>,
 }
 
 /// An answer that is owed.
@@ -72,7 +76,7 @@ impl Channels {
         let at = members
             .iter()
             .position(|member| member.channel == *channel)?;
-        let member = members.swap_remove(at);
+        let member = members.remove(at);
         if members.is_empty() {
             self.0 = None;
         }
@@ -86,16 +90,55 @@ impl Channels {
             .collect()
     }
 
-    pub(super) fn pinged(&mut self) {
-        self.all_mut()
-            .iter_mut()
-            .for_each(|member| member.feed.pinged());
+    /// The one to give way to another: of those that nothing asked for, which come in the order of
+    /// their last use, the last.
+    pub(super) fn first_to_leave(&self) -> Option<ChannelName> {
+        let restored = |member: &&Member| member.restored;
+        let last = self.all().iter().rev().find(restored);
+        last.map(|member| member.channel.clone())
     }
 
-    pub(super) fn ponged(&mut self) {
+    pub(super) fn pinged(&mut self, dialect: Dialect) {
         self.all_mut()
             .iter_mut()
-            .for_each(|member| member.feed.ponged());
+            .for_each(|member| member.feed.pinged(dialect));
+    }
+
+    pub(super) fn ponged(&mut self, dialect: Dialect) {
+        self.all_mut()
+            .iter_mut()
+            .for_each(|member| member.feed.ponged(dialect));
+    }
+
+    /// Of those that the store keeps, where they stand and it does not know yet: all of them, or
+    /// only those whose client has just had what it missed.
+    pub(super) fn take_moved(&mut self, all: bool) -> Vec<Subscription> {
+        let mut moved = Vec::new();
+        for member in self.all_mut() {
+            let caught_up = member.feed.replay_confirmed();
+            let Some(told) = &mut member.told else {
+                continue;
+            };
+            let confirmed = member.feed.confirmed();
+            if *told != confirmed && (all || caught_up) {
+                *told = confirmed;
+                moved.push(Subscription {
+                    channel: member.channel.clone(),
+                    cursor: confirmed,
+                });
+            }
+        }
+        moved
+    }
+
+    /// What an ack is about, if it is about one of them.
+    pub(super) fn on_ack(&mut self, cursor: Cursor) -> Acked {
+        let acks = self
+            .all_mut()
+            .iter_mut()
+            .map(|member| member.feed.on_ack(cursor));
+        let mut acks = acks.filter(|acked| *acked != Acked::Foreign);
+        acks.next().unwrap_or(Acked::Foreign)
     }
 
     /// What is to be kept of them: the durable ones, and those for the next simple connection.

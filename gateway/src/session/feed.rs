@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use carillon_common::{
-    backend::Page,
+    backend::{Gap, Page},
     ids::{Cursor, Millis},
     notification::Frame,
+    protocol::Dialect,
 };
 
+use super::written::Written;
 use crate::push::Push;
 
 /// Hints that wait for a page of history; more are dropped, and the log is read once more.
@@ -21,7 +23,25 @@ pub(super) struct Feed {
     position: Cursor,
     pinged: Cursor,
     confirmed: Cursor,
+    /// What the client may ack; only with `carillon.v1`.
+    written: Option<Box<Written>>,
+    /// The client acks: its pongs confirm nothing any more.
+    acks: bool,
+    /// Up to here it had been missed and is not confirmed: the store is told soon, lest a second
+    /// break make all of it come again.
+    replayed: Option<u64>,
     catching_up: Option<Box<CatchUp>>,
+}
+
+/// What an ack is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acked {
+    /// It moves forward over what was written.
+    Forward,
+    /// What it names is acked already.
+    Known,
+    /// It names nothing that was written here.
+    Foreign,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +68,9 @@ impl Feed {
             position: from,
             pinged: from,
             confirmed: from,
+            written: None,
+            acks: false,
+            replayed: None,
             catching_up: Some(Box::default()),
         }
     }
@@ -92,6 +115,11 @@ impl Feed {
     /// A page of the log.
     pub(super) fn on_page(&mut self, page: Page, now: Millis) -> Caught {
         self.position = page.end;
+        if page.gap == Some(Gap::Rewound) {
+            // Positions of the history that is gone mean nothing in this one.
+            (self.confirmed, self.pinged) = (page.start, page.start);
+            (self.written, self.replayed) = (None, None);
+        }
         let mut frames = page.frames;
         frames.retain(|frame| frame.deliverable(now));
         let Some(catch_up) = &mut self.catching_up else {
@@ -137,15 +165,56 @@ impl Feed {
         self.position = resume;
         self.confirmed = resume;
         self.pinged = resume;
+        self.written = None;
     }
 
-    /// A ping was sent: its pong will confirm what was written before.
-    pub(super) fn pinged(&mut self) {
+    /// One of its notifications was written to a client that can ack it.
+    pub(super) fn wrote(&mut self, cursor: Cursor) {
+        self.written.get_or_insert_default().note(cursor);
+    }
+
+    /// What had been missed up to its position was written.
+    pub(super) fn replayed(&mut self) {
+        self.replayed = Some(self.position.seq);
+    }
+
+    /// Whether what had been missed is confirmed now; says so once.
+    pub(super) fn replay_confirmed(&mut self) -> bool {
+        let confirmed = self.confirmed.seq;
+        self.replayed.take_if(|to| *to <= confirmed).is_some()
+    }
+
+    /// An ack of the client's own: everything up to there is handled.
+    pub(super) fn on_ack(&mut self, cursor: Cursor) -> Acked {
+        match &mut self.written {
+            Some(written) if written.has(cursor) => {
+                written.forget(cursor);
+                self.acks = true;
+                self.confirmed = cursor;
+                Acked::Forward
+            }
+            _ if self.acks && cursor == self.confirmed => Acked::Known,
+            _ => Acked::Foreign,
+        }
+    }
+
+    /// A ping is sent. The pong of a simple client will confirm what was written before it. That of
+    /// `carillon.v1` is no ack; but a client that had a whole ping's interval to ack and never acked
+    /// is taken at its pongs.
+    pub(super) fn pinged(&mut self, dialect: Dialect) {
+        if dialect == Dialect::V1 && !self.acks {
+            self.confirmed = self.pinged;
+            if let Some(written) = &mut self.written {
+                written.forget(self.confirmed);
+            }
+        }
         self.pinged = self.position;
     }
 
     /// The pong came.
-    pub(super) fn ponged(&mut self) {
-        self.confirmed = self.pinged;
+    pub(super) fn ponged(&mut self, dialect: Dialect) {
+        if dialect == Dialect::Simple {
+            self.confirmed = self.pinged;
+        }
     }
 }

@@ -2,14 +2,14 @@
 
 use carillon_common::{
     auth::may_join,
-    backend::{BackendError, Claimed, Gap, Holder, Page, Subscription},
+    backend::{BackendError, Gap, Page, Subscription},
     ids::{ChannelName, Cursor},
     notification::{Frame, rfc3339},
     protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Ref, Request, ServerFrame},
 };
 
 use super::{
-    CLAIM_AGAIN, Call, Effect, Note, Now, Session,
+    Call, Effect, Note, Now, Session,
     channels::{Answer, Member},
     feed::Feed,
 };
@@ -19,10 +19,19 @@ impl Session {
     /// A text frame.
     pub(crate) fn on_client(&mut self, text: &str, now: Now, effects: &mut Vec<Effect>) {
         self.pace.heard(now.mono);
+        let frame = ClientFrame::parse(text);
+        // Bounded by what was written: whoever acks each of a replay one by one is no flood.
+        if self.dialect() == Dialect::V1
+            && let Ok(frame) = &frame
+            && let Request::Ack { cursor } = &frame.request
+            && self.on_ack(*cursor, effects)
+        {
+            return;
+        }
         if !self.pace.allows_frame(now.mono) {
             return effects.push(Effect::Close(CloseCode::RateLimited, None));
         }
-        match ClientFrame::parse(text) {
+        match frame {
             Ok(frame) => self.on_request(frame, now, effects),
             Err(error) => {
                 self.refuse(
@@ -62,11 +71,8 @@ impl Session {
                 self.refuse(None, ErrorCode::NotInSimple, message, None, effects);
             }
             Request::Auth { token } => self.renew(&token, reference.as_ref(), now, effects),
-            Request::Ack { cursor } => {
-                if !self.receipts.on_ack(cursor) {
-                    effects.push(Effect::Note(Note::ForeignAck));
-                }
-            }
+            // It was looked at before it was counted.
+            Request::Ack { .. } => {}
         }
     }
 
@@ -130,7 +136,7 @@ impl Session {
         }
     }
 
-    fn may_join(&self, channel: &ChannelName) -> bool {
+    pub(super) fn may_join(&self, channel: &ChannelName) -> bool {
         let namespace = self.rules.settings.namespace(channel.as_str());
         may_join(&self.claims, channel.as_str(), namespace)
     }
@@ -150,14 +156,18 @@ impl Session {
             return self.refuse(reference.as_ref(), code, &message, Some(&channel), effects);
         }
         if let Some(member) = self.channels.get(&channel) {
+            let (position, cursor) = (member.feed.position(), member.feed.confirmed());
+            let restored = std::mem::take(&mut member.restored);
             // Twice is once; a subscription that is being restored is announced when it stands.
             if member.answer.is_none() {
-                let cursor = member.feed.position();
-                self.announce(&channel, reference.as_ref(), cursor, true, effects);
+                self.announce(&channel, reference.as_ref(), position, true, effects);
+            }
+            if restored {
+                self.keep(Subscription { channel, cursor }, true, effects);
             }
             return;
         }
-        if self.channels.len() >= self.rules.settings.socket.channels {
+        if self.channels.len() >= self.rules.settings.socket.channels && !self.make_room(effects) {
             let code = ErrorCode::TooManyChannels;
             let most = self.rules.settings.socket.channels;
             let message = format!("a connection may be on {most} channels; unsubscribe from one");
@@ -172,16 +182,7 @@ impl Session {
         self.join(channel, since, durable, Some(Answer { reference }), effects);
     }
 
-    /// Takes up a subscription that was kept, if the token still allows it.
-    pub(super) fn rejoin(&mut self, kept: Subscription, effects: &mut Vec<Effect>) {
-        let Subscription { channel, cursor } = kept;
-        if self.may_join(&channel) && self.channels.get(&channel).is_none() {
-            let durable = self.dialect() == Dialect::V1;
-            self.join(channel, Some(cursor), durable, None, effects);
-        }
-    }
-
-    fn join(
+    pub(super) fn join(
         &mut self,
         channel: ChannelName,
         since: Option<Cursor>,
@@ -195,6 +196,9 @@ impl Session {
             feed,
             durable,
             since,
+            restored: answer.is_none(),
+            // The store handed a restored one over.
+            told: since.filter(|_| answer.is_none()),
             answer,
         });
         effects.push(Effect::Do(Box::new(Call::Join(channel))));
@@ -205,10 +209,12 @@ impl Session {
         &mut self,
         channel: ChannelName,
         result: Result<Cursor, BackendError>,
+        now: Now,
         effects: &mut Vec<Effect>,
     ) {
         let Some(member) = self.channels.get(&channel) else {
-            return;
+            // It was left before it was joined, so the gateway still has it for a member.
+            return effects.push(Effect::Do(Box::new(Call::Leave(channel))));
         };
         let Ok(last) = result else {
             let Some(member) = self.channels.remove(&channel) else {
@@ -235,7 +241,7 @@ impl Session {
         }
         member.feed.start(last);
         self.joined(&channel, last, None, effects);
-        self.finish_catch_up(&channel, effects);
+        self.finish_catch_up(&channel, now, effects);
     }
 
     /// Answers the request and has the subscription kept, once it is known where it stands.
@@ -249,26 +255,20 @@ impl Session {
         let Some(member) = self.channels.get(channel) else {
             return;
         };
-        let durable = member.durable;
-        if let Some(answer) = member.answer.take() {
-            self.announce(
-                channel,
-                answer.reference.as_ref(),
-                cursor,
-                gap.is_none(),
-                effects,
-            );
-        }
-        let holder = match self.dialect() {
-            Dialect::Simple => Holder::Session(self.identity.session.clone()),
-            Dialect::V1 if durable => Holder::Device(self.identity.device.clone()),
-            Dialect::V1 => return,
+        // The store knows of one that was restored.
+        let Some(answer) = member.answer.take() else {
+            return;
         };
-        effects.push(Effect::Do(Box::new(Call::Keep(
-            holder,
-            channel.clone(),
+        member.told = Some(cursor);
+        self.announce(
+            channel,
+            answer.reference.as_ref(),
             cursor,
-        ))));
+            gap.is_none(),
+            effects,
+        );
+        let channel = channel.clone();
+        self.keep(Subscription { channel, cursor }, true, effects);
     }
 
     fn announce(
@@ -296,17 +296,16 @@ impl Session {
         effects.push(Effect::Write(frame.encode().into()));
     }
 
-    fn finish_catch_up(&mut self, channel: &ChannelName, effects: &mut Vec<Effect>) {
+    fn finish_catch_up(&mut self, channel: &ChannelName, now: Now, effects: &mut Vec<Effect>) {
         let Some(feed) = self.feed(channel) else {
             return;
         };
         for push in feed.finish() {
-            effects.push(Effect::Write(push.text(self.dialect())));
-            self.note_written(false, push.frame.stored_at, effects);
+            self.write_channel_push(channel, &push, now, effects);
         }
     }
 
-    fn feed(&mut self, channel: &ChannelName) -> Option<&mut Feed> {
+    pub(super) fn feed(&mut self, channel: &ChannelName) -> Option<&mut Feed> {
         if channel.is_broadcast() {
             Some(&mut self.broadcast)
         } else {
@@ -315,11 +314,16 @@ impl Session {
     }
 
     /// Starts the broadcasts: from the device's position, or at once when nothing was missed.
-    pub(super) fn catch_up_broadcasts(&mut self, from: Cursor, effects: &mut Vec<Effect>) {
+    pub(super) fn catch_up_broadcasts(
+        &mut self,
+        from: Cursor,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
         let here = self.broadcast.position();
         self.broadcast.start(from);
         if from == here {
-            self.finish_catch_up(&ChannelName::broadcast(), effects);
+            self.finish_catch_up(&ChannelName::broadcast(), now, effects);
         } else {
             effects.push(Effect::Do(Box::new(Call::History(
                 ChannelName::broadcast(),
@@ -356,9 +360,13 @@ impl Session {
                 dialect == Dialect::V1,
             )));
             self.note_written(true, frame.stored_at, effects);
+            self.wrote_passing(&channel, frame.cursor, now);
+        }
+        if !caught.frames.is_empty() {
+            self.caught_up(&channel, now);
         }
         for push in &caught.buffered {
-            self.write_channel_push(push, now, effects);
+            self.write_channel_push(&channel, push, now, effects);
         }
         if let Some(after) = caught.next {
             effects.push(Effect::Do(Box::new(Call::History(channel, after))));
@@ -388,51 +396,6 @@ impl Session {
                 resume,
             };
             effects.push(Effect::Write(frame.encode().into()));
-        }
-    }
-
-    fn unsubscribe(
-        &mut self,
-        channel: &ChannelName,
-        reference: Option<&Ref>,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.leave(channel, effects);
-        // The simple protocol does not answer.
-        if self.dialect() == Dialect::V1 {
-            let frame = ServerFrame::Unsubscribed {
-                channel,
-                reference,
-                code: None,
-            };
-            effects.push(Effect::Write(frame.encode().into()));
-        }
-    }
-
-    fn leave(&mut self, channel: &ChannelName, effects: &mut Vec<Effect>) {
-        let Some(member) = self.channels.remove(channel) else {
-            return;
-        };
-        effects.push(Effect::Do(Box::new(Call::Leave(channel.clone()))));
-        let holder = match self.dialect() {
-            Dialect::Simple => Holder::Session(self.identity.session.clone()),
-            Dialect::V1 if member.durable => Holder::Device(self.identity.device.clone()),
-            Dialect::V1 => return,
-        };
-        effects.push(Effect::Do(Box::new(Call::Forget(holder, channel.clone()))));
-    }
-
-    /// Subscriptions that ended connections left for this one.
-    pub(super) fn on_claimed(&mut self, claimed: Claimed, effects: &mut Vec<Effect>) {
-        for subscription in claimed.subscriptions {
-            if self.channels.len() < self.rules.settings.socket.channels {
-                self.rejoin(subscription, effects);
-            }
-        }
-        if claimed.others_hold && self.claims_left > 0 {
-            let delay = CLAIM_AGAIN[CLAIM_AGAIN.len() - usize::from(self.claims_left)];
-            self.claims_left -= 1;
-            effects.push(Effect::Do(Box::new(Call::Claim(delay))));
         }
     }
 

@@ -66,6 +66,11 @@ impl Inbox {
         self.state != State::Opening
     }
 
+    /// Whether hints are delivered as they come.
+    pub(super) fn is_live(&self) -> bool {
+        self.state == State::Live
+    }
+
     /// A hint from the bus.
     pub(super) fn on_push(&mut self, push: &Arc<Push>) -> Step {
         if self.state != State::Live {
@@ -114,6 +119,9 @@ impl Inbox {
             self.replayed = Some(count);
         }
         if more || std::mem::take(&mut self.missed) {
+            // What the page held need not wait any longer. Else the buffer, once full, would never
+            // have room for what comes during the next page, and there would always be a next page.
+            self.buffered.retain(|push| push.frame.cursor.seq > end.seq);
             return self.read();
         }
         self.state = State::Live;

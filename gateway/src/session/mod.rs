@@ -3,22 +3,27 @@
 //! It knows neither socket nor store nor clock. [`crate::connection`] feeds it and carries its
 //! effects out; the rules of delivery are all here and in the modules below.
 
+mod asking;
 mod channels;
+mod confirming;
 mod feed;
 mod frames;
 mod identity;
 mod inbox;
+mod keeping;
 mod pace;
+mod parting;
 mod receipts;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
     auth::{Claims, Verifier},
     backend::{
-        Ack, BackendError, Claimed, Departure, Device, Gap, Holder, Page, Registered, Registration,
+        Ack, BackendError, Claimed, Device, Gap, Holder, Page, Registered, Registration, Subscription,
     },
     ids::{ChannelName, Cursor, Millis},
     notification::Frame,
@@ -29,11 +34,13 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::push::{ChannelGap, ChannelPush, Push, encode};
+use asking::Asking;
 use channels::Channels;
 use feed::Feed;
 pub(crate) use identity::Identity;
 use inbox::{Inbox, Step};
 use pace::Pace;
+pub(crate) use parting::Closing;
 use receipts::Receipts;
 
 /// What all sessions of a gateway go by.
@@ -104,12 +111,10 @@ pub(crate) enum Event {
     Contested,
     /// The audit found the inbox's last cursor here.
     Audit(Cursor),
-    /// Leave, within this time and not before the first of it.
+    /// Leave, within this time.
     Drain {
         /// When this connection is to be closed.
         close_in: Duration,
-        /// Over how long all are.
-        window: Duration,
         /// Why, as in the frame.
         reason: &'static str,
     },
@@ -149,8 +154,16 @@ pub(crate) enum Call {
     Leave(ChannelName),
     /// Read a page of a channel's log.
     History(ChannelName, Cursor),
-    /// Keep a subscription.
-    Keep(Holder, ChannelName, Cursor),
+    /// Keep a subscription. `asked`: the client asked for it now; else it is only known where it
+    /// stands.
+    Keep {
+        /// Whose it is.
+        holder: Holder,
+        /// To which channel, and from where on.
+        subscription: Subscription,
+        /// Whether it is a use.
+        asked: bool,
+    },
     /// Forget a kept one.
     Forget(Holder, ChannelName),
     /// Take over what ended connections of the user left, after a delay.
@@ -179,6 +192,8 @@ pub(crate) enum Note {
     AuditRepair,
     /// A request was refused with this code.
     Refused(&'static str),
+    /// A restored subscription gave way to one that was asked for.
+    GaveWay,
 }
 
 /// One connection's session.
@@ -193,6 +208,11 @@ pub(crate) struct Session {
     broadcast: Feed,
     channels: Channels,
     pace: Pace,
+    asking: Asking,
+    /// When the store was last told where the channels stand.
+    channels_told: Instant,
+    /// Until it has caught up for the first time: when it is given up.
+    live_by: Option<Instant>,
     /// At most three delays are left before this simple connection gives up claiming.
     claims_left: u8,
     warned_of_expiry: bool,
@@ -212,6 +232,11 @@ const CLAIM_AGAIN: [Duration; 3] = [
     Duration::from_secs(20),
 ];
 
+/// How long a connection may take from one page to the next until it has caught up for the first
+/// time. Clients that are answered pings would wait without end; a store that is away for longer is
+/// better waited for with pauses.
+const LIVE_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long before a token's end a client is told.
 const EXPIRY_WARNING_MS: i64 = 60_000;
 
@@ -227,6 +252,7 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) -> Self {
         let pace = Pace::new(&rules.settings, now.mono);
+        let asking = Asking::new(now.mono, rules.settings.socket.ack_interval);
         let registration = identity.registration(None, identity.since, broadcast);
         effects.push(Effect::Do(Box::new(Call::Register(registration))));
         Self {
@@ -239,6 +265,9 @@ impl Session {
             broadcast: Feed::catching_up(broadcast),
             channels: Channels::new(),
             pace,
+            asking,
+            channels_told: now.mono,
+            live_by: Some(now.mono + LIVE_WITHIN),
             claims_left: 3,
             warned_of_expiry: false,
             registering: true,
@@ -322,14 +351,21 @@ impl Session {
             }
         };
         if feed.on_push(&push.push) {
-            self.write_channel_push(&push.push, now, effects);
+            self.write_channel_push(&push.channel, &push.push, now, effects);
         }
     }
 
-    fn write_channel_push(&self, push: &Arc<Push>, now: Now, effects: &mut Vec<Effect>) {
+    fn write_channel_push(
+        &mut self,
+        channel: &ChannelName,
+        push: &Arc<Push>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
         if push.deliverable(now.wall) {
             effects.push(Effect::Write(push.text(self.dialect())));
             self.note_written(false, push.frame.stored_at, effects);
+            self.wrote_passing(channel, push.frame.cursor, now);
         }
     }
 
@@ -343,14 +379,20 @@ impl Session {
     /// Anything but a hint.
     pub(crate) fn on_event(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
         match event {
-            Event::Registered(Ok(registered)) => self.on_registered(registered, now, effects),
+            Event::Registered(Ok(registered)) => {
+                self.on_registered(registered, now, effects);
+                self.after_registering(now, effects);
+            }
             Event::Registered(Err(BackendError::Replaced)) => {
                 effects.push(Effect::Close(CloseCode::Replaced, None));
             }
             Event::Registered(Err(_)) => effects.push(Effect::Close(CloseCode::Overloaded, None)),
-            Event::Page(page) => self.on_page(page, now, effects),
+            Event::Page(page) => {
+                self.on_page(page, now, effects);
+                self.progressed(now);
+            }
             Event::Acked => self.receipts.on_acked(now.mono),
-            Event::Joined(channel, result) => self.on_joined(channel, result, effects),
+            Event::Joined(channel, result) => self.on_joined(channel, result, now, effects),
             Event::History(channel, page) => self.on_history(channel, page, now, effects),
             Event::Claimed(claimed) => self.on_claimed(claimed, effects),
             Event::ChannelGap(gap) => self.on_channel_gap(&gap, effects),
@@ -362,13 +404,7 @@ impl Session {
                     effects.push(Effect::Do(Box::new(Call::Read(after))));
                 }
             }
-            Event::Drain {
-                close_in,
-                window,
-                reason,
-            } => {
-                self.on_drain(close_in, window, reason, now, effects);
-            }
+            Event::Drain { close_in, reason } => self.on_drain(close_in, reason, now, effects),
             Event::Close(code) => effects.push(Effect::Close(code, None)),
         }
     }
@@ -381,7 +417,7 @@ impl Session {
             if self.dialect() == Dialect::V1 {
                 self.welcome(&page, effects);
             }
-            self.catch_up_broadcasts(registered.broadcast, effects);
+            self.catch_up_broadcasts(registered.broadcast, now, effects);
             for subscription in registered.subscriptions {
                 self.rejoin(subscription, effects);
             }
@@ -390,10 +426,6 @@ impl Session {
             }
         }
         self.on_page(page, now, effects);
-        self.registering = false;
-        if std::mem::take(&mut self.register_once_more) {
-            self.register_again(Call::Register, effects);
-        }
     }
 
     fn welcome(&self, page: &Page, effects: &mut Vec<Effect>) {
@@ -477,6 +509,23 @@ impl Session {
         }
     }
 
+    /// What had to wait for the registration.
+    fn after_registering(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.progressed(now);
+        self.announce_close(now, effects);
+        self.registering = false;
+        if std::mem::take(&mut self.register_once_more) {
+            self.register_again(Call::Register, effects);
+        }
+    }
+
+    /// A page was handled.
+    fn progressed(&mut self, now: Now) {
+        let catching_up = !self.inbox.is_live();
+        let patience = self.live_by.filter(|_| catching_up);
+        self.live_by = patience.map(|_| now.mono + LIVE_WITHIN);
+    }
+
     fn register_again(
         &mut self,
         call: impl FnOnce(Registration) -> Call,
@@ -496,40 +545,14 @@ impl Session {
         effects.push(Effect::Do(Box::new(call(registration))));
     }
 
-    fn on_drain(
-        &mut self,
-        close_in: Duration,
-        window: Duration,
-        reason: &'static str,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let code = if reason == "rebalance" {
-            CloseCode::Rebalance
-        } else {
-            CloseCode::Draining
-        };
-        self.pace.close_at(now.mono + close_in, code);
-        if self.dialect() == Dialect::V1 {
-            let frame = ServerFrame::Reconnect {
-                reason,
-                after_ms: 0,
-                spread_ms: millis(
-                    window
-                        .saturating_sub(Duration::from_secs(10))
-                        .max(window / 2),
-                ),
-                deadline_ms: millis(window),
-            };
-            effects.push(Effect::Write(frame.encode().into()));
-        }
-    }
-
     /// When [`on_deadline`](Self::on_deadline) has something to do next.
     pub(crate) fn next_deadline(&self, now: Now) -> Instant {
         let mut next = self.pace.next();
-        if let Some(flush) = self.receipts.flush_at() {
-            next = next.min(flush);
+        let told = self.pace.tell_at().filter(|_| self.can_be_told());
+        // While a ping waits for its pong no other is sent.
+        let ask = self.asking.due().filter(|_| !self.receipts.is_asking());
+        for due in [self.receipts.flush_at(), told, ask, self.live_by] {
+            next = due.map_or(next, |due| next.min(due));
         }
         let end = if self.is_to_be_warned() {
             self.claims.exp_ms - EXPIRY_WARNING_MS
@@ -546,9 +569,14 @@ impl Session {
         self.claims.exp_ms + Millis::try_from(leeway).unwrap_or(0)
     }
 
-    /// Whether `token_expiring` is still to come; never before `welcome`.
+    /// Whether `token_expiring` is still to come.
     fn is_to_be_warned(&self) -> bool {
-        !self.warned_of_expiry && self.dialect() == Dialect::V1 && self.fence.is_some()
+        !self.warned_of_expiry && self.can_be_told()
+    }
+
+    /// Whether frames of the gateway's own may be sent: never before `welcome`.
+    fn can_be_told(&self) -> bool {
+        self.dialect() == Dialect::V1 && self.fence.is_some()
     }
 
     /// Whatever is due: pings, acks, the token's end, a drain's close.
@@ -559,6 +587,10 @@ impl Session {
         if self.token_end() <= now.wall {
             return effects.push(Effect::Close(CloseCode::TokenExpired, None));
         }
+        if self.live_by.is_some_and(|by| by <= now.mono) {
+            return effects.push(Effect::Close(CloseCode::Overloaded, None));
+        }
+        self.announce_close(now, effects);
         if self.is_to_be_warned() && self.claims.exp_ms - now.wall <= EXPIRY_WARNING_MS {
             self.warned_of_expiry = true;
             let expires_at = carillon_common::notification::rfc3339(self.claims.exp_ms);
@@ -573,105 +605,6 @@ impl Session {
             self.flush_acks(effects);
         }
     }
-
-    fn dialect_code(&self, code: CloseCode) -> CloseCode {
-        match (code, self.dialect()) {
-            (CloseCode::Draining | CloseCode::Rebalance, Dialect::Simple) => CloseCode::Restart,
-            _ => code,
-        }
-    }
-
-    /// After everything that one wake-up brought: a simple client's receipt is its pong, as is any
-    /// client's for having been told of a loss.
-    pub(crate) fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.receipts.wants_ping(self.dialect()) {
-            self.ping(now, effects);
-        }
-        self.receipts
-            .settle(self.inbox.position(), now.mono, &self.rules.settings.socket);
-        if self.receipts.flush_at().is_some_and(|at| at <= now.mono) {
-            self.flush_acks(effects);
-        }
-    }
-
-    fn ping(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let Some(payload) = self
-            .receipts
-            .ping(self.inbox.position(), self.broadcast.position())
-        else {
-            return;
-        };
-        self.channels.pinged();
-        self.pace.pinged(now.mono);
-        effects.push(Effect::Ping(payload));
-    }
-
-    /// A pong: the client has read everything that was written before its ping.
-    pub(crate) fn on_pong(&mut self, payload: &[u8], now: Now, effects: &mut Vec<Effect>) {
-        if self.receipts.on_pong(payload, self.dialect()) {
-            self.pace.heard(now.mono);
-            self.pace.ponged();
-            self.channels.ponged();
-            self.after_writing(now, effects);
-        } else {
-            self.on_sign_of_life(now, effects);
-        }
-    }
-
-    /// Anything else that shows that the client lives: a ping of its own, a pong nobody asked for.
-    pub(crate) fn on_sign_of_life(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.pace.heard(now.mono);
-        if !self.pace.allows_frame(now.mono) {
-            effects.push(Effect::Close(CloseCode::RateLimited, None));
-        }
-    }
-
-    fn flush_acks(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(ack) = self.receipts.flush() {
-            effects.push(Effect::Do(Box::new(Call::Ack(self.identity.ack(ack)))));
-        }
-    }
-
-    /// What is to be told the store when the connection has ended. `clean`: the client closed it
-    /// with a close frame of its own. `confirmed`: it answered ours, so it read all we wrote.
-    pub(crate) fn close(mut self, clean: bool, confirmed: bool) -> Closing {
-        if confirmed {
-            self.receipts.confirm_all(
-                self.dialect(),
-                self.inbox.position(),
-                self.broadcast.position(),
-            );
-            self.channels.pinged();
-            self.channels.ponged();
-        }
-        self.receipts.settle_now(self.inbox.position());
-        let last = self.receipts.flush_last();
-        let ack = last.map(|ack| self.identity.ack(ack));
-        let (durable, restorable) = self.channels.into_kept();
-        Closing {
-            ack: self.fence.and(ack),
-            departure: self.fence.map(|fence| Departure {
-                user: self.identity.user.clone(),
-                device: self.identity.device.clone(),
-                session: self.identity.session.clone(),
-                fence,
-                broadcast: Some(self.receipts.broadcast()),
-                restorable: if clean { Vec::new() } else { restorable },
-            }),
-            durable: (Holder::Device(self.identity.device), durable),
-        }
-    }
-}
-
-/// The last words about a connection.
-#[derive(Debug)]
-pub(crate) struct Closing {
-    /// How far the device has read.
-    pub ack: Option<Ack>,
-    /// The registration to be ended, if there was one.
-    pub departure: Option<Departure>,
-    /// Where its durable subscriptions stand.
-    pub durable: (Holder, Vec<carillon_common::backend::Subscription>),
 }
 
 fn millis(duration: Duration) -> u64 {

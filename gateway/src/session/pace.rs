@@ -5,6 +5,23 @@ use std::time::Duration;
 use carillon_common::{protocol::CloseCode, settings::Settings};
 use tokio::time::Instant;
 
+/// How long before `gateway.max_age` ends a connection its client is told; sooner where that age is
+/// less than twice as much.
+const NOTICE: Duration = Duration::from_secs(30);
+
+/// A close that the gateway plans.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Planned {
+    /// When.
+    pub at: Instant,
+    /// With which code.
+    pub code: CloseCode,
+    /// Why, as clients are told.
+    pub reason: &'static str,
+    /// When they are told.
+    pub tell_at: Instant,
+}
+
 #[derive(Debug)]
 pub(super) struct Pace {
     ping_interval: Duration,
@@ -13,7 +30,9 @@ pub(super) struct Pace {
     next_ping: Instant,
     pong_due: Option<Instant>,
     heard: Instant,
-    close: Option<(Instant, CloseCode)>,
+    close: Option<Planned>,
+    /// The client has heard of the close.
+    told: bool,
     /// Frames the client may send at once, refilled at `rate` per second.
     tokens: f32,
     rate: f32,
@@ -37,6 +56,7 @@ impl Pace {
             pong_due: None,
             heard: now,
             close: None,
+            told: false,
             tokens: 0.0,
             rate: count(socket.frames_per_second),
             burst: count(socket.frames_burst.max(1)),
@@ -46,7 +66,12 @@ impl Pace {
         if !settings.gateway.max_age.is_zero() {
             let jitter = settings.gateway.max_age_jitter * (2.0 * rand::random::<f64>() - 1.0);
             let age = settings.gateway.max_age.mul_f64((1.0 + jitter).max(0.0));
-            pace.close = Some((now + age, CloseCode::Rebalance));
+            pace.plan(Planned {
+                at: now + age,
+                code: CloseCode::Rebalance,
+                reason: "rebalance",
+                tell_at: now + (age - NOTICE.min(age / 2)),
+            });
         }
         pace
     }
@@ -58,7 +83,7 @@ impl Pace {
         } else {
             Some(self.next_ping)
         };
-        [ping, self.pong_due, self.close.map(|(at, _)| at)]
+        [ping, self.pong_due, self.close.map(|close| close.at)]
             .into_iter()
             .flatten()
             .fold(self.heard + self.idle_timeout, Instant::min)
@@ -70,8 +95,8 @@ impl Pace {
             return Some(CloseCode::Idle);
         }
         self.close
-            .filter(|(at, _)| *at <= now)
-            .map(|(_, code)| code)
+            .filter(|close| close.at <= now)
+            .map(|close| close.code)
     }
 
     pub(super) fn ping_due(&self, now: Instant) -> bool {
@@ -93,10 +118,22 @@ impl Pace {
     }
 
     /// Close then, unless it is to be closed earlier.
-    pub(super) fn close_at(&mut self, at: Instant, code: CloseCode) {
-        if self.close.is_none_or(|(earlier, _)| at < earlier) {
-            self.close = Some((at, code));
+    pub(super) fn plan(&mut self, close: Planned) {
+        if self.close.is_none_or(|earlier| close.at < earlier.at) {
+            self.close = Some(close);
+            self.told = false;
         }
+    }
+
+    /// When the client is to be told that it will be closed.
+    pub(super) fn tell_at(&self) -> Option<Instant> {
+        self.close.filter(|_| !self.told).map(|close| close.tell_at)
+    }
+
+    /// The close that the client is to be told of now; once.
+    pub(super) fn take_untold(&mut self, now: Instant) -> Option<Planned> {
+        let close = self.close.filter(|close| close.tell_at <= now)?;
+        (!std::mem::replace(&mut self.told, true)).then_some(close)
     }
 
     /// Whether the client may send one more frame now.

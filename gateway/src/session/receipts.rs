@@ -4,10 +4,12 @@
 //! client of the simple protocol acks without knowing: a ping after its notifications names the
 //! cursor, and browsers answer pings by themselves, in order (RFC 6455 section 5.5.3).
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use carillon_common::{ids::Cursor, protocol::Dialect, settings::SocketSettings};
 use tokio::time::Instant;
+
+use super::feed::Acked;
 
 /// Unacked cursors that are remembered; a client further behind can ack only newer ones.
 const WRITTEN: usize = 2_048;
@@ -24,8 +26,10 @@ pub(super) struct Receipts {
     confirmed: Cursor,
     /// The store knows of everything up to here.
     told: Cursor,
-    broadcast: Cursor,
+    /// The same of the broadcasts.
     broadcast_told: Cursor,
+    /// What was missed of them is confirmed: the store is told soon.
+    broadcast_soon: bool,
     in_flight: Option<Box<InFlight>>,
     /// When the store is to be told, if there is something to tell.
     flush_at: Option<Instant>,
@@ -42,7 +46,6 @@ pub(super) struct Receipts {
 struct InFlight {
     payload: String,
     inbox: Cursor,
-    broadcast: Cursor,
     /// It was sent after the client had been told of a loss.
     tells_of_loss: bool,
 }
@@ -62,8 +65,8 @@ impl Receipts {
             expired: Vec::new(),
             confirmed: Cursor::ZERO,
             told: Cursor::ZERO,
-            broadcast: Cursor::ZERO,
             broadcast_told: Cursor::ZERO,
+            broadcast_soon: false,
             in_flight: None,
             flush_at: None,
             batch: 0,
@@ -76,7 +79,6 @@ impl Receipts {
     pub(super) fn start(&mut self, inbox: Cursor, broadcast: Cursor) {
         self.confirmed = inbox;
         self.told = inbox;
-        self.broadcast = broadcast;
         self.broadcast_told = broadcast;
     }
 
@@ -116,11 +118,16 @@ impl Receipts {
     /// Whether something was written that a pong would confirm.
     pub(super) fn wants_ping(&self, dialect: Dialect) -> bool {
         let written = dialect == Dialect::Simple && !self.written.is_empty();
-        self.in_flight.is_none() && (written || self.unheard)
+        !self.is_asking() && (written || self.unheard)
+    }
+
+    /// Whether a ping waits for its pong.
+    pub(super) fn is_asking(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// The payload of a ping to be sent now; `None` while one waits for its pong.
-    pub(super) fn ping(&mut self, inbox: Cursor, broadcast: Cursor) -> Option<String> {
+    pub(super) fn ping(&mut self, inbox: Cursor) -> Option<String> {
         if self.in_flight.is_some() {
             return None;
         }
@@ -128,7 +135,6 @@ impl Receipts {
         self.in_flight = Some(Box::new(InFlight {
             payload: payload.clone(),
             inbox,
-            broadcast,
             tells_of_loss: self.unheard,
         }));
         Some(payload)
@@ -143,7 +149,6 @@ impl Receipts {
         else {
             return false;
         };
-        self.broadcast = ping.broadcast;
         self.unheard &= !ping.tells_of_loss;
         if dialect == Dialect::Simple {
             self.confirm_up_to(ping.inbox);
@@ -169,43 +174,59 @@ impl Receipts {
         }
     }
 
-    /// An ack of the client's own. False when the cursor was not written on this connection, or
-    /// is acked already.
-    pub(super) fn on_ack(&mut self, cursor: Cursor) -> bool {
+    /// An ack of the client's own.
+    pub(super) fn on_ack(&mut self, cursor: Cursor) -> Acked {
         let found = self
             .written
             .binary_search_by_key(&cursor.seq, |written| written.seq);
         match found {
             Ok(at) if self.written[at] == cursor => {
                 self.confirm_up_to(cursor);
-                true
+                Acked::Forward
             }
-            _ => cursor == self.confirmed,
+            _ if cursor == self.confirmed => Acked::Known,
+            _ => Acked::Foreign,
         }
     }
 
     /// The client answered our close frame: it has read everything.
-    pub(super) fn confirm_all(&mut self, dialect: Dialect, inbox: Cursor, broadcast: Cursor) {
-        self.broadcast = broadcast;
+    pub(super) fn confirm_all(&mut self, dialect: Dialect, inbox: Cursor) {
         self.unheard = false;
         if dialect == Dialect::Simple {
             self.confirm_up_to(inbox);
         }
     }
 
+    /// What was missed of the broadcasts is confirmed.
+    pub(super) fn tell_soon(&mut self) {
+        self.broadcast_soon = true;
+    }
+
     /// With nothing outstanding, what was passed over after it counts as read; then the store is
-    /// told in a while, or soon when there is much.
-    pub(super) fn settle(&mut self, position: Cursor, now: Instant, settings: &SocketSettings) {
+    /// told in a while, or soon when there is much. Of broadcasts alone it is told as rarely as idle
+    /// clients are pinged: it would cost more than they do.
+    pub(super) fn settle(
+        &mut self,
+        (position, broadcast): (Cursor, Cursor),
+        now: Instant,
+        settings: &SocketSettings,
+    ) {
         self.settle_now(position);
-        if self.confirmed == self.told || self.busy {
+        let within = if self.busy || self.is_told(broadcast) {
             return;
-        }
-        let due = if self.batch >= settings.ack_batch {
-            now
+        } else if self.batch >= settings.ack_batch {
+            Duration::ZERO
+        } else if self.confirmed != self.told || self.broadcast_soon {
+            settings.ack_interval
         } else {
-            now + settings.ack_interval
+            settings.ping_interval
         };
+        let due = now + within;
         self.flush_at = Some(self.flush_at.map_or(due, |at| at.min(due)));
+    }
+
+    fn is_told(&self, broadcast: Cursor) -> bool {
+        self.confirmed == self.told && broadcast == self.broadcast_told
     }
 
     pub(super) fn settle_now(&mut self, position: Cursor) {
@@ -219,23 +240,24 @@ impl Receipts {
     }
 
     /// What the store is to be told now.
-    pub(super) fn flush(&mut self) -> Option<Told> {
+    pub(super) fn flush(&mut self, broadcast: Cursor) -> Option<Told> {
         self.flush_at = None;
-        if self.busy || self.confirmed == self.told {
+        if self.busy || self.is_told(broadcast) {
             return None;
         }
         self.busy = true;
-        Some(self.tell())
+        Some(self.tell(broadcast))
     }
 
-    /// The same at the end, whatever is under way.
-    pub(super) fn flush_last(&mut self) -> Option<Told> {
-        (self.confirmed != self.told || self.broadcast != self.broadcast_told).then(|| self.tell())
+    /// The same at the end, whatever is under way. The departure tells of broadcasts.
+    pub(super) fn flush_last(&mut self, broadcast: Cursor) -> Option<Told> {
+        (self.confirmed != self.told).then(|| self.tell(broadcast))
     }
 
-    fn tell(&mut self) -> Told {
+    fn tell(&mut self, broadcast: Cursor) -> Told {
         self.told = self.confirmed;
-        self.broadcast_told = self.broadcast;
+        self.broadcast_told = broadcast;
+        self.broadcast_soon = false;
         self.batch = 0;
         let (expired, later) = self
             .expired
@@ -244,7 +266,7 @@ impl Receipts {
         self.expired = later;
         Told {
             cursor: self.confirmed,
-            broadcast: self.broadcast,
+            broadcast,
             expired,
         }
     }
@@ -255,10 +277,5 @@ impl Receipts {
         if self.confirmed != self.told {
             self.flush_at = Some(now);
         }
-    }
-
-    /// How far the client is known to have read the broadcasts.
-    pub(super) fn broadcast(&self) -> Cursor {
-        self.broadcast
     }
 }

@@ -10,6 +10,10 @@ use carillon_common::{
 
 use super::*;
 
+mod confirming;
+mod giving_way;
+mod planned;
+
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const WALL: Millis = 1_767_225_600_000;
 
@@ -74,7 +78,10 @@ fn registered(page: Page) -> Event {
 
 impl Desk {
     fn open(dialect: Dialect) -> Self {
-        let mut settings = Settings::default();
+        Self::with(dialect, Settings::default())
+    }
+
+    fn with(dialect: Dialect, mut settings: Settings) -> Self {
         settings.auth.issuers = vec![IssuerSettings::hs256("test", SECRET)];
         let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway).unwrap();
         let rules = Arc::new(Rules::new(settings, verifier));
@@ -119,6 +126,27 @@ impl Desk {
     fn push(&mut self, prev: u64, seq: u64) -> Said {
         self.session
             .on_push(&push(prev, seq), self.now, &mut self.effects);
+        self.said()
+    }
+
+    /// A notification to everyone, or on a channel.
+    fn passing(&mut self, channel: &ChannelName, seq: u64) -> Said {
+        let push = Arc::new(ChannelPush {
+            channel: channel.clone(),
+            push: push(seq - 1, seq),
+        });
+        self.session
+            .on_channel_push(&push, self.now, &mut self.effects);
+        self.said()
+    }
+
+    fn ack(&mut self, seq: u64) -> Said {
+        self.client(&format!("{{\"type\":\"ack\",\"cursor\":\"{seq}-7\"}}"))
+    }
+
+    fn pong(&mut self, payload: &str) -> Said {
+        self.session
+            .on_pong(payload.as_bytes(), self.now, &mut self.effects);
         self.said()
     }
 
@@ -180,6 +208,14 @@ impl Said {
     fn reads_after(&self) -> Option<Cursor> {
         self.calls.iter().find_map(|call| match call {
             Call::Read(after) => Some(*after),
+            _ => None,
+        })
+    }
+
+    /// Where the store is told that the device stands in the broadcasts.
+    fn told(&self) -> Option<Cursor> {
+        self.calls.iter().find_map(|call| match call {
+            Call::Ack(ack) => ack.broadcast,
             _ => None,
         })
     }
@@ -434,9 +470,11 @@ fn a_simple_client_gets_back_what_its_ended_connection_was_on() {
         "no subscribed frame"
     );
     assert!(
-        said.calls
+        !said
+            .calls
             .iter()
-            .any(|call| matches!(call, Call::Keep(Holder::Session(_), _, _)))
+            .any(|call| matches!(call, Call::Keep { .. })),
+        "the store has it: {said:?}"
     );
 }
 
@@ -473,30 +511,6 @@ fn a_pong_that_was_due_before_a_gap_still_shows_life() {
     assert_eq!(desk.said().acked(), None);
     let due = Settings::default().socket.pong_timeout;
     assert_eq!(desk.wait(due).closed, None);
-}
-
-#[test]
-fn a_drain_announces_and_closes_each_in_its_own_words() {
-    let window = Duration::from_secs(120);
-    let drain = || Event::Drain {
-        close_in: Duration::from_secs(5),
-        window,
-        reason: "draining",
-    };
-    let mut desk = Desk::live(Dialect::V1);
-    let said = desk.event(drain());
-    assert_eq!(said.types(), ["reconnect"]);
-    assert_eq!(said.written[0]["spread_ms"], 110_000);
-    assert_eq!(
-        desk.wait(Duration::from_secs(5)).closed,
-        Some(CloseCode::Draining)
-    );
-    let mut desk = Desk::live(Dialect::Simple);
-    assert!(desk.event(drain()).written.is_empty());
-    assert_eq!(
-        desk.wait(Duration::from_secs(5)).closed,
-        Some(CloseCode::Restart)
-    );
 }
 
 #[test]

@@ -7,9 +7,10 @@ use carillon_common::{
     backend::{
         Ack, AuditAnswer, AuditQuestion, Backend, BackendError, BusSink, Claimed, Clock, Control,
         Departure, Device, Holder, LiveGateway, Membership, Page, Presence, PublishOrder,
-        Published, Registered, Registration, SendOrder, Sent,
+        Published, Registered, Registration, SendOrder, Sent, Subscription,
     },
     ids::{ChannelName, Cursor, GatewayId, Millis, SessionId, UserId},
+    telemetry::Collector,
 };
 use tokio::sync::oneshot;
 
@@ -181,12 +182,12 @@ impl Membership for GatedMembership {
         &self,
         user: &UserId,
         holder: &Holder,
-        channel: &ChannelName,
-        cursor: Cursor,
+        subscription: &Subscription,
+        asked: bool,
     ) -> Result<(), BackendError> {
         let membership = &self.membership;
         membership
-            .keep_subscription(user, holder, channel, cursor)
+            .keep_subscription(user, holder, subscription, asked)
             .await
     }
     async fn drop_subscription(

@@ -26,11 +26,12 @@ pub(super) struct Device {
     unacked: Unacked,
 }
 
-/// What this connection has written and the client has not acked.
+/// What this connection has written and the client has not acked, of the inbox and each log.
 #[derive(Default)]
 struct Unacked {
     count: usize,
-    cursor: Option<String>,
+    /// The newest of each: of whose inbox, or which channel.
+    cursors: BTreeMap<(bool, Option<String>), String>,
     due: Option<Instant>,
 }
 
@@ -50,11 +51,13 @@ impl Device {
 
     fn on_notification(&mut self, received: Received, record: &mut Record) -> Vec<Value> {
         let cursor = received.cursor.clone();
+        if let Some(cursor) = cursor.clone() {
+            let personal = received.target_user.is_some();
+            let log = (personal, received.channel.clone().filter(|_| !personal));
+            self.note_unacked(log, cursor);
+        }
         if received.target_user.is_some() {
-            if let Some(cursor) = cursor {
-                self.cursor = Some(cursor.clone());
-                self.note_unacked(cursor);
-            }
+            self.cursor = cursor.or(self.cursor.take());
         } else if let Some(channel) = received.channel.as_ref()
             && let Some(position) = self.channels.get_mut(channel)
         {
@@ -71,10 +74,10 @@ impl Device {
         }
     }
 
-    fn note_unacked(&mut self, cursor: String) {
+    fn note_unacked(&mut self, log: (bool, Option<String>), cursor: String) {
         if let Acks::Coalesced { within, .. } = self.options.acks {
             self.unacked.count += 1;
-            self.unacked.cursor = Some(cursor);
+            self.unacked.cursors.insert(log, cursor);
             self.unacked
                 .due
                 .get_or_insert_with(|| Instant::now() + within);
@@ -82,10 +85,9 @@ impl Device {
     }
 
     fn ack(&mut self) -> Vec<Value> {
-        let cursor = std::mem::take(&mut self.unacked).cursor;
-        cursor
+        let cursors = std::mem::take(&mut self.unacked).cursors.into_values();
+        cursors
             .map(|cursor| json!({ "type": "ack", "cursor": cursor }))
-            .into_iter()
             .collect()
     }
 
@@ -253,6 +255,16 @@ mod tests {
             Vec::<Value>::new(),
             "an ack of another connection's"
         );
+    }
+
+    #[tokio::test]
+    async fn acks_each_log_by_its_newest() {
+        let (mut device, mut record) = device();
+        device.on_frame(in_channel(7), &mut record);
+        let acks = ["7-c", "1-x"].map(|cursor| json!({ "type": "ack", "cursor": cursor }));
+        assert_eq!(device.on_frame(personal(1), &mut record).send, acks);
+        device.on_frame(in_channel(7), &mut record);
+        assert_eq!(device.on_due(), acks[..1]);
     }
 
     #[tokio::test]

@@ -168,6 +168,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         publications_reach_no_inbox,
     }
     subscriptions {
+        those_asked_for_last_come_first,
         durable_ones_come_with_the_devices_next_connection,
         durable_ones_last_until_they_are_dropped,
         anonymous_connections_share_the_durable_ones,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use carillon_common::{
-    backend::{Claimed, Holder, Limits},
+    backend::{Claimed, Holder, Limits, Subscription},
     ids::Cursor,
 };
 
@@ -75,6 +75,43 @@ pub(super) async fn durable_ones_last_until_they_are_dropped(on: Arc<dyn Stores>
         NOTHING,
         "not for claims"
     );
+    Ok(())
+}
+
+pub(super) async fn those_asked_for_last_come_first(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    let names = |subscriptions: &[Subscription]| -> Vec<String> {
+        let name = |s: &Subscription| s.channel.to_string();
+        subscriptions.iter().map(name).collect()
+    };
+    let left = ["a", "b", "c"].map(|name| subscription(name, at(9)));
+    let left = left.into_iter().collect::<Result<Vec<_>>>()?;
+    let one = gateway.connect("alice", "~one").await?;
+    for name in ["b", "a", "c"] {
+        one.keep(name, at(1)).await?;
+        world.advance(SECOND / 20).await;
+    }
+    // Where one stands is no use of it.
+    one.stands("b", at(5)).await?;
+    one.end_with(None, left.clone()).await?;
+    let two = gateway.connect("alice", "~two").await?;
+    let claimed = gateway.claim("alice", "two").await?;
+    assert_eq!(names(&claimed.subscriptions), ["c", "a", "b"]);
+    // Over as many sessions as it takes.
+    two.keep("b", at(9)).await?;
+    two.end_with(None, left).await?;
+    gateway.connect("alice", "~three").await?;
+    let claimed = gateway.claim("alice", "three").await?;
+    assert_eq!(names(&claimed.subscriptions), ["b", "c", "a"]);
+
+    let phone = gateway.connect("bob", "phone").await?;
+    for name in ["b", "a", "c"] {
+        phone.keep_durably(name, at(1)).await?;
+        world.advance(SECOND / 20).await;
+    }
+    let phone = gateway.connect("bob", "phone").await?;
+    assert_eq!(names(&phone.registered.subscriptions), ["c", "a", "b"]);
     Ok(())
 }
 

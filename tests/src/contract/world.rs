@@ -325,20 +325,31 @@ impl Connection {
     /// Keeps a simple client's subscription.
     pub(super) async fn keep(&self, channel: &str, cursor: Cursor) -> Result<()> {
         let holder = Holder::Session(self.registration.session.clone());
-        self.keep_as(&holder, channel, cursor).await
+        self.keep_as(&holder, channel, cursor, true).await
+    }
+
+    /// Says where a simple client's subscription stands.
+    pub(super) async fn stands(&self, channel: &str, cursor: Cursor) -> Result<()> {
+        let holder = Holder::Session(self.registration.session.clone());
+        self.keep_as(&holder, channel, cursor, false).await
     }
 
     /// Keeps a durable subscription.
     pub(super) async fn keep_durably(&self, channel: &str, cursor: Cursor) -> Result<()> {
         let holder = Holder::Device(self.registration.device.clone());
-        self.keep_as(&holder, channel, cursor).await
+        self.keep_as(&holder, channel, cursor, true).await
     }
 
-    async fn keep_as(&self, holder: &Holder, channel: &str, cursor: Cursor) -> Result<()> {
-        let (user, channel) = (&self.registration.user, self::channel(channel)?);
-        let keeping = self
-            .gateway
-            .keep_subscription(user, holder, &channel, cursor);
+    async fn keep_as(
+        &self,
+        holder: &Holder,
+        channel: &str,
+        cursor: Cursor,
+        asked: bool,
+    ) -> Result<()> {
+        let user = &self.registration.user;
+        let kept = subscription(channel, cursor)?;
+        let keeping = self.gateway.keep_subscription(user, holder, &kept, asked);
         Ok(keeping.await?)
     }
 

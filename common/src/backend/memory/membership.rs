@@ -12,7 +12,7 @@ use super::{presence::Entry, rules::millis, store::Store};
 use crate::{
     backend::{
         Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
-        Device, Holder, LEASE_LOST, Membership, Page, Registered, Registration,
+        Device, Holder, LEASE_LOST, Membership, Page, Registered, Registration, Subscription,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
 };
@@ -162,12 +162,13 @@ impl Membership for MemoryMembership {
         &self,
         user: &UserId,
         holder: &Holder,
-        channel: &ChannelName,
-        cursor: Cursor,
+        subscription: &Subscription,
+        asked: bool,
     ) -> Result<(), BackendError> {
         self.store().with_user(user, |user, cx| {
             user.touched = cx.now;
-            user.kept.keep(holder, channel, cursor)
+            user.kept
+                .keep(holder, subscription, asked.then_some(cx.now))
         })
     }
 

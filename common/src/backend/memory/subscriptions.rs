@@ -10,7 +10,14 @@ use crate::{
 /// How many one user may leave here.
 const PER_USER: usize = 4_096;
 
-type Channels = BTreeMap<ChannelName, Cursor>;
+type Channels = BTreeMap<ChannelName, Place>;
+
+/// Where a subscription stands, and when the client last asked for it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    cursor: Cursor,
+    asked: Millis,
+}
 
 /// One user's kept subscriptions.
 #[derive(Debug, Default)]
@@ -30,8 +37,8 @@ impl Kept {
     pub(super) fn keep(
         &mut self,
         holder: &Holder,
-        channel: &ChannelName,
-        cursor: Cursor,
+        subscription: &Subscription,
+        asked: Option<Millis>,
     ) -> Result<(), BackendError> {
         if self.len() >= PER_USER {
             return Err(BackendError::StoreFull("kept subscriptions of a user"));
@@ -42,7 +49,13 @@ impl Kept {
                 &mut self.by_session.entry(session.clone()).or_default().channels
             }
         };
-        channels.insert(channel.clone(), cursor);
+        let Subscription { channel, cursor } = subscription;
+        let before = channels.get(channel).map_or(0, |place| place.asked);
+        let place = Place {
+            cursor: *cursor,
+            asked: asked.unwrap_or(before),
+        };
+        channels.insert(channel.clone(), place);
         Ok(())
     }
 
@@ -70,13 +83,15 @@ impl Kept {
 
     /// The session ended as its gateway says: these wait for the next connection.
     pub(super) fn leave(&mut self, session: &SessionId, restorable: &[Subscription], now: Millis) {
-        self.by_session.remove(session);
+        let held = self.by_session.remove(session).unwrap_or_default().channels;
         if !restorable.is_empty() {
+            let left = |s: &Subscription| {
+                let asked = held.get(&s.channel).map_or(0, |place| place.asked);
+                let cursor = s.cursor;
+                (s.channel.clone(), Place { cursor, asked })
+            };
             let left = OfSession {
-                channels: restorable
-                    .iter()
-                    .map(|s| (s.channel.clone(), s.cursor))
-                    .collect(),
+                channels: restorable.iter().map(left).collect(),
                 free_since: Some(now),
             };
             self.by_session.insert(session.clone(), left);
@@ -112,17 +127,18 @@ impl Kept {
             .collect();
         let mut claimed = Channels::new();
         for ended in waiting {
-            for (channel, cursor) in self
+            for (channel, place) in self
                 .by_session
                 .remove(&ended)
                 .map(|kept| kept.channels)
                 .unwrap_or_default()
             {
                 // Left by two sessions: catching up from the earlier place misses nothing.
-                let least = claimed.entry(channel).or_insert(cursor);
-                if cursor.seq < least.seq {
-                    *least = cursor;
+                let both = claimed.entry(channel).or_insert(place);
+                if place.cursor.seq < both.cursor.seq {
+                    both.cursor = place.cursor;
                 }
+                both.asked = both.asked.max(place.asked);
             }
         }
         if !claimed.is_empty() {
@@ -154,12 +170,13 @@ impl Kept {
     }
 }
 
+/// Those asked for last come first.
 fn listed(channels: &Channels) -> Vec<Subscription> {
-    channels
-        .iter()
-        .map(|(channel, cursor)| Subscription {
-            channel: channel.clone(),
-            cursor: *cursor,
-        })
-        .collect()
+    let mut places: Vec<_> = channels.iter().collect();
+    places.sort_by_key(|(_, place)| std::cmp::Reverse(place.asked));
+    let subscription = |(channel, place): (&ChannelName, &Place)| Subscription {
+        channel: channel.clone(),
+        cursor: place.cursor,
+    };
+    places.into_iter().map(subscription).collect()
 }

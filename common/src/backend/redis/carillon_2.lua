@@ -14,6 +14,7 @@
 -- presence  <device>/<session>  gateway|generation|fence|opened  (device of an anonymous one: ~)
 -- end       cursor|ms: where a channel's log stood, which outlives the log
 -- subs      d/<device>/<channel> cursor       r/<session>/<channel> cursor|ms when freed, 0 while held
+--           u/<channel>         ms when a client last asked for it
 
 local ZERO = '0-0'
 
@@ -447,6 +448,32 @@ local function new_device(all, name, broadcast)
   return d
 end
 
+-- When clients last asked for each channel, of the fields and values of subs.
+local function uses(subs)
+  local used = {}
+  for i = 1, #subs, 2 do
+    local channel = string.match(subs[i], '^u/(.*)$')
+    if channel then used[channel] = tonumber(subs[i + 1]) end
+  end
+  return used
+end
+
+-- These channels and their cursors, those asked for last first.
+local function by_use(cursors, used)
+  local channels, flat = {}, {}
+  for channel in pairs(cursors) do channels[#channels + 1] = channel end
+  table.sort(channels, function(a, b)
+    local one, other = used[a] or 0, used[b] or 0
+    if one ~= other then return one > other end
+    return a < b
+  end)
+  for _, channel in ipairs(channels) do
+    flat[#flat + 1] = channel
+    flat[#flat + 1] = cursors[channel]
+  end
+  return flat
+end
+
 -- KEYS presence online user inbox left sessions subs
 -- ARGV user field device session gateway generation fence since broadcast limit life_s gateway_channel
 --      bytes opened together_ms
@@ -486,8 +513,7 @@ local function connect(K, A, history)
   local subs = redis.call('HGETALL', K[7])
   for i = 1, #subs, 2 do
     if string.sub(subs[i], 1, #prefix) == prefix then
-      durable[#durable + 1] = string.sub(subs[i], #prefix + 1)
-      durable[#durable + 1] = subs[i + 1]
+      durable[string.sub(subs[i], #prefix + 1)] = subs[i + 1]
     elseif string.sub(subs[i], 1, 2) == 'r/' then
       claimable = 1
       -- A session that was reaped and goes on after all: what nobody has claimed is its own again.
@@ -501,7 +527,7 @@ local function connect(K, A, history)
   if stranger and first[2] == '' and history.lost > 0 and history.lost + tonumber(A[11]) * 1000 >= now then
     first[2] = 'rewound'
   end
-  return { 'ok', fence, device.broadcast, first, durable, claimable }
+  return { 'ok', fence, device.broadcast, first, by_use(durable, uses(subs)), claimable }
 end
 
 -- KEYS user inbox | ARGV device (~ for an anonymous one) after limit bytes life_s
@@ -586,7 +612,7 @@ local function depart(presence, online, user, sessions, subs, user_name, field, 
           or string.match(redis.call('HGET', subs, sub), '^[^|]+')
         redis.call('HSET', subs, sub, cursor .. '|' .. int(now))
       else
-        redis.call('HDEL', subs, sub)
+        redis.call('HDEL', subs, sub, 'u/' .. string.sub(sub, #prefix + 1))
       end
     end
   end
@@ -632,7 +658,7 @@ end
 
 -- KEYS subs | ARGV session restore_ms life_s
 local function claim(K, A)
-  local now, mine, others = now_ms(), {}, 0
+  local now, mine, others, gone = now_ms(), {}, 0, {}
   local all = redis.call('HGETALL', K[1])
   for i = 1, #all, 2 do
     local session, channel = string.match(all[i], '^r/([^/]*)/(.*)$')
@@ -645,6 +671,7 @@ local function claim(K, A)
         others = 1
       else
         redis.call('HDEL', K[1], all[i])
+        gone[channel] = true
         if tonumber(freed) + tonumber(A[2]) >= now then
           local known = mine[channel]
           if not known or seq(cursor) < seq(known) then mine[channel] = cursor end
@@ -652,12 +679,12 @@ local function claim(K, A)
       end
     end
   end
-  local reply = {}
+  local reply = by_use(mine, uses(all))
   for channel, cursor in pairs(mine) do
     redis.call('HSET', K[1], 'r/' .. A[1] .. '/' .. channel, cursor .. '|0')
-    reply[#reply + 1] = channel
-    reply[#reply + 1] = cursor
+    gone[channel] = nil
   end
+  for channel in pairs(gone) do redis.call('HDEL', K[1], 'u/' .. channel) end
   if #reply > 0 then redis.call('EXPIRE', K[1], A[3]) end
   return { others, reply }
 end

@@ -215,6 +215,11 @@ pub fn device_record(device: &Device, session: &SessionId) -> String {
     }
 }
 
+/// When a client last asked for a channel, in the subs hash.
+pub fn use_field(channel: &ChannelName) -> String {
+    format!("u/{channel}")
+}
+
 /// A device's durable subscription in the subs hash, less the channel.
 pub fn durable_prefix(device: &Device) -> String {
     match device {

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     bus::{Bus, BusMessage, BusSettings, DirtyReason},
-    keys::{Keys, device_record, durable_prefix, presence_field},
+    keys::{Keys, device_record, durable_prefix, presence_field, use_field},
     lease,
     reply::{self, Reply},
     store::{Core, number, word},
@@ -355,9 +355,10 @@ impl Membership for RedisMembership {
         &self,
         user: &UserId,
         holder: &Holder,
-        channel: &ChannelName,
-        cursor: Cursor,
+        subscription: &Subscription,
+        asked: bool,
     ) -> Result<(), BackendError> {
+        let Subscription { channel, cursor } = subscription;
         let keys = self.core.keys.user(user);
         let (field, value) = match holder {
             Holder::Device(device) => (Self::durable_field(device, channel), cursor.to_string()),
@@ -366,7 +367,10 @@ impl Membership for RedisMembership {
             }
         };
         let mut pipeline = redis::pipe();
-        pipeline.cmd("HSET").arg(&keys.subs).arg(field).arg(value);
+        let keep = pipeline.cmd("HSET").arg(&keys.subs).arg(field).arg(value);
+        if asked {
+            keep.arg(use_field(channel)).arg(self.core.clock.now());
+        }
         pipeline
             .cmd("EXPIRE")
             .arg(&keys.subs)
@@ -390,7 +394,7 @@ impl Membership for RedisMembership {
             Holder::Session(session) => Self::session_field(session, channel),
         };
         let mut delete = redis::cmd("HDEL");
-        delete.arg(&keys.subs).arg(field);
+        delete.arg(&keys.subs).arg(field).arg(use_field(channel));
         self.core
             .link
             .call::<Value>(keys.partition, &delete)

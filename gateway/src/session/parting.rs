@@ -1,0 +1,104 @@
+//! How a connection comes to its end: closes that are planned and told, and the last words.
+
+use std::time::Duration;
+
+use carillon_common::{
+    backend::{Ack, Departure, Holder, Subscription},
+    protocol::{CloseCode, Dialect, ServerFrame},
+};
+
+use super::{Effect, Now, Session, millis, pace::Planned};
+
+impl Session {
+    /// The connection is to be closed for the gateway's own reasons.
+    pub(super) fn on_drain(
+        &mut self,
+        close_in: Duration,
+        reason: &'static str,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let code = if reason == "rebalance" {
+            CloseCode::Rebalance
+        } else {
+            CloseCode::Draining
+        };
+        self.pace.plan(Planned {
+            at: now.mono + close_in,
+            code,
+            reason,
+            tell_at: now.mono,
+        });
+        self.announce_close(now, effects);
+    }
+
+    /// Tells of a planned close when it is time to: the client can have its next connection before
+    /// this one ends. Not all at once, and each before its own end.
+    pub(super) fn announce_close(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !self.can_be_told() {
+            return;
+        }
+        let Some(close) = self.pace.take_untold(now.mono) else {
+            return;
+        };
+        let left = close.at.saturating_duration_since(now.mono);
+        let frame = ServerFrame::Reconnect {
+            reason: close.reason,
+            after_ms: millis(left / 2),
+            spread_ms: millis(left * 2 / 5),
+            deadline_ms: millis(left),
+        };
+        effects.push(Effect::Write(frame.encode().into()));
+    }
+
+    pub(super) fn dialect_code(&self, code: CloseCode) -> CloseCode {
+        match (code, self.dialect()) {
+            (CloseCode::Draining | CloseCode::Rebalance, Dialect::Simple) => CloseCode::Restart,
+            _ => code,
+        }
+    }
+
+    /// What is to be told the store when the connection has ended. `clean`: the client closed it
+    /// with a close frame of its own. `confirmed`: it answered ours, so it read all we wrote.
+    pub(crate) fn close(mut self, clean: bool, confirmed: bool) -> Closing {
+        let dialect = self.dialect();
+        if confirmed && dialect == Dialect::Simple {
+            self.receipts.confirm_all(dialect, self.inbox.position());
+            self.broadcast.pinged(dialect);
+            self.broadcast.ponged(dialect);
+            self.channels.pinged(dialect);
+            self.channels.ponged(dialect);
+        }
+        self.receipts.settle_now(self.inbox.position());
+        let broadcast = self.broadcast.confirmed();
+        let last = self.receipts.flush_last(broadcast);
+        let ack = last.map(|ack| self.identity.ack(ack));
+        let (durable, mut restorable) = self.channels.into_kept();
+        if clean || dialect == Dialect::V1 {
+            restorable.clear();
+        }
+        Closing {
+            ack: self.fence.and(ack),
+            departure: self.fence.map(|fence| Departure {
+                user: self.identity.user.clone(),
+                device: self.identity.device.clone(),
+                session: self.identity.session.clone(),
+                fence,
+                broadcast: Some(broadcast),
+                restorable,
+            }),
+            durable: (Holder::Device(self.identity.device), durable),
+        }
+    }
+}
+
+/// The last words about a connection.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    /// How far the device has read.
+    pub ack: Option<Ack>,
+    /// The registration to be ended, if there was one.
+    pub departure: Option<Departure>,
+    /// Where its durable subscriptions stand.
+    pub durable: (Holder, Vec<Subscription>),
+}
