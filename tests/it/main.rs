@@ -9,6 +9,7 @@ mod acl;
 mod asked_to_drain;
 mod audit;
 mod bad_input;
+mod bare;
 mod channels;
 mod churn;
 mod contract;
