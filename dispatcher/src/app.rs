@@ -11,6 +11,7 @@ use carillon_common::{
     settings::{Settings, SettingsErrors},
     telemetry::Metrics,
 };
+use futures_util::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
@@ -99,7 +100,16 @@ impl App {
 
     /// Serves until `shutdown`. Then: not ready, `drain.delay`, nothing accepted any more, requests
     /// under way finished within their own time limit. The admin port stays to the end.
-    pub async fn run(
+    pub fn run(
+        self,
+        listener: TcpListener,
+        admin_listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(self.serve(listener, admin_listener, shutdown))
+    }
+
+    async fn serve(
         self,
         listener: TcpListener,
         admin_listener: TcpListener,

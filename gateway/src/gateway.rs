@@ -13,7 +13,7 @@ use carillon_common::{
     settings::Settings,
     telemetry::GatewayMetrics,
 };
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -75,7 +75,23 @@ impl Gateway {
     /// # Errors
     /// A setting that does not fit this machine, a key that cannot be read, or a store that does
     /// not answer.
-    pub async fn start(
+    pub fn start(
+        settings: Arc<Settings>,
+        backend: Arc<dyn Backend>,
+        metrics: GatewayMetrics,
+        health: Health,
+        descriptors: u64,
+    ) -> BoxFuture<'static, anyhow::Result<Arc<Self>>> {
+        Box::pin(Self::started(
+            settings,
+            backend,
+            metrics,
+            health,
+            descriptors,
+        ))
+    }
+
+    async fn started(
         settings: Arc<Settings>,
         backend: Arc<dyn Backend>,
         metrics: GatewayMetrics,
@@ -195,7 +211,16 @@ impl Gateway {
     ///
     /// # Errors
     /// Never yet; a broken listener is logged and tried again.
-    pub async fn run(
+    pub fn run(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        http: Router,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(self.serve(listener, http, shutdown))
+    }
+
+    async fn serve(
         self: &Arc<Self>,
         listener: TcpListener,
         http: Router,
