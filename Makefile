@@ -1,9 +1,18 @@
-# Thin: each target is one idea. Tests, bench and images share one profile (release), so that the
-# workspace is built once.
+# Thin: each target is one idea, and needs nothing that another one left behind. Tests, bench and images
+# share one profile (release).
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # .cargo/config.toml builds for the host as an explicit target.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+PROGRAMS = carillon carillon-gateway carillon-dispatcher
+# Always of the whole workspace, whose features are one set: with -p, dependencies would be compiled once more
+# for a smaller set.
+BUILD = $(CARGO) build --release --workspace
+# Makes some of the programs, and puts them into target/bin.
+define programs
+$(BUILD) $(1:%=--bin %)
+@mkdir -p target/bin && ln -sf $(1:%=../$(HOST)/release/%) target/bin/
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-check run build test check check-chart bench images push test-kind doc clean
@@ -18,13 +27,11 @@ setup-check: ## the same, and cargo-deny
 	@scripts/setup check
 
 run: setup ## start gateway and dispatcher in one process, with a ready token and API key
-	$(CARGO) run --release -p carillon -- standalone --dev
+	$(call programs,carillon)
+	@exec target/bin/carillon standalone --dev
 
-build: setup ## build every binary and test, once; the programs are in target/bin then
-	$(CARGO) build --release --workspace --bins --tests
-	@mkdir -p target/bin
-	@for program in carillon carillon-gateway carillon-dispatcher; do \
-	    ln -sf "../$(HOST)/release/$$program" target/bin/; done
+build: setup ## build the programs; they are in target/bin then
+	$(call programs,$(PROGRAMS))
 
 test: build ## run every test: units, contract suite, whole system over real Redis
 	$(CARGO) test --release --workspace
@@ -40,20 +47,21 @@ check-chart: ## lint, drift, unit tests and every value set of the Helm chart an
 	scripts/chart check
 
 bench: build ## measure cost per connection, delivery, connect and send against a floor
-	$(CARGO) run --release -p carillon-tests --bin bench -- $(ARGS)
+	$(BUILD) --bin bench
+	target/$(HOST)/release/bench $(ARGS)
 
 images: build ## build the container images, and the list of what is in each, from the same programs
-	@scripts/setup images
 	images/build
 
 test-kind: build ## run the scenarios in a real Kubernetes: make test-kind ARGS='rollout --keep' (FULL=1: 5000 sockets)
 	@scripts/setup kind
+	$(BUILD) --bin e2e
 	tests/e2e/run $(ARGS)
 
 push: images ## publish them: make push REGISTRY=ghcr.io/carillon-io
 	images/push $(REGISTRY)
 
-doc: ## build the documentation of the crates: target/doc/carillon/index.html
+doc: setup ## build the documentation of the crates, and say where it is
 	$(CARGO) doc --release --workspace --no-deps
 
 clean: ## remove what was built

@@ -18,6 +18,7 @@ mod tls;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use futures_util::future::LocalBoxFuture;
 
 /// The parser, as help, completions and tests see it.
 pub fn command() -> clap::Command {
@@ -25,7 +26,11 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs the program's arguments and says how it went; see the exit codes in `--help`.
-pub async fn main() -> ExitCode {
+pub fn main() -> LocalBoxFuture<'static, ExitCode> {
+    Box::pin(run())
+}
+
+async fn run() -> ExitCode {
     // Clap itself ends the process: 0 after help, 2 after a mistake.
     let matches = command().get_matches();
     let cli = match cli::Cli::from_arg_matches(&matches) {

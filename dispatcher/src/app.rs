@@ -11,6 +11,7 @@ use carillon_common::{
     settings::{Settings, SettingsErrors},
     telemetry::Metrics,
 };
+use futures_util::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
@@ -94,7 +95,16 @@ impl App {
     /// Serves until `shutdown`. Then: not ready, `drain.delay`, nothing accepted any more, requests
     /// under way finished within their own time limit, or what a quick end gives them. The admin port
     /// stays to the end.
-    pub async fn run(self, listener: TcpListener, admin_listener: TcpListener, shutdown: Shutdown) {
+    pub fn run(
+        self,
+        listener: TcpListener,
+        admin_listener: TcpListener,
+        shutdown: Shutdown,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(self.serve(listener, admin_listener, shutdown))
+    }
+
+    async fn serve(self, listener: TcpListener, admin_listener: TcpListener, shutdown: Shutdown) {
         let settings = &self.service.settings;
         let patience = settings.dispatcher.request_timeout + Duration::from_secs(1);
         let health = Health::new();

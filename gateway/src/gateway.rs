@@ -11,6 +11,7 @@ use carillon_common::{
     settings::Settings,
     telemetry::GatewayMetrics,
 };
+use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -56,7 +57,23 @@ impl Gateway {
     /// # Errors
     /// A setting that does not fit this machine, a key that cannot be read, or a store that does
     /// not answer.
-    pub async fn start(
+    pub fn start(
+        settings: Arc<Settings>,
+        backend: Arc<dyn Backend>,
+        metrics: GatewayMetrics,
+        health: Health,
+        descriptors: u64,
+    ) -> BoxFuture<'static, anyhow::Result<Arc<Self>>> {
+        Box::pin(Self::started(
+            settings,
+            backend,
+            metrics,
+            health,
+            descriptors,
+        ))
+    }
+
+    async fn started(
         settings: Arc<Settings>,
         backend: Arc<dyn Backend>,
         metrics: GatewayMetrics,
@@ -177,7 +194,16 @@ impl Gateway {
     ///
     /// # Errors
     /// Never yet; a broken listener is logged and tried again.
-    pub async fn run(
+    pub fn run(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        http: Router,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(self.serve(listener, http, shutdown))
+    }
+
+    async fn serve(
         self: &Arc<Self>,
         listener: TcpListener,
         http: Router,

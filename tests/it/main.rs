@@ -10,6 +10,7 @@ mod again;
 mod asked_to_drain;
 mod audit;
 mod bad_input;
+mod bare;
 mod channels;
 mod churn;
 mod confirmed;

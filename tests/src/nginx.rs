@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,6 +21,8 @@ use crate::redis::free_port;
 /// The folder of the examples.
 pub const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 const SOON: Duration = Duration::from_secs(15);
+/// For what takes as long as the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Packages install it where users other than root do not look.
 const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "nginx"];
 
@@ -47,6 +49,20 @@ impl Nginx {
     /// # Errors
     /// When nginx is missing, or refuses its configuration.
     pub async fn start(gateways: &[SocketAddr], dispatchers: &[SocketAddr]) -> Result<Self> {
+        const ATTEMPTS: usize = 5;
+        for _ in 0..ATTEMPTS {
+            let nginx = Self::launch(gateways, dispatchers)?;
+            match nginx.listens().await {
+                Ok(()) => return Ok(nginx),
+                // Another process took the port between the choice and the start.
+                Err(error) if error.to_string().contains("Address already in use") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bail!("no free port in {ATTEMPTS} attempts")
+    }
+
+    fn launch(gateways: &[SocketAddr], dispatchers: &[SocketAddr]) -> Result<Self> {
         let dir = TempDir::new()?;
         let address = (Ipv4Addr::LOCALHOST, free_port()?).into();
         configure(dir.path(), address, gateways, dispatchers)?;
@@ -58,19 +74,25 @@ impl Nginx {
             .stderr(output);
         let child =
             Child::spawn(command).context("nginx does not start; `make setup` installs it")?;
-        let nginx = Self {
+        Ok(Self {
             child,
             dir,
             address,
-        };
-        eventually("nginx listens", SOON, async || {
-            ensure!(nginx.child.status().is_none(), "it has ended");
-            TcpStream::connect(address).await?;
-            Ok(())
         })
-        .await
-        .with_context(|| fs::read_to_string(nginx.dir.path().join("output")).unwrap_or_default())?;
-        Ok(nginx)
+    }
+
+    /// It writes its pid once it listens. That something answers at the address would not do: while another
+    /// has the port, nginx tries again for seconds before it ends.
+    async fn listens(&self) -> Result<()> {
+        let ended = eventually("nginx listens or has ended", PATIENCE, async || {
+            let ended = self.child.status().is_some();
+            ensure!(ended || self.dir.path().join("pid").exists(), "neither");
+            Ok(ended)
+        });
+        let ended = ended.await?;
+        let output = fs::read_to_string(self.dir.path().join("output"))?;
+        ensure!(!ended, "nginx has ended: {output}");
+        Ok(())
     }
 
     /// Where services call: `http://host:port`.
@@ -105,13 +127,14 @@ impl Nginx {
         Ok(String::from_utf8_lossy(&answer).to_lowercase())
     }
 
-    /// Ends it, and gives its logs.
+    /// Ends it once every request has ended, and gives its logs. A request is logged when it has ended:
+    /// at a SIGTERM the last ones would be cut off, and be in no log.
     ///
     /// # Errors
-    /// When it does not end.
+    /// When it does not end: then somebody still holds a socket.
     pub async fn stop(self) -> Result<Logs> {
-        self.child.signal(libc::SIGTERM);
-        self.child.wait(SOON).await?;
+        self.child.signal(libc::SIGQUIT);
+        self.child.wait(PATIENCE).await?;
         Ok(Logs {
             access: fs::read_to_string(self.dir.path().join("access.log"))?,
             error: fs::read_to_string(self.dir.path().join("error.log"))?,

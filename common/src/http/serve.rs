@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -44,7 +45,19 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop`, then finishes the requests under way, for at most `patience`.
-pub async fn serve(
+///
+/// Boxed, as all that a program awaits of another crate and that leads far: an `async fn` would be compiled
+/// again in each of them.
+pub fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    patience: Duration,
+) -> BoxFuture<'static, ()> {
+    Box::pin(served(listener, router, stop, patience))
+}
+
+async fn served(
     listener: TcpListener,
     router: Router,
     stop: CancellationToken,

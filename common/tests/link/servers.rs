@@ -15,12 +15,14 @@ pub(crate) struct Server {
     process: Option<Child>,
 }
 
+/// Below the ports that the kernel gives to outgoing connections: one of these could take the port before the
+/// server has it, or while it is down.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let ports = std::iter::repeat_with(|| rand::random_range(PORTS));
+    ports.take(1_000).find(is_free).unwrap()
 }
 
 impl Server {

@@ -83,7 +83,15 @@ fn scripts_of_workflows_are_bash_and_take_nothing_from_outside() {
     for script in [
         "scripts/release",
         "scripts/setup",
+        "scripts/chart",
         ".ci/run",
+        ".ci/first-steps",
+        "images/build",
+        "images/notices",
+        "images/push",
+        "images/sbom",
+        "tests/e2e/next",
+        "tests/e2e/run",
         "examples/compose/prepare",
     ] {
         let bash = Command::new("bash")

@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -79,7 +79,14 @@ impl Link {
     ///
     /// # Errors
     /// If the topology cannot be found, no primary answers, or those who do are not what the URL says.
-    pub async fn connect(url: RedisUrl, settings: LinkSettings) -> Result<Self, LinkError> {
+    pub fn connect(
+        url: RedisUrl,
+        settings: LinkSettings,
+    ) -> BoxFuture<'static, Result<Self, LinkError>> {
+        Box::pin(Self::connected(url, settings))
+    }
+
+    async fn connected(url: RedisUrl, settings: LinkSettings) -> Result<Self, LinkError> {
         if url.tls.is_some() {
             // The client library leaves the choice of cryptography to the process, and panics
             // without one. Somebody else's earlier choice is as good.

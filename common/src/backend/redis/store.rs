@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 use redis::Value;
 use tokio_util::{sync::CancellationToken, sync::DropGuard};
 
@@ -81,7 +81,14 @@ impl RedisBackend {
     /// # Errors
     /// When Redis cannot be reached, refuses what is needed, or holds another number of
     /// partitions.
-    pub async fn connect(url: RedisUrl, options: RedisOptions) -> Result<Arc<Self>, BackendError> {
+    pub fn connect(
+        url: RedisUrl,
+        options: RedisOptions,
+    ) -> BoxFuture<'static, Result<Arc<Self>, BackendError>> {
+        Box::pin(Self::connected(url, options))
+    }
+
+    async fn connected(url: RedisUrl, options: RedisOptions) -> Result<Arc<Self>, BackendError> {
         let link = Link::connect(url, options.link.clone()).await?;
         let tags: Vec<_> = link.tags().iter().map(|(tag, _)| tag.clone()).collect();
         let core = Arc::new(Core {
