@@ -198,7 +198,7 @@ impl Gateway {
         self: &Arc<Self>,
         listener: TcpListener,
         http: Router,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(self.serve(listener, http, shutdown))
     }

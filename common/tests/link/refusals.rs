@@ -189,9 +189,8 @@ async fn what_stops_a_link_that_runs_is_shown_as_long_as_it_is_met() {
             .await
     };
     let errors = |kind: FaultKind| {
-        let mut all = link.stats().errors();
-        all.find_map(|(it, count)| (it == kind).then_some(count))
-            .unwrap()
+        let errors = &link.stats().errors;
+        errors.with_label_values(&[kind.as_str()]).get()
     };
     set().await.unwrap();
     assert!(link.stats().faults().is_empty());

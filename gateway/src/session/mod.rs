@@ -23,7 +23,8 @@ use std::{sync::Arc, time::Duration};
 use carillon_common::{
     auth::{Claims, Verifier},
     backend::{
-        Ack, BackendError, Claimed, Device, Gap, Holder, Page, Registered, Registration, Subscription,
+        Ack, BackendError, Claimed, Device, Gap, Holder, Page, Registered, Registration,
+        Subscription,
     },
     ids::{ChannelName, Cursor, Millis},
     notification::Frame,

@@ -22,9 +22,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::link::{Link, LinkError, lock};
+use super::link::{Link, LinkError, LinkStats, lock};
 use super::url::Address;
-use crate::telemetry::RedisMetrics;
 use listener::Listener;
 use wanted::Wanted;
 
@@ -192,7 +191,7 @@ impl Bus {
     }
 
     /// What this bus and its link have done so far.
-    pub fn stats(&self) -> &RedisMetrics {
+    pub fn stats(&self) -> &LinkStats {
         self.shared.link.stats()
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::link::{Dialer, Lane, Link, LinkError, Redirect, observe, read};
+use super::link::{Dialer, Lane, Link, LinkError, Redirect, read};
 use super::url::Address;
 
 /// How often one durable call follows redirects.

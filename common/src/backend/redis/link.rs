@@ -37,11 +37,9 @@ pub(crate) use dial::Dialer;
 pub(crate) use error::{Redirect, fault_of};
 pub(crate) use node::{Lane, Node, backoff, lock};
 pub(crate) use reply::read;
-pub(crate) use stats::observe;
 
 use super::topology::{Topology, partition_tags};
 use super::url::{Address, RedisUrl};
-use crate::telemetry::RedisMetrics;
 
 /// How often one call follows redirects.
 const MAX_REDIRECTS: usize = 3;
@@ -96,7 +94,7 @@ impl Link {
         let dialer = Arc::new(Dialer {
             url,
             settings,
-            stats: stats::counters(),
+            stats: Arc::default(),
         });
         let nobody = Topology::none(tags.len());
         let inner = Arc::new(Inner {
@@ -189,7 +187,7 @@ impl Link {
     }
 
     /// What this link and its bus have done so far.
-    pub fn stats(&self) -> &RedisMetrics {
+    pub fn stats(&self) -> &LinkStats {
         &self.inner.dialer.stats
     }
 

@@ -6,7 +6,6 @@ use super::{error::LinkError, faults::Faults};
 use crate::{backend::FaultKind, telemetry::RedisMetrics};
 
 /// What a link has done since it was made.
-#[derive(Debug)]
 pub struct LinkStats {
     metrics: RedisMetrics,
     /// What keeps the store from serving.
