@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn the_signature_is_checked_with_whatever_there_is() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        write!(file, "\u{feff}{SECRET}\n").unwrap();
+        writeln!(file, "\u{feff}{SECRET}").unwrap();
         let now = now_ms();
         let token = minted(now / 1000 + 60, now / 1000);
         let inspect = |token: &str| {
