@@ -58,7 +58,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
         descriptors,
     );
     // It waits for its place in the store.
-    let Some(gateway) = shutdown.run_until_cancelled(started).await else {
+    let Some(gateway) = shutdown.token().run_until_cancelled(started).await else {
         return Ok(());
     };
     let gateway = gateway?;

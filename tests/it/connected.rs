@@ -10,6 +10,7 @@ use axum::Router;
 use carillon_common::{
     backend::{self, Backend, Idempotency, PublishOrder, SendOrder},
     http::{Health, listen},
+    process::Shutdown,
     settings::Settings,
     telemetry::Metrics,
 };
@@ -27,7 +28,6 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::Role},
 };
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::world::{SECRET, SOON, token_of};
@@ -39,7 +39,7 @@ struct Scene {
     gate: Arc<Gate>,
     store: Arc<dyn Backend>,
     address: SocketAddr,
-    stop: CancellationToken,
+    stop: Shutdown,
     _redis: Option<Standalone>,
 }
 
@@ -75,7 +75,7 @@ impl Scene {
         );
         let gateway = gateway.await?;
         let listener = listen(([127, 0, 0, 1], 0).into())?;
-        let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+        let (address, stop) = (listener.local_addr()?, Shutdown::new());
         let until = stop.clone();
         tokio::spawn(async move { gateway.run(listener, Router::new(), until).await });
         Ok(Self {
@@ -124,7 +124,7 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.stop.begin();
     }
 }
 

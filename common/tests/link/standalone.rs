@@ -41,7 +41,10 @@ async fn calls_and_pipelines_answer() {
     assert_eq!(link.each_primary(&cmd("PING")).await.len(), 1);
     let error = link.call::<()>(99, &cmd("PING")).await.unwrap_err();
     assert!(matches!(error, LinkError::Unavailable(_)), "{error}");
-    assert_eq!(link.stats().errors.with_label_values(&["unexpected"]).get(), 3);
+    assert_eq!(
+        link.stats().errors.with_label_values(&["unexpected"]).get(),
+        3
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
