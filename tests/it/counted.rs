@@ -48,7 +48,7 @@ async fn a_redis_that_goes_and_comes_is_counted() -> Result<()> {
     grows(gateway, "carillon_redis_bus_messages_total", 0.0).await?;
 
     network.break_networking().await;
-    let away = r#"carillon_redis_errors_total{kind="unavailable"}"#;
+    let away = r#"carillon_redis_errors_total{kind="unreachable"}"#;
     grows(gateway, away, 0.0).await?;
     grows(gateway, "carillon_redis_connect_failures_total", 0.0).await?;
     grows(gateway, "carillon_redis_bus_rebuilds_total", 0.0).await?;

@@ -116,14 +116,14 @@ fn unchecked(code: &str) -> Finding {
 
 /// What was said already.
 struct Told {
-    gauge: IntGaugeVec,
+    config_warnings: IntGaugeVec,
     complaints: Vec<Finding>,
 }
 
 impl Told {
-    fn new(gauge: IntGaugeVec) -> Self {
+    fn new(config_warnings: IntGaugeVec) -> Self {
         Self {
-            gauge,
+            config_warnings,
             complaints: Vec::new(),
         }
     }
@@ -133,7 +133,7 @@ impl Told {
         findings.retain(|finding| finding.level != Level::Ok);
         for reason in REASONS {
             let wrong = findings.iter().any(|it| label(it.what) == reason);
-            self.gauge
+            self.config_warnings
                 .with_label_values(&[reason])
                 .set(i64::from(wrong));
         }

@@ -43,7 +43,7 @@ async fn calls_and_pipelines_answer() {
     assert!(matches!(error, LinkError::Unavailable(_)), "{error}");
     assert_eq!(
         link.stats().errors.with_label_values(&["unexpected"]).get(),
-        3
+        2
     );
 }
 

@@ -84,7 +84,7 @@ fn every_command_is_in_the_readme_and_every_flag_in_its_help() {
     let readme = read("README.md");
     let (_, section) = readme.split_once("## The command line").unwrap();
     let section = section.split("\n## ").next().unwrap_or_default();
-    fn check(command: &clap::Command, section: &str) {
+    fn check(command: &clap::Command) {
         for argument in command.get_arguments() {
             assert!(
                 argument.get_help().is_some() || argument.is_hide_set(),
@@ -93,7 +93,7 @@ fn every_command_is_in_the_readme_and_every_flag_in_its_help() {
                 argument.get_id()
             );
         }
-        command.get_subcommands().for_each(|it| check(it, section));
+        command.get_subcommands().for_each(check);
     }
     let root = carillon::command();
     for command in root.get_subcommands() {

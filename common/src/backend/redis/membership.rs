@@ -232,7 +232,7 @@ impl Membership for RedisMembership {
             fence: reply.parse()?,
             broadcast: reply.parse()?,
             page: reply.page()?,
-            subscriptions: subscriptions(&reply.texts()?)?,
+            subscriptions: reply.subscriptions()?,
             claimable: reply.flag()?,
         })
     }
@@ -421,7 +421,7 @@ impl Membership for RedisMembership {
         let others_hold = reply.flag()?;
         Ok(Claimed {
             others_hold,
-            subscriptions: subscriptions(&reply.texts()?)?,
+            subscriptions: reply.subscriptions()?,
         })
     }
 
@@ -494,17 +494,4 @@ impl Membership for RedisMembership {
         self.bus.close().await;
         Ok(())
     }
-}
-
-fn subscriptions(texts: &[String]) -> Result<Vec<Subscription>, BackendError> {
-    let bad = || BackendError::Unexpected("a kept subscription cannot be read".to_owned());
-    texts
-        .chunks_exact(2)
-        .map(|pair| {
-            Ok(Subscription {
-                channel: ChannelName::new(&pair[0]).map_err(|_| bad())?,
-                cursor: pair[1].parse().map_err(|_| bad())?,
-            })
-        })
-        .collect()
 }

@@ -8,8 +8,8 @@ use super::{
     wire,
 };
 use crate::{
-    backend::{BackendError, FaultKind, Gap, Page},
-    ids::Cursor,
+    backend::{BackendError, FaultKind, Gap, Page, Subscription},
+    ids::{ChannelName, Cursor},
 };
 
 /// The items of an array, one after the other.
@@ -60,6 +60,20 @@ impl Reply {
 
     pub(super) fn page(&mut self) -> Result<Page, BackendError> {
         page(self.next()?)
+    }
+
+    /// Channels, each followed by a cursor.
+    pub(super) fn subscriptions(&mut self) -> Result<Vec<Subscription>, BackendError> {
+        let bad = || BackendError::Unexpected("a kept subscription cannot be read".to_owned());
+        self.texts()?
+            .chunks_exact(2)
+            .map(|pair| {
+                Ok(Subscription {
+                    channel: ChannelName::new(&pair[0]).map_err(|_| bad())?,
+                    cursor: pair[1].parse().map_err(|_| bad())?,
+                })
+            })
+            .collect()
     }
 }
 

@@ -22,14 +22,14 @@ use super::{
     membership::RedisMembership,
     reply::Reply,
     url::RedisUrl,
-    version,
+    version, wire,
 };
 use crate::{
     backend::{
-        Backend, BackendError, BusSink, Clock, Control, Device, Limits, LiveGateway, Membership,
-        Presence, PublishOrder, Published, SendOrder, Sent,
+        Backend, BackendError, BusSink, Clock, Control, Limits, LiveGateway, Membership, Presence,
+        PublishOrder, Published, SendOrder, Sent,
     },
-    ids::{Cursor, DeviceId, GatewayId, Millis, SessionId, UserId},
+    ids::{Cursor, GatewayId, Millis, UserId},
     telemetry::Collector,
 };
 
@@ -396,7 +396,7 @@ impl Backend for RedisBackend {
             .await?;
         let all = entries
             .iter()
-            .filter_map(|(field, place)| read_presence(field, place));
+            .filter_map(|(field, place)| wire::presence(field, place));
         Ok(all
             .filter(|it| core.is_live(it.gateway.as_str(), it.generation))
             .collect())
@@ -472,25 +472,4 @@ impl Backend for RedisBackend {
     fn metrics(&self) -> Vec<Box<dyn Collector>> {
         self.core.link.stats().collectors()
     }
-}
-
-/// `<device>/<session>` → `gateway|generation|fence|since`.
-fn read_presence(field: &str, place: &str) -> Option<Presence> {
-    let (device, session) = field.split_once('/')?;
-    let device = match device.strip_prefix('=') {
-        Some(name) => Device::Named(DeviceId::new(name).ok()?),
-        None => Device::Anonymous,
-    };
-    let mut parts = place.split('|');
-    let gateway = GatewayId::new(parts.next()?).ok()?;
-    let generation = parts.next()?.parse().ok()?;
-    parts.next()?;
-    let since = parts.next()?.parse().ok()?;
-    Some(Presence {
-        device,
-        session: SessionId::new(session).ok()?,
-        gateway,
-        generation,
-        since,
-    })
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::version;
 use crate::{
-    backend::BusEvent,
-    ids::{ChannelName, Cursor, SessionId, UserId},
+    backend::{BusEvent, Device, Presence},
+    ids::{ChannelName, Cursor, DeviceId, GatewayId, SessionId, UserId},
     notification::Frame,
 };
 
@@ -77,6 +77,27 @@ pub fn hint(text: &Bytes) -> Option<BusEvent> {
         }),
         _ => None,
     }
+}
+
+/// Reads a connection: `<device>/<session>` → `gateway|generation|fence|since`.
+pub fn presence(field: &str, place: &str) -> Option<Presence> {
+    let (device, session) = field.split_once('/')?;
+    let device = match device.strip_prefix('=') {
+        Some(name) => Device::Named(DeviceId::new(name).ok()?),
+        None => Device::Anonymous,
+    };
+    let mut parts = place.split('|');
+    let gateway = GatewayId::new(parts.next()?).ok()?;
+    let generation = parts.next()?.parse().ok()?;
+    parts.next()?;
+    let since = parts.next()?.parse().ok()?;
+    Some(Presence {
+        device,
+        session: SessionId::new(session).ok()?,
+        gateway,
+        generation,
+        since,
+    })
 }
 
 #[cfg(test)]
