@@ -103,5 +103,5 @@ fn every_command_is_in_the_readme_and_every_flag_in_its_help() {
             .any(|word| word == name);
         assert!(named, "README, The command line: `{name}` is missing");
     }
-    check(&root, section);
+    check(&root);
 }
