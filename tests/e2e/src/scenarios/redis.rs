@@ -10,8 +10,9 @@ use crate::{cluster::file, deployment::Deployment, load::Report, stage::Stage};
 
 /// Failovers in a row.
 const FAILOVERS: usize = 5;
-/// What a Redis that is to survive a crash is told.
-const DURABLE: [&str; 1] = ["redis.dev.extraArgs={--appendfsync,always}"];
+/// So that a kill loses nothing. Set on the running server: another pod of it would begin empty, and every
+/// client would rightly be told.
+const DURABLE: [&str; 4] = ["config", "set", "appendfsync", "always"];
 
 pub(super) fn nothing_closed(report: &Report) -> Result<()> {
     ensure!(
@@ -23,7 +24,8 @@ pub(super) fn nothing_closed(report: &Report) -> Result<()> {
 }
 
 pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
-    let deployment = stage.deployment_with(&DURABLE).await?;
+    let deployment = stage.deployment().await?;
+    deployment.redis_cli(&DURABLE).await?;
     let before = deployment.pods.identities("gateway").await?;
     let title = "Redis killed under traffic";
     let (figures, report) = traffic(&deployment.entrance, stage.sizes, title, async |figures| {
@@ -37,6 +39,7 @@ pub(super) async fn restart(stage: &Stage) -> Result<Figures> {
                 .answers(Duration::from_secs(120))
                 .await?;
             figures.row("answering again after", format!("{:.1?}", killed.elapsed()));
+            deployment.redis_cli(&DURABLE).await?;
             let gateways = deployment.pods.list("gateway").await?;
             ensure!(
                 gateways.iter().all(|pod| pod.ready),
