@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderValue, header},
+    middleware::map_response_with_state,
+    response::Response,
+};
 use carillon_common::{
     auth::ApiKeys,
     backend::{Backend, Clock},
@@ -111,7 +117,10 @@ impl App {
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
 
         let service = async {
-            let serving = serve(listener, self.router(), stop.clone(), patience);
+            let router = self
+                .router()
+                .layer(map_response_with_state(health.clone(), part));
+            let serving = serve(listener, router, stop.clone(), patience);
             shutdown.last(Duration::MAX, serving).await;
             end.cancel();
         };
@@ -190,4 +199,15 @@ impl Service {
             fresh_id: Uuid::now_v7(),
         }
     }
+}
+
+/// While it drains, each answer is the last on its connection (RFC 9112 section 9.6): a load balancer that
+/// keeps connections would else send a call into one that is just being closed, and could not tell whether it
+/// was taken.
+async fn part(State(health): State<Health>, mut response: Response) -> Response {
+    if health.is_draining() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }

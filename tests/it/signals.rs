@@ -145,6 +145,28 @@ async fn a_quick_end_closes_every_connection_and_gives_up_the_lease() -> Result<
     Ok(())
 }
 
+#[tokio::test]
+async fn a_dispatcher_that_drains_ends_each_connection_with_its_answer() -> Result<()> {
+    let [_, (_, service), _] = programs();
+    let dispatcher = service.start().await?;
+    let ask = async || -> Result<Option<String>> {
+        let url = format!("{}/api/gateways", dispatcher.http());
+        let answer = reqwest::get(url).await?;
+        let header = answer.headers().get("connection");
+        Ok(header
+            .map(|value| value.to_str().map(str::to_owned))
+            .transpose()?)
+    };
+    assert_eq!(ask().await?, None);
+    dispatcher.terminate();
+    eventually("answers end their connections", SOON, async || {
+        let header = ask().await?;
+        ensure!(header.as_deref() == Some("close"), "{header:?}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_online_once_the_last_gateway_was_killed() -> Result<()> {
     let redis = Standalone::start(&Options::default()).await?;
