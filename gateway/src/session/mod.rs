@@ -392,7 +392,7 @@ impl Session {
                 self.on_page(page, now, effects);
                 self.progressed(now);
             }
-            Event::Acked => self.receipts.on_acked(now.mono),
+            Event::Acked => self.receipts.on_acked(),
             Event::Joined(channel, result) => self.on_joined(channel, result, now, effects),
             Event::History(channel, page) => self.on_history(channel, page, now, effects),
             Event::Claimed(claimed) => self.on_claimed(claimed, effects),

@@ -271,11 +271,8 @@ impl Receipts {
         }
     }
 
-    /// The store knows; what was confirmed meanwhile is next.
-    pub(super) fn on_acked(&mut self, now: Instant) {
+    /// The store knows; what was confirmed meanwhile is gathered like the rest.
+    pub(super) fn on_acked(&mut self) {
         self.busy = false;
-        if self.confirmed != self.told {
-            self.flush_at = Some(now);
-        }
     }
 }
