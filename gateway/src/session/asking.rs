@@ -16,59 +16,44 @@ const PART: u32 = 5;
 /// Never sooner than this after something was written.
 const SOONEST: Duration = Duration::from_millis(50);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Asking {
-    opened: Instant,
-    latest: Duration,
-    due: Option<Due>,
+    /// From here on it is asked with whatever is written, and a little later by itself.
+    due: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    /// From here on with whatever is written.
-    from: Instant,
-    /// Then by itself.
-    alone: Instant,
+/// How long after a write a connection of this age is asked.
+fn within(age: Duration, latest: Duration) -> Duration {
+    (age / PART).max(SOONEST).min(latest)
 }
 
 impl Asking {
-    pub(super) fn new(opened: Instant, latest: Duration) -> Self {
-        Self {
-            opened,
-            latest,
-            due: None,
-        }
-    }
-
-    /// Something was written that nobody has asked about. By chance a little sooner or later, so
-    /// that those who were given the same are not asked together.
-    pub(super) fn wrote(&mut self, now: Instant) {
+    /// Something was written that nobody has asked about, on a connection of this age. By chance a
+    /// little sooner or later, so that those who were given the same are not asked together.
+    pub(super) fn wrote(&mut self, now: Instant, age: Duration, latest: Duration) {
         if self.due.is_none() {
-            let lived = now.duration_since(self.opened) / PART;
-            let within = lived.max(SOONEST).min(self.latest);
-            let from = now + within.mul_f64(rand::random_range(0.75..1.0));
-            let alone = from + within / 4;
-            self.due = Some(Due { from, alone });
+            let part = rand::random_range(0.75..1.0);
+            self.due = Some(now + within(age, latest).mul_f64(part));
         }
     }
 
     /// The same, of what was missed: those who were away are few, and are asked at once.
     pub(super) fn caught_up(&mut self, now: Instant) {
-        self.due = Some(Due {
-            from: now,
-            alone: now,
-        });
+        self.due = Some(now);
     }
 
-    /// Whether to ask now. `writing`: something is written anyway.
-    pub(super) fn is_due(&self, now: Instant, writing: bool) -> bool {
-        let by = |due: Due| if writing { due.from } else { due.alone };
-        self.due.is_some_and(|due| by(due) <= now)
+    /// Whether to ask with what is written now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
     }
 
-    /// When it is to be asked at the latest.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due.map(|due| due.alone)
+    /// When a connection that is of this age now is asked by itself.
+    pub(super) fn alone(&self, now: Instant, age: Duration, latest: Duration) -> Option<Instant> {
+        let due = self.due?;
+        // By the age that it has when it is due: the answer does not move while time passes.
+        let ahead = due.saturating_duration_since(now);
+        let age = (age + ahead).saturating_sub(now.saturating_duration_since(due));
+        Some(due + within(age, latest) / 4)
     }
 
     /// A ping went out: its pong will confirm everything that was written before.
@@ -81,43 +66,45 @@ impl Asking {
 mod tests {
     use super::*;
 
-    /// How long after a write the ping comes, on a connection of this age.
-    fn within(age: Duration) -> Duration {
-        let now = Instant::now();
-        let mut asking = Asking::new(now, Duration::from_secs(1));
-        asking.wrote(now + age);
-        asking.due().unwrap() - (now + age)
-    }
+    const LATEST: Duration = Duration::from_secs(1);
 
     #[test]
     fn the_young_are_asked_soon_and_the_old_after_a_second() {
         for (age, least, most) in [
-            (0, 50, 63),
-            (200, 50, 63),
+            (0, 49, 63),
+            (200, 49, 63),
             (2_000, 400, 500),
-            (5_000, 1_000, 1_250),
-            (86_400_000, 1_000, 1_250),
+            (5_000, 990, 1_250),
+            (86_400_000, 990, 1_250),
         ] {
-            let within = within(Duration::from_millis(age)).as_millis();
-            assert!((least..=most).contains(&within), "{age}: {within}");
+            let (now, age) = (Instant::now(), Duration::from_millis(age));
+            let mut asking = Asking::default();
+            asking.wrote(now, age, LATEST);
+            let alone = asking.alone(now, age, LATEST).unwrap();
+            let within = (alone - now).as_millis();
+            assert!((least..=most).contains(&within), "{age:?}: {within}");
+            let passed = Duration::from_millis(30);
+            assert_eq!(
+                asking.alone(now + passed, age + passed, LATEST),
+                Some(alone)
+            );
         }
     }
 
     #[test]
     fn one_ping_is_for_all_that_was_written_before_it() {
-        let now = Instant::now();
-        let mut asking = Asking::new(now, Duration::from_secs(1));
-        asking.wrote(now);
-        let due = asking.due();
-        asking.wrote(now + Duration::from_millis(10));
-        assert_eq!(asking.due(), due);
+        let (now, age) = (Instant::now(), Duration::ZERO);
+        let mut asking = Asking::default();
+        asking.wrote(now, age, LATEST);
+        let due = asking.alone(now, age, LATEST);
+        asking.wrote(now + Duration::from_millis(10), age, LATEST);
+        assert_eq!(asking.alone(now, age, LATEST), due);
         // With what is written it goes a little earlier.
-        let soon = now + Duration::from_millis(50);
-        assert!(asking.is_due(soon, true) && !asking.is_due(now, true));
-        assert!(!asking.is_due(due.unwrap() - Duration::from_millis(1), false));
+        assert!(asking.is_due(now + SOONEST) && !asking.is_due(now));
+        assert!(due.is_some_and(|due| due > now + SOONEST));
         asking.asked();
-        assert_eq!(asking.due(), None);
+        assert_eq!(asking.alone(now, age, LATEST), None);
         asking.caught_up(now);
-        assert_eq!(asking.due(), Some(now));
+        assert!(asking.is_due(now));
     }
 }

@@ -1,10 +1,14 @@
 //! The channels that a connection is on.
 
+use std::time::Duration;
+
 use carillon_common::{
     backend::Subscription,
     ids::{ChannelName, Cursor},
     protocol::{Dialect, Ref},
 };
+
+use tokio::time::Instant;
 
 use super::feed::{Acked, Feed};
 
@@ -32,11 +36,14 @@ pub(super) struct Answer {
 
 /// Boxed, because most connections are on none.
 #[derive(Debug)]
-#[expect(
-    clippy::box_collection,
-    reason = "eight bytes instead of 24 for the many that have none"
-)]
-pub(super) struct Channels(Option<Box<Vec<Member>>>);
+pub(super) struct Channels(Option<Box<Joined>>);
+
+#[derive(Debug, Default)]
+struct Joined {
+    members: Vec<Member>,
+    /// When the store was last told where they stand.
+    told_at: Option<Instant>,
+}
 
 impl Channels {
     pub(super) fn new() -> Self {
@@ -44,13 +51,13 @@ impl Channels {
     }
 
     fn all(&self) -> &[Member] {
-        self.0.as_ref().map_or(&[], |members| members.as_slice())
+        self.0.as_ref().map_or(&[], |joined| &joined.members)
     }
 
     fn all_mut(&mut self) -> &mut [Member] {
         self.0
             .as_mut()
-            .map_or(&mut [], |members| members.as_mut_slice())
+            .map_or(&mut [], |joined| &mut joined.members)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -68,11 +75,11 @@ impl Channels {
     }
 
     pub(super) fn insert(&mut self, member: Member) {
-        self.0.get_or_insert_default().push(member);
+        self.0.get_or_insert_default().members.push(member);
     }
 
     pub(super) fn remove(&mut self, channel: &ChannelName) -> Option<Member> {
-        let members = self.0.as_mut()?;
+        let members = &mut self.0.as_mut()?.members;
         let at = members
             .iter()
             .position(|member| member.channel == *channel)?;
@@ -110,6 +117,19 @@ impl Channels {
             .for_each(|member| member.feed.ponged(dialect));
     }
 
+    /// Whether it is so long since the store was last told of all of them; from now on it is not.
+    pub(super) fn told_longer_ago(&mut self, interval: Duration, now: Instant) -> bool {
+        let Some(joined) = &mut self.0 else {
+            return false;
+        };
+        let told_at = *joined.told_at.get_or_insert(now);
+        let due = now.duration_since(told_at) >= interval;
+        if due {
+            joined.told_at = Some(now);
+        }
+        due
+    }
+
     /// Of those that the store keeps, where they stand and it does not know yet: all of them, or
     /// only those whose client has just had what it missed.
     pub(super) fn take_moved(&mut self, all: bool) -> Vec<Subscription> {
@@ -143,7 +163,7 @@ impl Channels {
 
     /// What is to be kept of them: the durable ones, and those for the next simple connection.
     pub(super) fn into_kept(self) -> (Vec<Subscription>, Vec<Subscription>) {
-        let members = self.0.map_or_else(Vec::new, |members| *members);
+        let members = self.0.map_or_else(Vec::new, |joined| joined.members);
         let (durable, passing): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|member| member.durable);
         let keep = |members: Vec<Member>| {

@@ -1,10 +1,14 @@
 //! What the client is known to have, from its acks and pongs, and when the store is told.
 
+use std::time::Duration;
+
 use carillon_common::{
     backend::{Holder, Subscription},
     ids::{ChannelName, Cursor},
     protocol::{CloseCode, Dialect},
 };
+
+use tokio::time::Instant;
 
 use super::{Call, Effect, Note, Now, Session, feed::Acked};
 
@@ -29,7 +33,10 @@ impl Session {
     /// A notification of a channel or to everyone was written.
     pub(super) fn wrote_passing(&mut self, channel: &ChannelName, cursor: Cursor, now: Now) {
         match self.dialect() {
-            Dialect::Simple => self.asking.wrote(now.mono),
+            Dialect::Simple => {
+                let latest = self.rules.settings.socket.ack_interval;
+                self.asking.wrote(now.mono, self.age(now), latest);
+            }
             Dialect::V1 => {
                 if let Some(feed) = self.feed(channel) {
                     feed.wrote(cursor);
@@ -48,12 +55,24 @@ impl Session {
         }
     }
 
+    /// When a ping goes out to confirm what was written, though nothing else is.
+    pub(super) fn asks_alone_at(&self, now: Now) -> Option<Instant> {
+        let latest = self.rules.settings.socket.ack_interval;
+        self.asking.alone(now.mono, self.age(now), latest)
+    }
+
+    fn age(&self, now: Now) -> Duration {
+        let age = now.wall - self.identity.opened;
+        Duration::from_millis(u64::try_from(age).unwrap_or(0))
+    }
+
     /// After everything that one wake-up brought: a simple client's receipt is its pong, as is any
     /// client's for having been told of a loss.
     pub(crate) fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let written = |effect: &Effect| matches!(effect, Effect::Write(_));
-        let due = self.dialect() == Dialect::Simple
-            && self.asking.is_due(now.mono, effects.iter().any(written));
+        let alone = self.asks_alone_at(now).is_some_and(|at| at <= now.mono);
+        let due = alone || (self.asking.is_due(now.mono) && effects.iter().any(written));
+        let due = due && self.dialect() == Dialect::Simple;
         if due || self.receipts.wants_ping(self.dialect()) {
             self.ping(now, effects);
         }
@@ -87,8 +106,7 @@ impl Session {
         self.channels.ponged(self.dialect());
         self.tell_what_was_caught_up(effects);
         let rarely = self.rules.settings.socket.ping_interval;
-        if now.mono.duration_since(self.channels_told) >= rarely {
-            self.channels_told = now.mono;
+        if self.channels.told_longer_ago(rarely, now.mono) {
             self.tell_channels(true, effects);
         }
         self.after_writing(now, effects);

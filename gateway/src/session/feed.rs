@@ -23,14 +23,20 @@ pub(super) struct Feed {
     position: Cursor,
     pinged: Cursor,
     confirmed: Cursor,
+    /// Nothing, where a simple client missed nothing.
+    unconfirmed: Option<Box<Unconfirmed>>,
+    catching_up: Option<Box<CatchUp>>,
+}
+
+#[derive(Debug, Default)]
+struct Unconfirmed {
     /// What the client may ack; only with `carillon.v1`.
-    written: Option<Box<Written>>,
+    written: Written,
     /// The client acks: its pongs confirm nothing any more.
     acks: bool,
     /// Up to here it had been missed and is not confirmed: the store is told soon, lest a second
     /// break make all of it come again.
     replayed: Option<u64>,
-    catching_up: Option<Box<CatchUp>>,
 }
 
 /// What an ack is about.
@@ -68,9 +74,7 @@ impl Feed {
             position: from,
             pinged: from,
             confirmed: from,
-            written: None,
-            acks: false,
-            replayed: None,
+            unconfirmed: None,
             catching_up: Some(Box::default()),
         }
     }
@@ -118,7 +122,7 @@ impl Feed {
         if page.gap == Some(Gap::Rewound) {
             // Positions of the history that is gone mean nothing in this one.
             (self.confirmed, self.pinged) = (page.start, page.start);
-            (self.written, self.replayed) = (None, None);
+            self.start_over();
         }
         let mut frames = page.frames;
         frames.retain(|frame| frame.deliverable(now));
@@ -165,35 +169,46 @@ impl Feed {
         self.position = resume;
         self.confirmed = resume;
         self.pinged = resume;
-        self.written = None;
+        self.start_over();
+    }
+
+    /// What was written of an earlier history cannot be acked any more.
+    fn start_over(&mut self) {
+        if let Some(unconfirmed) = &mut self.unconfirmed {
+            unconfirmed.written = Written::default();
+            unconfirmed.replayed = None;
+        }
     }
 
     /// One of its notifications was written to a client that can ack it.
     pub(super) fn wrote(&mut self, cursor: Cursor) {
-        self.written.get_or_insert_default().note(cursor);
+        let unconfirmed = self.unconfirmed.get_or_insert_default();
+        unconfirmed.written.note(cursor);
     }
 
     /// What had been missed up to its position was written.
     pub(super) fn replayed(&mut self) {
-        self.replayed = Some(self.position.seq);
+        let unconfirmed = self.unconfirmed.get_or_insert_default();
+        unconfirmed.replayed = Some(self.position.seq);
     }
 
     /// Whether what had been missed is confirmed now; says so once.
     pub(super) fn replay_confirmed(&mut self) -> bool {
         let confirmed = self.confirmed.seq;
-        self.replayed.take_if(|to| *to <= confirmed).is_some()
+        let unconfirmed = self.unconfirmed.as_mut();
+        unconfirmed.is_some_and(|it| it.replayed.take_if(|to| *to <= confirmed).is_some())
     }
 
     /// An ack of the client's own: everything up to there is handled.
     pub(super) fn on_ack(&mut self, cursor: Cursor) -> Acked {
-        match &mut self.written {
-            Some(written) if written.has(cursor) => {
-                written.forget(cursor);
-                self.acks = true;
+        match &mut self.unconfirmed {
+            Some(unconfirmed) if unconfirmed.written.has(cursor) => {
+                unconfirmed.written.forget(cursor);
+                unconfirmed.acks = true;
                 self.confirmed = cursor;
                 Acked::Forward
             }
-            _ if self.acks && cursor == self.confirmed => Acked::Known,
+            Some(unconfirmed) if unconfirmed.acks && cursor == self.confirmed => Acked::Known,
             _ => Acked::Foreign,
         }
     }
@@ -202,11 +217,11 @@ impl Feed {
     /// `carillon.v1` is no ack; but a client that had a whole ping's interval to ack and never acked
     /// is taken at its pongs.
     pub(super) fn pinged(&mut self, dialect: Dialect) {
-        if dialect == Dialect::V1 && !self.acks {
+        if let (Dialect::V1, Some(unconfirmed)) = (dialect, &mut self.unconfirmed)
+            && !unconfirmed.acks
+        {
             self.confirmed = self.pinged;
-            if let Some(written) = &mut self.written {
-                written.forget(self.confirmed);
-            }
+            unconfirmed.written.forget(self.confirmed);
         }
         self.pinged = self.position;
     }

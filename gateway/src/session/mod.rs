@@ -210,8 +210,6 @@ pub(crate) struct Session {
     channels: Channels,
     pace: Pace,
     asking: Asking,
-    /// When the store was last told where the channels stand.
-    channels_told: Instant,
     /// Until it has caught up for the first time: when it is given up.
     live_by: Option<Instant>,
     /// At most three delays are left before this simple connection gives up claiming.
@@ -253,7 +251,6 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) -> Self {
         let pace = Pace::new(&rules.settings, now.mono);
-        let asking = Asking::new(now.mono, rules.settings.socket.ack_interval);
         let registration = identity.registration(None, identity.since, broadcast);
         effects.push(Effect::Do(Box::new(Call::Register(registration))));
         Self {
@@ -266,8 +263,7 @@ impl Session {
             broadcast: Feed::catching_up(broadcast),
             channels: Channels::new(),
             pace,
-            asking,
-            channels_told: now.mono,
+            asking: Asking::default(),
             live_by: Some(now.mono + LIVE_WITHIN),
             claims_left: 3,
             warned_of_expiry: false,
@@ -551,7 +547,8 @@ impl Session {
         let mut next = self.pace.next();
         let told = self.pace.tell_at().filter(|_| self.can_be_told());
         // While a ping waits for its pong no other is sent.
-        let ask = self.asking.due().filter(|_| !self.receipts.is_asking());
+        let ask = self.asks_alone_at(now);
+        let ask = ask.filter(|_| !self.receipts.is_asking());
         for due in [self.receipts.flush_at(), told, ask, self.live_by] {
             next = due.map_or(next, |due| next.min(due));
         }

@@ -20,6 +20,8 @@ pub(super) struct Planned {
     pub reason: &'static str,
     /// When they are told.
     pub tell_at: Instant,
+    /// They have been.
+    pub told: bool,
 }
 
 #[derive(Debug)]
@@ -30,9 +32,8 @@ pub(super) struct Pace {
     next_ping: Instant,
     pong_due: Option<Instant>,
     heard: Instant,
-    close: Option<Planned>,
-    /// The client has heard of the close.
-    told: bool,
+    /// Boxed, because most connections have none.
+    close: Option<Box<Planned>>,
     /// Frames the client may send at once, refilled at `rate` per second.
     tokens: f32,
     rate: f32,
@@ -56,7 +57,6 @@ impl Pace {
             pong_due: None,
             heard: now,
             close: None,
-            told: false,
             tokens: 0.0,
             rate: count(socket.frames_per_second),
             burst: count(socket.frames_burst.max(1)),
@@ -71,6 +71,7 @@ impl Pace {
                 code: CloseCode::Rebalance,
                 reason: "rebalance",
                 tell_at: now + (age - NOTICE.min(age / 2)),
+                told: false,
             });
         }
         pace
@@ -83,10 +84,14 @@ impl Pace {
         } else {
             Some(self.next_ping)
         };
-        [ping, self.pong_due, self.close.map(|close| close.at)]
-            .into_iter()
-            .flatten()
-            .fold(self.heard + self.idle_timeout, Instant::min)
+        [
+            ping,
+            self.pong_due,
+            self.close.as_ref().map(|close| close.at),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.heard + self.idle_timeout, Instant::min)
     }
 
     /// Why the connection is to be closed now, if it is.
@@ -95,6 +100,7 @@ impl Pace {
             return Some(CloseCode::Idle);
         }
         self.close
+            .as_ref()
             .filter(|close| close.at <= now)
             .map(|close| close.code)
     }
@@ -119,21 +125,27 @@ impl Pace {
 
     /// Close then, unless it is to be closed earlier.
     pub(super) fn plan(&mut self, close: Planned) {
-        if self.close.is_none_or(|earlier| close.at < earlier.at) {
-            self.close = Some(close);
-            self.told = false;
+        if self
+            .close
+            .as_ref()
+            .is_none_or(|earlier| close.at < earlier.at)
+        {
+            self.close = Some(Box::new(close));
         }
     }
 
     /// When the client is to be told that it will be closed.
     pub(super) fn tell_at(&self) -> Option<Instant> {
-        self.close.filter(|_| !self.told).map(|close| close.tell_at)
+        let close = self.close.as_ref().filter(|close| !close.told);
+        close.map(|close| close.tell_at)
     }
 
     /// The close that the client is to be told of now; once.
     pub(super) fn take_untold(&mut self, now: Instant) -> Option<Planned> {
-        let close = self.close.filter(|close| close.tell_at <= now)?;
-        (!std::mem::replace(&mut self.told, true)).then_some(close)
+        let untold = |close: &&mut Planned| !close.told && close.tell_at <= now;
+        let close = self.close.as_deref_mut().filter(untold)?;
+        close.told = true;
+        Some(*close)
     }
 
     /// Whether the client may send one more frame now.

@@ -28,6 +28,7 @@ impl Session {
             code,
             reason,
             tell_at: now.mono,
+            told: false,
         });
         self.announce_close(now, effects);
     }

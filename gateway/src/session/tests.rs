@@ -95,7 +95,7 @@ impl Desk {
             session: SessionId::new("s1").unwrap(),
             dialect,
             since: None,
-            opened: 0,
+            opened: WALL,
         };
         let now = Now {
             mono: Instant::now(),

@@ -13,19 +13,23 @@ use kube::{
 use crate::cluster::Cluster;
 
 /// Takes what memory is left to the process `$1` and a little more, in its control group; of the two the
-/// kernel is to choose the process.
+/// kernel is to choose the process. Prints how many it has killed there for that since.
 const EXHAUST: &str = r#"
 group=$(sed -n 's/^[0-9]*:memory://p' /proc/$1/cgroup)
 if [ -n "$group" ]; then
-    group=/sys/fs/cgroup/memory$group limit=memory.limit_in_bytes own=total_rss
+    group=/sys/fs/cgroup/memory$group limit=memory.limit_in_bytes own=total_rss events=memory.oom_control
 else
-    group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$1/cgroup) limit=memory.max own=anon
+    group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$1/cgroup) limit=memory.max own=anon events=memory.events
 fi
+killed() { sed -n 's/^oom_kill //p' "$group/$events"; }
+before=$(killed)
 # Against what cannot be reclaimed, so that it does not fit beside the process, and fits without it.
 more=$(($(cat "$group/$limit") - $(sed -n "s/^$own //p" "$group/memory.stat") + 4194304))
-echo $$ >"$group/cgroup.procs"
+# Neither this shell nor what it starts is chosen, nor killed with the group.
 echo -1000 >/proc/self/oom_score_adj
+echo $$ >"$group/cgroup.procs"
 head -c $more /dev/zero | tail -c $more >/dev/null
+echo $(($(killed) - before))
 "#;
 
 /// The pods of one release.
@@ -154,12 +158,13 @@ impl Pods {
     /// Uses up a pod's memory, so that the kernel kills its program.
     ///
     /// # Errors
-    /// When its process is not found, or does not end.
+    /// When its process is not found, does not end, or not for its memory.
     pub(crate) async fn exhaust(&self, pod: &Seen) -> Result<()> {
         let id = process(pod).await?;
         let words = ["sh", "-c", EXHAUST, "sh", &id];
-        // The glutton may be killed with it, where the kernel takes the whole group.
-        drop(Cluster::on_node(&pod.node, &words).await);
+        let killed = Cluster::on_node(&pod.node, &words).await?;
+        // The kubelet's word for it is a race of two events within the runtime; the kernel counts.
+        ensure!(killed.trim() != "0", "the kernel killed nothing for it");
         eventually("the kernel ends it", Duration::from_secs(30), async || {
             let there = Cluster::on_node(&pod.node, &["test", "-d", &format!("/proc/{id}")]).await;
             ensure!(there.is_err(), "process {id} still runs");
@@ -168,20 +173,20 @@ impl Pods {
         .await
     }
 
-    /// Why the container of a pod ended since it was seen, as soon as the kubelet has said so.
+    /// With what code the container of a pod ended since it was seen, as soon as the kubelet has said so.
     ///
     /// # Errors
     /// When it does not.
-    pub(crate) async fn end_of(&self, pod: &Seen) -> Result<String> {
+    pub(crate) async fn end_of(&self, pod: &Seen) -> Result<i32> {
         let within = Duration::from_secs(60);
-        eventually("why the container ended", within, async || {
+        eventually("how the container ended", within, async || {
             let status = self.get(&pod.name).await?.and_then(|it| it.status);
             let containers = status.and_then(|it| it.container_statuses);
             let containers = containers.unwrap_or_default();
             let container = containers.first().context("no container")?;
             ensure!(container.restart_count > pod.restarts, "not restarted yet");
             let before = container.last_state.clone().and_then(|it| it.terminated);
-            before.and_then(|end| end.reason).context("no reason")
+            Ok(before.context("no end")?.exit_code)
         })
         .await
     }

@@ -12,6 +12,8 @@ use super::under_load;
 use crate::{deployment::Deployment, pods::Seen, stage::Stage};
 
 const BACK_WITHIN_MS: f64 = 5_000.0;
+/// The exit code of what was killed (128 + 9).
+const SIGKILL: i32 = 137;
 
 pub(super) async fn of_a_gateway(stage: &Stage) -> Result<Figures> {
     ends(
@@ -28,8 +30,8 @@ pub(super) async fn of_memory(stage: &Stage) -> Result<Figures> {
         "a gateway out of memory under traffic",
         async |deployment, pod| {
             deployment.pods.exhaust(pod).await?;
-            let reason = deployment.pods.end_of(pod).await?;
-            ensure!(reason == "OOMKilled", "it ended otherwise: {reason}");
+            let code = deployment.pods.end_of(pod).await?;
+            ensure!(code == SIGKILL, "it ended otherwise: {code}");
             Ok(())
         },
     )
