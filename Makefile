@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart bench images push test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart bench attack images push test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ check-chart: ## lint, drift, unit tests and every value set of the Helm chart an
 bench: build ## measure cost per connection, delivery, connect and send against a floor
 	$(BUILD) --bin bench
 	target/$(HOST)/release/bench $(ARGS)
+
+attack: build ## what others notice while somebody attacks: latency, memory, probes
+	$(BUILD) --bin attack
+	target/$(HOST)/release/attack $(ARGS)
 
 images: build ## build the container images, and the list of what is in each, from the same programs
 	images/build

@@ -12,7 +12,7 @@ use axum::{
 use carillon_common::{
     auth::ApiKeys,
     backend::{Backend, Clock},
-    http::{Health, admin, serve},
+    http::{Crowd, Health, admin, serve},
     process::{Shutdown, show_condition},
     settings::{Settings, SettingsErrors},
     telemetry::Metrics,
@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::{
     counters::Counters,
     dispatch::Stamp,
+    extract::Bodies,
     failures::FailureLog,
     pods::{Cluster, Names, Watch},
     router::router,
@@ -44,6 +45,7 @@ pub struct App {
     service: Arc<Service>,
     metrics: Metrics,
     cluster: Cluster,
+    connections: usize,
 }
 
 /// What the routes work with.
@@ -52,6 +54,7 @@ pub(crate) struct Service {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) keys: ApiKeys,
     pub(crate) under_way: Semaphore,
+    pub(crate) bodies: Bodies,
     pub(crate) failures: FailureLog,
     pub(crate) counters: Counters,
     pub(crate) pods: Names,
@@ -67,10 +70,12 @@ impl App {
         metrics: Metrics,
     ) -> Result<Self, SettingsErrors> {
         let keys = settings.auth.credentials()?.api_keys;
+        let connections = settings.dispatcher.connection_limit(u64::MAX);
         let service = Service {
             keys,
             clock: backend.clock(),
             under_way: Semaphore::new(MAX_UNDER_WAY),
+            bodies: Bodies::new(&settings.dispatcher),
             failures: FailureLog::default(),
             counters: Counters::new(metrics.dispatcher.clone()),
             pods: Names::default(),
@@ -81,7 +86,17 @@ impl App {
             service: Arc::new(service),
             metrics,
             cluster: Cluster::Inferred,
+            connections,
         })
+    }
+
+    /// On a machine with this hard limit of open files.
+    pub fn with_descriptors(self, descriptors: u64) -> Self {
+        let settings = &self.service.settings.dispatcher;
+        Self {
+            connections: settings.connection_limit(descriptors),
+            ..self
+        }
     }
 
     /// With the API server of Kubernetes there, and not where the pod's service account or a
@@ -120,7 +135,8 @@ impl App {
             let router = self
                 .router()
                 .layer(map_response_with_state(health.clone(), part));
-            let serving = serve(listener, router, stop.clone(), patience);
+            let crowd = Crowd::new(self.connections);
+            let serving = serve(listener, router, crowd, stop.clone(), patience);
             shutdown.last(Duration::MAX, serving).await;
             end.cancel();
         };
@@ -141,6 +157,7 @@ impl App {
         let admin = serve(
             admin_listener,
             self.admin(&health),
+            Crowd::new(admin::CONNECTIONS),
             end.clone(),
             ADMIN_PATIENCE,
         );
@@ -187,10 +204,6 @@ impl Service {
     /// Until when the store is tried for a request that ends at `deadline`.
     pub(crate) fn store_deadline(&self, deadline: Instant) -> Instant {
         deadline.min(Instant::now() + self.settings.dispatcher.store_timeout)
-    }
-
-    pub(crate) fn body_limit(&self) -> usize {
-        self.settings.dispatcher.body_bytes
     }
 
     pub(crate) fn stamp(&self) -> Stamp {

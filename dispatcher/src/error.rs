@@ -60,7 +60,10 @@ pub enum ApiError {
     #[error("this route does not have that method; the header Allow names those it has")]
     MethodNotAllowed,
     /// The body did not arrive in time.
-    #[error("the body did not arrive within dispatcher.request_timeout")]
+    #[error(
+        "the body did not arrive in time: it has a second, and one more for each 16 KiB, at most \
+         dispatcher.body_timeout"
+    )]
     BodyTimeout,
     /// The connection failed while the body was read.
     #[error("the body could not be read to its end")]
@@ -68,6 +71,11 @@ pub enum ApiError {
     /// The body is larger than `dispatcher.body_bytes`.
     #[error("the body may have at most {0} bytes")]
     BodyTooLarge(usize),
+    /// As many bodies of one API key as may be are on their way.
+    #[error(
+        "{0} bodies under this API key are on their way already: send each in one go, or fewer at once"
+    )]
+    TooManyBodies(usize),
     /// Not JSON by its headers.
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
@@ -87,6 +95,8 @@ pub enum ApiError {
 pub enum Presented {
     /// Nothing at all.
     Nothing,
+    /// More than one header, of which another on the way may have looked at another.
+    Several,
     /// Another scheme of authorization, or none.
     OtherScheme,
     /// A JWT.
@@ -100,6 +110,10 @@ pub enum Presented {
 impl Presented {
     fn remedy(self) -> &'static str {
         match self {
+            Self::Several => {
+                "the header Authorization is there more than once: send it once, with \
+                 `Bearer <key>`"
+            }
             Self::Nothing => "send an API key in the header `Authorization: Bearer <key>`",
             Self::OtherScheme => {
                 "the header Authorization has no Bearer: write `Authorization: Bearer <key>`"
@@ -216,6 +230,9 @@ impl ApiError {
             Self::Overloaded => {
                 kind(S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests").after(1)
             }
+            Self::TooManyBodies(_) => {
+                kind(S::TOO_MANY_REQUESTS, "too_many_bodies", "Too many bodies").after(1)
+            }
             Self::Internal(_) => kind(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Backend(error) => backend_kind(error),
         }
@@ -251,7 +268,9 @@ impl ApiError {
     fn challenge(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::NoApiKeys
-            | Self::Unauthenticated(Presented::Nothing | Presented::OtherScheme) => "Bearer",
+            | Self::Unauthenticated(
+                Presented::Nothing | Presented::Several | Presented::OtherScheme,
+            ) => "Bearer",
             Self::Unauthenticated(_) => r#"Bearer error="invalid_token""#,
             Self::InsufficientScope(scope) => {
                 let scope = scope.as_str();

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 async fn run(arguments: &ServiceArguments) -> Result<()> {
     let settings = Arc::new(arguments.settings()?);
     let shutdown = Shutdown::on_signals()?;
-    raise_descriptors();
+    let descriptors = raise_descriptors();
     let metrics = Metrics::new("dispatcher");
     let _attendants = Attendants::start(&settings, Role::Dispatcher, &metrics);
     tell_status("connecting to the store");
@@ -42,7 +42,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
         return Ok(());
     };
     metrics.add(backend.metrics());
-    let app = App::new(settings.clone(), backend, metrics)?;
+    let app = App::new(settings.clone(), backend, metrics)?.with_descriptors(descriptors);
 
     let listener = bind(settings.dispatcher.listen)?;
     let admin_listener = bind(settings.admin.listen)?;

@@ -1,36 +1,35 @@
-//! The public port: our own accept loop.
+//! The public port: our own accept loop and our own reading of a request's head.
 //!
-//! A request's head is looked at without being consumed: a WebSocket upgrade of our path goes to
-//! tokio-tungstenite on the bare TCP stream (a connection that came through an HTTP server keeps
-//! that server's buffers for its whole life), everything else to axum.
+//! Not an HTTP server's, though hyper would give the bare stream back after an upgrade: it ends some of what
+//! is no handshake without an answer (a head that never ends, HTTP/2, a head that is too long), and here each
+//! is told what is wrong. What is meant for another path is handed on to it, with the bytes that were read.
 
-use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{net::IpAddr, pin::Pin, sync::Arc};
 
 use axum::Router;
-use carillon_common::http::AcceptFailures;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use carillon_common::http::{AcceptFailures, Place, Problem, serve_connection};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Duration, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{admission::Refused, connection::Opened, gateway::Gateway};
+use crate::{
+    admission::Refused,
+    connection::Opened,
+    gateway::Gateway,
+    handshake::{self, Refusal},
+    head::{Head, Unread},
+    rewound::Rewound,
+};
 
-/// A handshake's head; larger ones are answered as HTTP.
-const HEAD_BYTES: usize = 16 * 1024;
-/// A request's head; a larger one is answered 431.
-const HTTP_HEAD_BYTES: usize = 64 * 1024;
-/// As many as the HTTP server takes.
-const HEADERS: usize = 100;
-
-/// Where a request belongs.
-enum Head {
-    Upgrade(Uri, HeaderMap),
-    Http,
-}
+/// For a client that is refused to read why.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// What is read and thrown away of what it still sends.
+const DISCARDED_BYTES: usize = 256 << 10;
+/// After accepting failed, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until `stop`.
 pub(crate) async fn accept(
@@ -48,17 +47,35 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Some(place) = gateway.arrivals().enter() else {
+                    gateway.rejected("arrivals");
+                    refuse_at_once(&stream);
+                    continue;
+                };
+                let guest = Guest {
+                    stream,
+                    address: peer.ip(),
+                    place,
+                };
                 // Boxed: what comes before a connection is not to size its task.
-                let begun = begin(gateway.clone(), stream, peer, http.clone(), stop.clone());
+                let begun = begin(gateway.clone(), guest, http.clone(), stop.clone());
                 tasks.spawn(live(gateway.clone(), Box::pin(begun)));
             }
             Err(error) => {
-                // Mostly out of descriptors: give the others time to end.
                 failures.tell(&error);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// A socket that is not a connection yet.
+pub(crate) struct Guest {
+    pub stream: TcpStream,
+    /// The peer's, until its head names the client's.
+    pub address: IpAddr,
+    /// Among those that are not connections yet.
+    pub place: Place,
 }
 
 /// Runs a connection, if one begins.
@@ -75,118 +92,106 @@ where
 /// Everything up to the connection; an HTTP request is answered.
 async fn begin(
     gateway: Arc<Gateway>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut guest: Guest,
     http: Router,
     stop: CancellationToken,
 ) -> Option<Box<Opened>> {
-    drop(stream.set_nodelay(true));
+    let head = match read_head(&gateway, &mut guest).await? {
+        Ok(head) => head,
+        Err(refusal) => {
+            gateway.rejected("head");
+            return turn_down(guest, &refusal).await;
+        }
+    };
+    match handshake::read(head.bytes(), &gateway.settings().gateway) {
+        Ok(Some(upgrade)) => {
+            guest.place.works();
+            gateway.upgrade(guest, upgrade, head.into_rest()).await
+        }
+        Ok(None) => {
+            let stream = Rewound::new(guest.stream, head.into_all());
+            serve_connection(stream, http, guest.place, stop).await;
+            None
+        }
+        Err(refusal) => {
+            gateway.rejected("handshake");
+            turn_down(guest, &refusal).await
+        }
+    }
+}
+
+/// `None` where there is nobody to be told anything: gone, silent, or in the way of another.
+async fn read_head(gateway: &Gateway, guest: &mut Guest) -> Option<Result<Head, Refusal>> {
+    let Guest { stream, place, .. } = guest;
     let within = gateway.settings().gateway.handshake_timeout;
-    let path = &gateway.settings().gateway.path;
-    match timeout(within, look(&stream, path)).await {
-        Ok(Ok(Head::Upgrade(uri, headers))) => gateway.upgrade(stream, peer, uri, headers).await,
-        Ok(Ok(Head::Http)) => {
-            serve_http(stream, http, stop).await;
-            None
-        }
-        _ => {
-            let rejected = &gateway.metrics().all.handshakes_rejected;
-            rejected.with_label_values(&["head"]).inc();
-            None
-        }
-    }
-}
-
-/// Reads the request's head and leaves it in the socket.
-async fn look(stream: &TcpStream, path: &str) -> io::Result<Head> {
-    let mut buffer = vec![0; HEAD_BYTES];
-    loop {
-        let length = stream.peek(&mut buffer).await?;
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-        let mut request = httparse::Request::new(&mut headers);
-        match request.parse(&buffer[..length]) {
-            Ok(httparse::Status::Complete(_)) => return Ok(sort(&request, path)),
-            // What is not HTTP is for the HTTP server to answer.
-            Err(_) => return Ok(Head::Http),
-            Ok(httparse::Status::Partial) if length == HEAD_BYTES => return Ok(Head::Http),
-            // The rest of the head is under way; there is no event for "more than before".
-            Ok(httparse::Status::Partial) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
-}
-
-/// Whether the request is a handshake that can be answered with 101 (RFC 6455 section 4.2.1).
-fn is_handshake(request: &httparse::Request<'_, '_>) -> bool {
-    let has = |name: &str, wanted: &str| {
-        let named = request
-            .headers
-            .iter()
-            .filter(|header| header.name.eq_ignore_ascii_case(name));
-        let mut items = named.flat_map(|header| header.value.split(|byte| *byte == b','));
-        items.any(|item| {
-            wanted.is_empty() || item.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
-        })
-    };
-    request.method == Some(Method::GET.as_str())
-        && request.version == Some(1)
-        && has("upgrade", "websocket")
-        && has("connection", "upgrade")
-        && has("sec-websocket-version", "13")
-        && has("sec-websocket-key", "")
-}
-
-fn sort(request: &httparse::Request<'_, '_>, path: &str) -> Head {
-    let uri = request.path.and_then(|path| path.parse::<Uri>().ok());
-    match uri {
-        Some(uri) if uri.path() == path && is_handshake(request) => {
-            let mut headers = HeaderMap::new();
-            for header in request.headers.iter() {
-                if let (Ok(name), Ok(value)) = (
-                    HeaderName::try_from(header.name),
-                    HeaderValue::from_bytes(header.value),
-                ) {
-                    headers.append(name, value);
-                }
-            }
-            Head::Upgrade(uri, headers)
-        }
-        _ => Head::Http,
-    }
-}
-
-async fn serve_http(stream: TcpStream, http: Router, stop: CancellationToken) {
-    let service = TowerToHyperService::new(http);
-    let mut connection = std::pin::pin!(
-        hyper::server::conn::http1::Builder::new()
-            .timer(hyper_util::rt::TokioTimer::new())
-            .max_buf_size(HTTP_HEAD_BYTES)
-            .header_read_timeout(Duration::from_secs(30))
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut begun = false;
+    let read = Head::read(stream, &mut begun);
+    let read = tokio::select! {
+        read = timeout(within, read) => read,
+        () = place.gone() => {
+            gateway.rejected("crowded");
+            return None;
         }
     };
-    if let Err(error) = result {
-        tracing::trace!(%error, "an HTTP connection ended");
+    match read {
+        Ok(Ok(head)) => Some(Ok(head)),
+        Ok(Err(Unread::Refused(refusal))) => Some(Err(refusal)),
+        Err(_) if begun => Some(Err(too_slow())),
+        Ok(Err(Unread::Gone)) | Err(_) => {
+            gateway.rejected("head");
+            None
+        }
     }
+}
+
+/// RFC 9110, section 15.5.9.
+fn too_slow() -> Refusal {
+    let problem = Problem::new(408, "head_timeout", "Too slow")
+        .detail("the request's head did not arrive within gateway.handshake_timeout");
+    Refusal {
+        problem: Box::new(problem),
+        fields: "",
+    }
+}
+
+/// Answers with a problem, and ends the connection.
+async fn turn_down(guest: Guest, refusal: &Refusal) -> Option<Box<Opened>> {
+    let Guest { stream, place, .. } = guest;
+    part(stream, &place, &answer(&refusal.problem, refusal.fields)).await;
+    None
 }
 
 /// Answers a handshake that is not admitted: 503 with `Retry-After` (RFC 9110 section 15.6.4).
-pub(crate) async fn refuse(mut stream: TcpStream, refused: &Refused) {
-    let seconds = refused.retry_after.as_secs();
+pub(crate) async fn refuse(guest: Guest, refused: &Refused) {
+    let Guest { stream, place, .. } = guest;
+    part(stream, &place, &unavailable(refused)).await;
+}
+
+/// The same for one that there is no place for: nothing is waited for.
+fn refuse_at_once(stream: &TcpStream) {
+    let refused = Refused::later("arrivals");
+    if let Err(error) = stream.try_write(&unavailable(&refused)) {
+        tracing::trace!(%error, "a refusal for a socket that is gone");
+    }
+}
+
+fn unavailable(refused: &Refused) -> Vec<u8> {
     let (code, title, why) = match refused.reason {
         "draining" => ("draining", "Draining", "takes no new connections"),
-        "rate" => (
+        "rate" | "address" => (
             "overloaded",
             "Overloaded",
             "is at its limit of handshakes per second",
+        ),
+        "user" => (
+            "overloaded",
+            "Overloaded",
+            "is at its limit of handshakes per second of one user",
+        ),
+        "arrivals" => (
+            "overloaded",
+            "Overloaded",
+            "is at its limit of handshakes under way",
         ),
         "store" => (
             "unavailable",
@@ -195,39 +200,44 @@ pub(crate) async fn refuse(mut stream: TcpStream, refused: &Refused) {
         ),
         _ => ("overloaded", "Overloaded", "is at its limit of connections"),
     };
-    let body = format!(
-        "{{\"type\":\"urn:carillon:problem:{code}\",\"title\":\"{title}\",\"status\":503,\
-         \"code\":\"{code}\",\"retryable\":true,\
-         \"detail\":\"this gateway {why}; try again in {seconds} s\"}}"
-    );
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-         retry-after: {seconds}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let goodbye = async {
-        stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await?;
-        // The request still lies unread; closing on it would reset the answer away.
-        let mut rest = [0; 1024];
-        while tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? > 0 {}
-        Ok::<_, io::Error>(())
-    };
-    drop(timeout(Duration::from_secs(2), goodbye).await);
+    let seconds = refused.retry_after.as_secs();
+    let problem = Problem::new(503, code, title)
+        .detail(format!("this gateway {why}; try again in {seconds} s"))
+        .retry_after(refused.retry_after);
+    answer(&problem, &format!("retry-after: {seconds}\r\n"))
 }
 
-/// The answer to a request of our path that is not an upgrade (RFC 9110 section 15.5.22), or not to
-/// the version that is spoken here (RFC 6455 section 4.2.2).
-pub(crate) fn upgrade_required() -> axum::response::Response {
-    use axum::response::IntoResponse;
-    let problem = carillon_common::http::Problem::new(426, "upgrade_required", "Upgrade Required")
-        .detail("this address speaks WebSocket: connect with a WebSocket client");
-    let mut response = problem.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(
-        header::SEC_WEBSOCKET_VERSION,
-        HeaderValue::from_static("13"),
-    );
-    response
+/// A problem as the last answer of a connection.
+fn answer(problem: &Problem, fields: &str) -> Vec<u8> {
+    let status = http::StatusCode::from_u16(problem.status).unwrap_or_default();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let body = serde_json::to_string(problem).unwrap_or_default();
+    format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\n{fields}connection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        problem.status,
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Says a last word. What the client still sends lies unread; closing on it would reset the word away.
+async fn part(mut stream: TcpStream, place: &Place, word: &[u8]) {
+    place.waits();
+    let goodbye = async {
+        stream.write_all(word).await.ok()?;
+        stream.shutdown().await.ok()?;
+        let (mut rest, mut left) = ([0; 1024], DISCARDED_BYTES);
+        while left > 0 {
+            match stream.read(&mut rest).await {
+                Ok(read @ 1..) => left = left.saturating_sub(read),
+                _ => return None,
+            }
+        }
+        Some(())
+    };
+    tokio::select! {
+        _ = timeout(GOODBYE, goodbye) => {}
+        () = place.gone() => {}
+    }
 }

@@ -1,38 +1,39 @@
 //! How many may come in, and how fast.
+//!
+//! Who shows a good token and who does not are counted apart, so that the latter keep nobody out.
 
 use std::{
+    net::{IpAddr, Ipv6Addr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use carillon_common::{ids::UserId, settings::GatewaySettings};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
+use crate::rate::{Rate, Rates};
+
 /// Admits connections up to a number, and handshakes up to a rate.
 #[derive(Debug)]
 pub(crate) struct Admission {
+    limit: u32,
     places: Arc<Semaphore>,
-    bucket: Mutex<Bucket>,
-    rate: f64,
-    burst: f64,
+    admitted: Rates<()>,
+    by_user: Rates<UserId>,
+    refused: Rates<IpAddr>,
     closed: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    refilled: Instant,
 }
 
 /// Why a handshake is refused, and when to try again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// `connections`, `rate`, `draining` or `store`.
+    /// `connections`, `rate`, `user`, `address`, `arrivals`, `draining` or `store`.
     pub reason: &'static str,
     /// For `Retry-After`.
     pub retry_after: Duration,
@@ -50,17 +51,22 @@ impl Refused {
 }
 
 impl Admission {
-    /// At most `limit` connections; `rate` handshakes per second and `burst` more at once.
-    pub(crate) fn new(limit: u32, rate: u32, burst: u32) -> Self {
-        let burst = f64::from(rate) + f64::from(burst);
+    /// At most `limit` connections, at the rates of the settings.
+    pub(crate) fn new(limit: u32, settings: &GatewaySettings) -> Self {
+        let rate = settings.handshake_rate;
+        let of_user = settings.per_user_handshake_rate;
+        let of_address = settings.refusal_rate;
+        // As many at once as a user may have connections: all of them may have to move.
+        let moving = u32::try_from(settings.per_user_connections).unwrap_or(u32::MAX);
         Self {
+            limit,
             places: Arc::new(Semaphore::new(limit as usize)),
-            bucket: Mutex::new(Bucket {
-                tokens: burst,
-                refilled: Instant::now(),
-            }),
-            rate: f64::from(rate),
-            burst,
+            admitted: Rates::new(Rate::new(
+                rate,
+                rate.saturating_add(settings.handshake_burst),
+            )),
+            by_user: Rates::new(Rate::new(of_user, of_user.saturating_add(moving))),
+            refused: Rates::new(Rate::new(of_address, of_address.saturating_mul(2))),
             closed: AtomicBool::new(false),
         }
     }
@@ -75,50 +81,146 @@ impl Admission {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// A place for one connection; it is free again when the permit is dropped.
+    /// Whether a token is worth looking at.
     ///
     /// # Errors
-    /// Closed, at the limit, or faster than the rate.
-    pub(crate) fn admit(&self, now: Instant) -> Result<OwnedSemaphorePermit, Refused> {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let refill = now.saturating_duration_since(bucket.refilled).as_secs_f64() * self.rate;
-        bucket.tokens = (bucket.tokens + refill).min(self.burst);
-        bucket.refilled = now;
+    /// It admits nobody any more.
+    pub(crate) fn is_open(&self) -> Result<(), Refused> {
         if self.is_closed() {
             return Err(Refused::later("draining"));
         }
-        if bucket.tokens < 1.0 {
-            return Err(Refused::later("rate"));
+        Ok(())
+    }
+
+    /// A place for a connection of a user whose token is good; it is free again when the permit is dropped.
+    ///
+    /// # Errors
+    /// Closed, at the limit, or faster than the rate.
+    pub(crate) fn admit(
+        &self,
+        user: &UserId,
+        now: Instant,
+    ) -> Result<OwnedSemaphorePermit, Refused> {
+        self.is_open()?;
+        if !self.by_user.take(user, now) {
+            return Err(Refused::later("user"));
         }
         let place = self
             .places
             .clone()
             .try_acquire_owned()
             .map_err(|_| Refused::later("connections"))?;
-        bucket.tokens -= 1.0;
+        if !self.admitted.take(&(), now) {
+            return Err(Refused::later("rate"));
+        }
         Ok(place)
+    }
+
+    /// Whether a client whose token is bad is told so with a 101 and a close; each address so often, and
+    /// the rest at less cost.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn may_be_told(&self, address: IpAddr, now: Instant) -> Result<(), Refused> {
+        if !self.refused.take(&of_one(address), now) {
+            return Err(Refused::later("address"));
+        }
+        Ok(())
+    }
+
+    /// A place for one who is kept waiting for nothing, while more than half are free.
+    pub(crate) fn spare(&self) -> Option<OwnedSemaphorePermit> {
+        let free = self.places.available_permits();
+        let spare = free.saturating_mul(2) > self.limit as usize;
+        spare.then(|| self.places.clone().try_acquire_owned().ok())?
+    }
+}
+
+/// Who has one address of IPv6 has all that share its first 64 bits (RFC 6177).
+fn of_one(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let prefix = address.to_bits() & !u128::from(u64::MAX);
+            Ipv6Addr::from_bits(prefix).into()
+        }
+        v4 => v4,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use carillon_common::settings::Settings;
+
     use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn settings(rate: u32, of_user: u32) -> GatewaySettings {
+        GatewaySettings {
+            handshake_rate: rate,
+            handshake_burst: 1,
+            per_user_handshake_rate: of_user,
+            per_user_connections: 2,
+            refusal_rate: 2,
+            ..Settings::default().gateway
+        }
+    }
 
     #[test]
     fn the_rate_refills_and_the_limit_stands() {
         let mut now = Instant::now();
-        let admission = Admission::new(5, 2, 1);
-        let mut places: Vec<_> = (0..3).map(|_| admission.admit(now).unwrap()).collect();
-        assert_eq!(admission.admit(now).unwrap_err().reason, "rate");
+        let admission = Admission::new(5, &settings(2, 100));
+        let alice = user("alice");
+        let mut places: Vec<_> = (0..3)
+            .map(|_| admission.admit(&alice, now).unwrap())
+            .collect();
+        assert_eq!(admission.admit(&alice, now).unwrap_err().reason, "rate");
         now += Duration::from_secs(1);
-        places.push(admission.admit(now).unwrap());
-        places.push(admission.admit(now).unwrap());
+        places.push(admission.admit(&alice, now).unwrap());
+        places.push(admission.admit(&alice, now).unwrap());
         now += Duration::from_secs(1);
-        assert_eq!(admission.admit(now).unwrap_err().reason, "connections");
+        assert_eq!(
+            admission.admit(&alice, now).unwrap_err().reason,
+            "connections"
+        );
         places.pop();
-        assert!(admission.admit(now).is_ok());
+        assert!(admission.admit(&alice, now).is_ok());
         admission.close();
         now += Duration::from_secs(1);
-        assert_eq!(admission.admit(now).unwrap_err().reason, "draining");
+        assert_eq!(admission.admit(&alice, now).unwrap_err().reason, "draining");
+    }
+
+    #[test]
+    fn one_user_takes_no_more_than_a_share() {
+        let now = Instant::now();
+        let admission = Admission::new(1_000, &settings(100, 1));
+        let places: Vec<_> = (0..50)
+            .filter_map(|_| admission.admit(&user("eager"), now).ok())
+            .collect();
+        assert_eq!(places.len(), 3);
+        assert!(admission.admit(&user("alice"), now).is_ok());
+    }
+
+    #[test]
+    fn an_address_is_told_so_often_and_keeps_nobody_out() {
+        let now = Instant::now();
+        let admission = Admission::new(5, &settings(2, 100));
+        let (here, there): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let told = |address, now| admission.may_be_told(address, now).is_ok();
+        assert_eq!((0..99).filter(|_| told(here, now)).count(), 4);
+        assert!(told(there, now));
+        assert!(told(here, now + Duration::from_secs(1)));
+        assert!(admission.admit(&user("alice"), now).is_ok());
+    }
+
+    #[test]
+    fn neighbours_of_ipv6_are_one() {
+        let of = |text: &str| of_one(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
     }
 }

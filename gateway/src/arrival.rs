@@ -6,36 +6,40 @@
 //! 101, or `authenticated` and `welcome` where the token comes in a frame. What arrives in between
 //! waits in the mailbox, bounded like any other; a handshake that fails afterwards leaves nothing.
 
-use std::net::SocketAddr;
+use std::{io, mem::MaybeUninit, net::IpAddr};
 
 use carillon_common::{
     auth::Claims,
+    http::Place,
     ids::{SessionId, UserId},
     notification::rfc3339,
     protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Ref, Request, ServerFrame},
 };
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::HeaderValue;
+use socket2::SockRef;
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpStream,
     time::{Instant, timeout},
 };
-use tokio_tungstenite::{
-    accept_hdr_async_with_config,
-    tungstenite::{
-        Message,
-        handshake::server::{Request as Handshake, Response},
-        protocol::WebSocketConfig,
-    },
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{Role, WebSocketConfig},
 };
 
 use crate::{
-    accept,
+    accept::{self, Guest},
     admission::Refused,
-    connection::{self, Arrived, Opened, Socket},
+    closing,
+    connection::{Arrived, Opened, Socket},
+    forwarded,
     gateway::Gateway,
+    handshake::Upgrade,
     hello::{self, Hello, Since, TurnedAway},
     hub::Handle,
+    rewound::Rewound,
+    screen::Screen,
     session::{Effect, Identity, Now, Session},
 };
 
@@ -43,6 +47,15 @@ use crate::{
 const READ_BUFFER: usize = 512;
 /// What tungstenite writes itself is rare, and goes out at once.
 const WRITE_BUFFER: usize = 0;
+
+/// A handshake to be answered.
+struct Asking {
+    upgrade: Upgrade,
+    /// The subprotocol to answer with.
+    protocol: Option<HeaderValue>,
+    /// What the client sent after it, without waiting.
+    early: Vec<u8>,
+}
 
 /// Why a client that is who it says does not become a connection.
 enum Refusal {
@@ -53,75 +66,85 @@ enum Refusal {
 }
 
 impl Gateway {
-    /// Makes a connection of a socket whose upgrade request was looked at.
+    /// Makes a connection of a socket whose upgrade request was read, with what came after it.
     pub(crate) async fn upgrade(
         &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        uri: Uri,
-        headers: HeaderMap,
+        mut guest: Guest,
+        upgrade: Upgrade,
+        early: Vec<u8>,
     ) -> Option<Box<Opened>> {
-        let place = match self.admission().admit(Instant::now()) {
-            Ok(place) => place,
-            Err(refused) => {
-                self.rejected(refused.reason);
-                accept::refuse(stream, &refused).await;
-                return None;
-            }
+        if let Err(refused) = self.admission().is_open() {
+            self.refuse(guest, &refused).await;
+            return None;
+        }
+        let settings = &self.settings().gateway;
+        guest.address = forwarded::client(guest.address, &upgrade.headers, settings.trusted_hops);
+        let request = Asking {
+            protocol: hello::answered(&upgrade.headers),
+            upgrade,
+            early,
         };
-        let protocol = hello::answered(&headers);
-        let opened = match Hello::read(&uri, &headers, &self.settings().gateway) {
+        match Hello::read(&request.upgrade.uri, &request.upgrade.headers, settings) {
             Ok(hello) if hello.token.is_none() && hello.dialect == Dialect::V1 => {
-                self.by_first_frame(stream, protocol, peer, hello).await?
+                self.by_first_frame(guest, request, hello).await
             }
-            Ok(hello) => self.by_request(stream, protocol, peer, hello).await?,
+            Ok(hello) => self.by_request(guest, request, hello).await,
             Err(TurnedAway { code, reason }) => {
-                self.rejected(reason);
-                let socket = self.handshake(stream, protocol).await?;
-                connection::turn_away(socket, code, reason).await;
-                return None;
+                self.turn_away(guest, request, code, reason).await;
+                None
             }
-        };
-        let (socket, arrived) = opened;
-        Some(Box::new(Opened {
-            socket,
-            arrived,
-            place,
-        }))
+        }
     }
 
     /// The token came with the request: the 101 is what says that the client is connected.
-    async fn by_request(
-        &self,
-        stream: TcpStream,
-        protocol: Option<HeaderValue>,
-        peer: SocketAddr,
-        hello: Hello,
-    ) -> Option<(Socket, Arrived)> {
+    async fn by_request(&self, guest: Guest, request: Asking, hello: Hello) -> Option<Box<Opened>> {
         let (user, claims) = match self.authenticate(hello.token.as_deref()) {
             Ok(known) => known,
             Err(reason) => {
-                let socket = self.handshake(stream, protocol).await?;
-                self.turn_away_unauthenticated(socket, peer, hello.token.as_deref(), reason)
+                self.rejected(reason);
+                if let Err(refused) = self.may_be_told(&guest) {
+                    self.refuse(guest, &refused).await;
+                    return None;
+                }
+                let address = guest.address;
+                let (socket, place) = self.handshake(guest, request).await?;
+                let token = hello.token.as_deref();
+                self.refuse_token(socket, place, address, token, reason)
                     .await;
                 return None;
             }
         };
+        // Its next attempt may be under way already: to register this one would take the session from that.
+        if has_gone(&guest.stream) {
+            self.rejected("gone");
+            return None;
+        }
+        let place = match self.admission().admit(&user, Instant::now()) {
+            Ok(place) => place,
+            Err(refused) => {
+                self.refuse(guest, &refused).await;
+                return None;
+            }
+        };
         match self.enter(&hello, user, claims).await {
-            Ok(arrived) => match self.handshake(stream, protocol).await {
-                Some(socket) => Some((socket, arrived)),
+            Ok(arrived) => match self.handshake(guest, request).await {
+                Some((socket, _)) => Some(Box::new(Opened {
+                    socket,
+                    arrived,
+                    place,
+                })),
                 None => {
                     self.depart(arrived);
                     None
                 }
             },
             Err(Refusal::Close(code, reason)) => {
-                let socket = self.handshake(stream, protocol).await?;
-                connection::turn_away(socket, code, reason).await;
+                let (socket, waiting) = self.handshake(guest, request).await?;
+                turn_away(socket, &waiting, code, reason).await;
                 None
             }
             Err(Refusal::Unregistered) => {
-                accept::refuse(stream, &Refused::later("store")).await;
+                accept::refuse(guest, &Refused::later("store")).await;
                 None
             }
         }
@@ -131,20 +154,39 @@ impl Gateway {
     /// client is connected.
     async fn by_first_frame(
         &self,
-        stream: TcpStream,
-        protocol: Option<HeaderValue>,
-        peer: SocketAddr,
+        guest: Guest,
+        request: Asking,
         hello: Hello,
-    ) -> Option<(Socket, Arrived)> {
-        let mut socket = self.handshake(stream, protocol).await?;
+    ) -> Option<Box<Opened>> {
+        let address = guest.address;
+        let (mut socket, waiting) = self.handshake(guest, request).await?;
+        waiting.waits();
         let within = self.settings().gateway.auth_timeout;
-        let first = timeout(within, first_frame(&mut socket)).await;
+        let first = tokio::select! {
+            first = timeout(within, first_frame(&mut socket)) => first,
+            () = waiting.gone() => {
+                self.rejected("crowded");
+                return None;
+            }
+        };
+        waiting.works();
         let (token, reference) = first.ok().flatten().unzip();
         let (user, claims) = match self.authenticate(token.as_deref()) {
             Ok(known) => known,
             Err(reason) => {
-                self.turn_away_unauthenticated(socket, peer, token.as_deref(), reason)
+                self.rejected(reason);
+                let token = token.as_deref();
+                self.refuse_token(socket, waiting, address, token, reason)
                     .await;
+                return None;
+            }
+        };
+        let place = match self.admission().admit(&user, Instant::now()) {
+            Ok(place) => place,
+            Err(refused) => {
+                self.rejected(refused.reason);
+                let code = CloseCode::Overloaded;
+                turn_away(socket, &waiting, code, code.reason()).await;
                 return None;
             }
         };
@@ -160,7 +202,11 @@ impl Gateway {
                 arrived
                     .first
                     .insert(0, Effect::Write(frame.encode().into()));
-                Some((socket, arrived))
+                Some(Box::new(Opened {
+                    socket,
+                    arrived,
+                    place,
+                }))
             }
             Err(refusal) => {
                 let (code, reason) = match refusal {
@@ -169,7 +215,7 @@ impl Gateway {
                         (CloseCode::Overloaded, CloseCode::Overloaded.reason())
                     }
                 };
-                connection::turn_away(socket, code, reason).await;
+                turn_away(socket, &waiting, code, reason).await;
                 None
             }
         }
@@ -253,61 +299,108 @@ impl Gateway {
         arrived.end(self.around(), false, false);
     }
 
-    async fn handshake(&self, stream: TcpStream, protocol: Option<HeaderValue>) -> Option<Socket> {
-        let frame_bytes = self.settings().socket.frame_bytes;
+    /// Says 101.
+    async fn handshake(&self, guest: Guest, request: Asking) -> Option<(Socket, Place)> {
+        let Asking {
+            upgrade,
+            protocol,
+            early,
+        } = request;
+        let Guest {
+            mut stream, place, ..
+        } = guest;
+        let answer = upgrade.answer(protocol.as_ref());
+        let within = self.settings().gateway.handshake_timeout;
+        if !matches!(timeout(within, stream.write_all(&answer)).await, Ok(Ok(()))) {
+            self.rejected("handshake");
+            return None;
+        }
+        let limits = &self.settings().socket;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(frame_bytes))
-            .max_frame_size(Some(frame_bytes));
-        #[expect(
-            clippy::result_large_err,
-            reason = "the callback's type is tungstenite's"
-        )]
-        let answer = |_: &Handshake, mut response: Response| {
-            if let Some(name) = protocol {
-                response
-                    .headers_mut()
-                    .insert(header::SEC_WEBSOCKET_PROTOCOL, name);
-            }
-            Ok(response)
-        };
-        let within = self.settings().gateway.handshake_timeout;
-        let accepted = accept_hdr_async_with_config(stream, answer, Some(config));
-        match timeout(within, accepted).await {
-            Ok(Ok(socket)) => Some(socket),
-            _ => {
-                self.rejected("handshake");
-                None
-            }
-        }
+            .max_message_size(Some(limits.frame_bytes))
+            .max_frame_size(Some(limits.frame_bytes));
+        let stream = Rewound::new(stream, early);
+        let screen = Screen::new(stream, limits.frames_per_second, limits.frames_burst);
+        let socket = Socket::from_raw_socket(screen, Role::Server, Some(config)).await;
+        Some((socket, place))
     }
 
-    async fn turn_away_unauthenticated(
+    /// Lets a client in that is turned away at once, because browsers hide the status of a handshake; each
+    /// address so often.
+    async fn turn_away(
         &self,
-        socket: Socket,
-        peer: SocketAddr,
-        token: Option<&str>,
+        guest: Guest,
+        request: Asking,
+        code: CloseCode,
         reason: &'static str,
     ) {
         self.rejected(reason);
-        if let Some((hold, _place)) =
-            token.and_then(|token| self.refusals().refuse(peer.ip(), token, Instant::now()))
-        {
-            tokio::select! {
-                () = tokio::time::sleep(hold) => {}
-                () = self.over().cancelled() => {}
-            }
+        if let Err(refused) = self.may_be_told(&guest) {
+            return self.refuse(guest, &refused).await;
         }
-        connection::turn_away(socket, CloseCode::Unauthenticated, reason).await;
+        if let Some((socket, place)) = self.handshake(guest, request).await {
+            turn_away(socket, &place, code, reason).await;
+        }
     }
 
-    fn rejected(&self, reason: &str) {
+    fn may_be_told(&self, guest: &Guest) -> Result<(), Refused> {
+        self.admission().may_be_told(guest.address, Instant::now())
+    }
+
+    async fn refuse(&self, guest: Guest, refused: &Refused) {
+        self.rejected(refused.reason);
+        accept::refuse(guest, refused).await;
+    }
+
+    async fn refuse_token(
+        &self,
+        socket: Socket,
+        waiting: Place,
+        address: IpAddr,
+        token: Option<&str>,
+        reason: &'static str,
+    ) {
+        let code = CloseCode::Unauthenticated;
+        let again = token.and_then(|it| self.refusals().refuse(address, it, Instant::now()));
+        let Some(((hold, _held), _spare)) = again.zip(self.admission().spare()) else {
+            turn_away(socket, &waiting, code, reason).await;
+            return;
+        };
+        // One that is held is not on its way in any more.
+        drop(waiting);
+        tokio::select! {
+            () = tokio::time::sleep(hold) => {}
+            () = self.over().cancelled() => {}
+        }
+        closing::turn_away(socket, code, reason).await;
+    }
+
+    pub(crate) fn rejected(&self, reason: &str) {
         self.metrics()
             .all
             .handshakes_rejected
             .with_label_values(&[reason])
             .inc();
+    }
+}
+
+/// Whether a client that waits for its answer has closed its side.
+fn has_gone(stream: &TcpStream) -> bool {
+    let mut next = [MaybeUninit::uninit(); 1];
+    match SockRef::from(stream).peek(&mut next) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+/// Ends a socket that never became a connection, unless another needs its place first.
+async fn turn_away(socket: Socket, place: &Place, code: CloseCode, reason: &'static str) {
+    place.waits();
+    tokio::select! {
+        _ = closing::turn_away(socket, code, reason) => {}
+        () = place.gone() => {}
     }
 }
 

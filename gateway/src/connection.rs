@@ -11,9 +11,8 @@ use std::{
 };
 
 use carillon_common::{backend::Clock, ids::ChannelName, protocol::CloseCode};
-use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::poll_fn};
+use futures_util::{FutureExt, SinkExt, Stream, future::poll_fn};
 use tokio::{
-    net::TcpStream,
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout},
 };
@@ -22,21 +21,22 @@ use tokio_tungstenite::{
     tungstenite::{
         self, Message,
         error::{CapacityError, ProtocolError},
-        protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
     },
 };
 
 use crate::{
     calls::Calls,
+    closing::{part, reset},
     hub::Handle,
     mailbox::{Mail, Taken},
     metrics::Metrics,
     outgoing::Outgoing,
+    screen::{Screen, Screened},
     session::{Call, Effect, Event, Now, Session},
 };
 
 /// A socket that speaks WebSocket.
-pub(crate) type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<Screen>;
 
 /// What a connection works with.
 #[derive(Clone)]
@@ -61,9 +61,9 @@ pub(crate) struct End {
     /// The close code, 1006 when there was none.
     pub code: u16,
     /// The client closed it with a frame of its own.
-    clean: bool,
+    pub clean: bool,
     /// The client answered our close frame, so it has read everything before it.
-    confirmed: bool,
+    pub confirmed: bool,
 }
 
 impl End {
@@ -74,13 +74,19 @@ impl End {
         confirmed: false,
     };
 
-    /// Given up because the client did not read.
-    fn slow() -> Self {
+    /// Closed here; `confirmed` as above.
+    pub(crate) fn here(code: CloseCode, confirmed: bool) -> Self {
         Self {
             initiator: "server",
-            code: CloseCode::SlowConsumer.code(),
-            ..Self::BROKEN
+            code: code.code(),
+            clean: false,
+            confirmed,
         }
+    }
+
+    /// Given up because the client did not read.
+    fn slow() -> Self {
+        Self::here(CloseCode::SlowConsumer, false)
     }
 }
 
@@ -237,7 +243,7 @@ async fn converse(socket: &mut Socket, arrived: &mut Arrived, around: &Surroundi
     }
 }
 
-fn now(around: &Surroundings) -> Now {
+pub(crate) fn now(around: &Surroundings) -> Now {
     Now {
         mono: Instant::now(),
         wall: around.clock.now(),
@@ -308,6 +314,7 @@ fn refusal(error: &tungstenite::Error) -> Option<CloseCode> {
         tungstenite::Error::Utf8(_) => Some(CloseCode::InvalidText),
         tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
         tungstenite::Error::Protocol(_) => Some(CloseCode::ProtocolError),
+        tungstenite::Error::Io(error) => Screened::of(error),
         _ => None,
     }
 }
@@ -341,20 +348,18 @@ fn carry_out(
     None
 }
 
-/// A socket that is gone shows at the next flush.
-fn put(socket: &mut Socket, message: Message) {
-    if let Err(error) = Pin::new(socket).start_send(message) {
-        tracing::trace!(%error, "a frame for a socket that is gone");
-    }
-}
-
 /// Writes what was gathered. A client that does not read for too long is given up: what it has
 /// of a frame leaves no room for another, so there is no close frame either.
-async fn write(socket: &Socket, outgoing: Outgoing, around: &Surroundings) -> Option<End> {
-    match outgoing.write(socket.get_ref(), around.slow).await {
+async fn write(socket: &mut Socket, outgoing: Outgoing, around: &Surroundings) -> Option<End> {
+    let screen = socket.get_mut();
+    screen.asked(outgoing.pings());
+    match outgoing.write(screen.stream(), around.slow).await {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some(End::BROKEN),
-        Err(_) => Some(End::slow()),
+        Err(_) => {
+            reset(screen.stream());
+            Some(End::slow())
+        }
     }
 }
 
@@ -364,65 +369,11 @@ async fn answer(socket: &mut Socket, around: &Surroundings) -> Option<End> {
         Some(result) => result,
         None => match Box::pin(timeout(around.slow, socket.flush())).await {
             Ok(result) => result,
-            Err(_) => return Some(End::slow()),
+            Err(_) => {
+                reset(socket.get_ref().stream());
+                return Some(End::slow());
+            }
         },
     };
     result.is_err().then_some(End::BROKEN)
-}
-
-fn close_message(code: CloseCode, reason: &'static str) -> Message {
-    let code = WireCode::from(code.code());
-    Message::Close(Some(CloseFrame {
-        code,
-        reason: reason.into(),
-    }))
-}
-
-/// Closes a socket and waits a while for the client's answer, which confirms what it has read.
-async fn part(
-    socket: &mut Socket,
-    session: &mut Session,
-    (code, reason): (CloseCode, &'static str),
-    around: &Surroundings,
-) -> End {
-    put(socket, close_message(code, reason));
-    let answered = timeout(around.close_grace, async {
-        socket.flush().await.ok()?;
-        while let Some(Ok(message)) = socket.next().await {
-            match message {
-                // The answer repeats our code (RFC 6455 section 5.5.1). Another one is a close of
-                // the client's own that crossed ours: what it had not read then, it never will.
-                Message::Close(Some(frame)) if u16::from(frame.code) == code.code() => {
-                    return Some(());
-                }
-                Message::Close(_) => return None,
-                Message::Pong(payload) => session.on_pong(&payload, now(around), &mut Vec::new()),
-                _ => {}
-            }
-        }
-        None
-    });
-    let confirmed = matches!(answered.await, Ok(Some(())));
-    End {
-        initiator: "server",
-        code: code.code(),
-        clean: false,
-        confirmed,
-    }
-}
-
-/// Ends a socket that never became a connection.
-pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) -> End {
-    put(&mut socket, close_message(code, reason));
-    let goodbye = async {
-        drop(socket.flush().await);
-        while let Some(Ok(_)) = socket.next().await {}
-    };
-    drop(timeout(Duration::from_secs(2), goodbye).await);
-    End {
-        initiator: "server",
-        code: code.code(),
-        clean: false,
-        confirmed: false,
-    }
 }

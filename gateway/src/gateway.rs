@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, routing::any};
+use axum::Router;
 use carillon_common::{
     backend::{Backend, Membership, join_when_up},
-    http::Health,
+    http::{Crowd, Health},
     ids::GatewayId,
     process::Shutdown,
     settings::Settings,
@@ -32,6 +32,9 @@ use crate::{
 /// For what is still under way at the end.
 const LAST_WORDS: Duration = Duration::from_secs(20);
 
+/// Sockets that are not connections yet: handshakes under way, refusals being read, other requests.
+const ARRIVALS: usize = 512;
+
 /// A running gateway.
 pub struct Gateway {
     rules: Arc<Rules>,
@@ -41,6 +44,8 @@ pub struct Gateway {
     membership: Arc<dyn Membership>,
     around: Arc<Surroundings>,
     admission: Admission,
+    /// Sockets that are not connections yet.
+    arrivals: Crowd,
     refusals: Refusals,
     metrics: Metrics,
     health: Health,
@@ -83,11 +88,8 @@ impl Gateway {
         let verifier = settings.auth.credentials()?.verifier;
         let name = name(&settings)?;
         let limit = settings.gateway.connection_limit(descriptors)?;
-        let admission = Admission::new(
-            limit,
-            settings.gateway.handshake_rate,
-            settings.gateway.handshake_burst,
-        );
+        let admission = Admission::new(limit, &settings.gateway);
+        let arrivals = Crowd::new(arrivals(descriptors));
         let tasks = TaskTracker::new();
         let over = CancellationToken::new();
         let metrics = Metrics::new(metrics);
@@ -127,6 +129,7 @@ impl Gateway {
             membership,
             around,
             admission,
+            arrivals,
             metrics,
             health,
             name,
@@ -181,6 +184,10 @@ impl Gateway {
         &self.admission
     }
 
+    pub(crate) fn arrivals(&self) -> &Crowd {
+        &self.arrivals
+    }
+
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }
@@ -209,10 +216,6 @@ impl Gateway {
         http: Router,
         shutdown: Shutdown,
     ) -> anyhow::Result<()> {
-        let http = http.route(
-            &self.settings.gateway.path,
-            any(|| async { accept::upgrade_required() }),
-        );
         let stop = CancellationToken::new();
         let accepting = accept::accept(self, listener, http, stop.clone(), &self.tasks);
         tokio::pin!(accepting);
@@ -280,14 +283,32 @@ impl Gateway {
         let end = connection::run(opened, &self.around).await;
         self.hub.remove(&handle);
         self.metrics.all.connections.dec();
-        let code = end.code.to_string();
         self.metrics
             .all
             .connections_closed
-            .with_label_values(&[&code, end.initiator])
+            .with_label_values(&[closed_with(end.code), end.initiator])
             .inc();
         tracing::debug!(code = end.code, initiator = end.initiator, "closed");
     }
+}
+
+/// Close codes as labels: what a client makes up is none.
+fn closed_with(code: u16) -> &'static str {
+    const KNOWN: [&str; 23] = [
+        "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "1012", "4001",
+        "4003", "4008", "4009", "4010", "4100", "4101", "4102", "4103", "4200", "4201", "4202",
+        "4203",
+    ];
+    let code = code.to_string();
+    let known = KNOWN.into_iter().find(|known| *known == code);
+    known.unwrap_or("other")
+}
+
+/// How many sockets may be on their way in: a part of the descriptors that connections leave.
+fn arrivals(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 4)
+        .unwrap_or(ARRIVALS)
+        .clamp(16, ARRIVALS)
 }
 
 fn name(settings: &Settings) -> anyhow::Result<GatewayId> {

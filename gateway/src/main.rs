@@ -6,7 +6,7 @@ use anyhow::Result;
 use carillon_common::{
     backend,
     checks::Role,
-    http::{Front, Health, admin, serve},
+    http::{Crowd, Front, Health, admin, serve},
     process::{
         Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
     },
@@ -71,6 +71,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let admin = serve(
         admin_listener,
         admin::router(health, move || metrics.render()),
+        Crowd::new(admin::CONNECTIONS),
         end.clone(),
         ADMIN_PATIENCE,
     );

@@ -18,7 +18,10 @@ const PING: u8 = 0x89;
 
 /// Frames in the order in which they are to be written.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing(Vec<u8>);
+pub(crate) struct Outgoing {
+    bytes: Vec<u8>,
+    pings: u32,
+}
 
 impl Outgoing {
     /// Adds a text frame.
@@ -29,22 +32,28 @@ impl Outgoing {
     /// Adds a ping; its payload has at most 125 bytes (RFC 6455 section 5.5).
     pub(crate) fn ping(&mut self, payload: &str) {
         self.frame(PING, payload.as_bytes());
+        self.pings += 1;
+    }
+
+    /// How many pings there are among them.
+    pub(crate) fn pings(&self) -> u32 {
+        self.pings
     }
 
     fn frame(&mut self, first: u8, payload: &[u8]) {
         let length = payload.len();
-        self.0.reserve(length + 10);
-        self.0.push(first);
+        self.bytes.reserve(length + 10);
+        self.bytes.push(first);
         if let Ok(short @ ..=125) = u8::try_from(length) {
-            self.0.push(short);
+            self.bytes.push(short);
         } else if let Ok(medium) = u16::try_from(length) {
-            self.0.push(126);
-            self.0.extend_from_slice(&medium.to_be_bytes());
+            self.bytes.push(126);
+            self.bytes.extend_from_slice(&medium.to_be_bytes());
         } else {
-            self.0.push(127);
-            self.0.extend_from_slice(&(length as u64).to_be_bytes());
+            self.bytes.push(127);
+            self.bytes.extend_from_slice(&(length as u64).to_be_bytes());
         }
-        self.0.extend_from_slice(payload);
+        self.bytes.extend_from_slice(payload);
     }
 
     /// Writes everything, and waits for a client that does not read for at most `slow`.
@@ -56,14 +65,14 @@ impl Outgoing {
         stream: &TcpStream,
         slow: Duration,
     ) -> Result<io::Result<()>, Elapsed> {
-        if self.0.is_empty() {
+        if self.bytes.is_empty() {
             return Ok(Ok(()));
         }
-        match stream.try_write(&self.0) {
-            Ok(written) if written == self.0.len() => Ok(Ok(())),
-            Ok(written) => Box::pin(timeout(slow, write_rest(stream, self.0, written))).await,
+        match stream.try_write(&self.bytes) {
+            Ok(written) if written == self.bytes.len() => Ok(Ok(())),
+            Ok(written) => Box::pin(timeout(slow, write_rest(stream, self.bytes, written))).await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Box::pin(timeout(slow, write_rest(stream, self.0, 0))).await
+                Box::pin(timeout(slow, write_rest(stream, self.bytes, 0))).await
             }
             Err(error) => Ok(Err(error)),
         }

@@ -8,6 +8,7 @@
 mod acl;
 mod again;
 mod asked_to_drain;
+mod attacked;
 mod audit;
 mod bad_input;
 mod bare;

@@ -23,10 +23,12 @@ pub(crate) const SOON: Duration = Duration::from_secs(15);
 pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// Times of these tests: short, but not so short that a busy machine breaks them.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("gateway.listen", "127.0.0.1:0"),
     ("dispatcher.listen", "127.0.0.1:0"),
     ("admin.listen", "127.0.0.1:0"),
+    ("gateway.per_user_handshake_rate", "1000000"),
+    ("gateway.refusal_rate", "1000000"),
     ("socket.ack_interval", "50ms"),
     ("drain.delay", "0s"),
     ("drain.window", "1s"),

@@ -36,6 +36,8 @@ impl Plan {
         };
         plan.set("gateway.handshake_rate", 1_000_000)
             .set("gateway.handshake_burst", 1_000_000)
+            .set("gateway.per_user_handshake_rate", 1_000_000)
+            .set("gateway.refusal_rate", 1_000_000)
             .set("drain.delay", "0s")
             .set("drain.window", "1s")
             .set("drain.close_grace", "1s")

@@ -174,7 +174,14 @@ impl Services {
             end.cancel();
             result
         };
-        let admin = http::serve(admin_listener, self.admin, end.clone(), ADMIN_PATIENCE);
+        let crowd = http::Crowd::new(http::admin::CONNECTIONS);
+        let admin = http::serve(
+            admin_listener,
+            self.admin,
+            crowd,
+            end.clone(),
+            ADMIN_PATIENCE,
+        );
         let (result, ()) = tokio::join!(work, admin);
         result.map_err(|error| Failure::Failed(format!("{error:#}")))
     }

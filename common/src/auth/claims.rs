@@ -7,8 +7,10 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use super::token::{TokenError, is_object};
 use super::{ChannelPattern, key::Key};
 
-/// Last millisecond of the year 9999: tokens "for ever" end here, so that every time can be written.
+/// Last millisecond of the year 9999. What lies beyond it is no date in seconds, but one in milliseconds, by
+/// the usual slip, and would make a token valid for ever.
 const END_OF_TIME_MS: i64 = 253_402_300_799_999;
+const BEYOND_TIME: &str = "beyond the year 9999";
 /// Longest user id and token id, in bytes.
 const MAX_ID_BYTES: usize = 255;
 /// Most channel patterns of a token.
@@ -75,9 +77,11 @@ impl<'de> Deserialize<'de> for NumericDate {
             }
 
             fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<NumericDate, E> {
-                Ok(NumericDate(
-                    seconds.saturating_mul(1000).clamp(0, END_OF_TIME_MS),
-                ))
+                let ms = seconds.saturating_mul(1000).max(0);
+                if ms > END_OF_TIME_MS {
+                    return Err(E::custom(BEYOND_TIME));
+                }
+                Ok(NumericDate(ms))
             }
 
             fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<NumericDate, E> {
@@ -88,10 +92,12 @@ impl<'de> Deserialize<'de> for NumericDate {
                 if !seconds.is_finite() {
                     return Err(E::custom("not a number"));
                 }
-                // `as` saturates, which is what is wanted of dates out of range.
-                Ok(NumericDate(
-                    ((seconds * 1000.0) as i64).clamp(0, END_OF_TIME_MS),
-                ))
+                // `as` saturates, which is what is wanted of dates long past.
+                let ms = ((seconds * 1000.0) as i64).max(0);
+                if ms > END_OF_TIME_MS {
+                    return Err(E::custom(BEYOND_TIME));
+                }
+                Ok(NumericDate(ms))
             }
         }
 
@@ -183,10 +189,24 @@ fn channels(patterns: Vec<Box<str>>) -> Result<Box<[ChannelPattern]>, TokenError
 fn wrong_claim(json: &[u8]) -> &'static str {
     let mut json = serde_json::Deserializer::from_slice(json);
     let error = serde_path_to_error::deserialize::<_, Payload>(&mut json).err();
-    let path = error
-        .map(|error| error.path().to_string())
+    let (path, beyond) = error
+        .map(|error| {
+            (
+                error.path().to_string(),
+                error.inner().to_string().contains(BEYOND_TIME),
+            )
+        })
         .unwrap_or_default();
     match path.split(['.', '[']).next() {
+        Some("exp") if beyond => {
+            "exp must be in seconds since 1970, and this would be in milliseconds"
+        }
+        Some("nbf") if beyond => {
+            "nbf must be in seconds since 1970, and this would be in milliseconds"
+        }
+        Some("iat") if beyond => {
+            "iat must be in seconds since 1970, and this would be in milliseconds"
+        }
         Some("sub") => "sub must be a text",
         Some("exp") => "exp must be a number of seconds since 1970",
         Some("nbf") => "nbf must be a number of seconds since 1970",

@@ -139,9 +139,7 @@ impl Verifier {
         let header: Header<'_> = Some(&*header)
             .filter(|json| is_object(json))
             .and_then(|json| serde_json::from_slice(json).ok())
-            .ok_or(TokenError::Malformed(
-                "its header is not a JSON object with an alg",
-            ))?;
+            .ok_or_else(|| TokenError::Malformed(wrong_header(&header)))?;
         if header.crit.is_some() {
             // RFC 7515 §4.1.11: extensions that are not understood must be refused.
             return Err(TokenError::Malformed("it demands an extension (crit)"));
@@ -195,6 +193,17 @@ struct Signed<'a> {
     signature: &'a str,
     algorithm: Algorithm,
     kid: Option<&'a str>,
+}
+
+/// What is wrong with a header; asked only when something is.
+fn wrong_header(json: &[u8]) -> &'static str {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let error = serde_path_to_error::deserialize::<_, Header<'_>>(&mut json).err();
+    match error.map(|error| error.path().to_string()).as_deref() {
+        Some("alg") => "its header's alg must be a text",
+        Some("kid") => "its header's kid must be a text",
+        _ => "its header is not a JSON object with an alg",
+    }
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, TokenError> {

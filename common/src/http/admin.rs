@@ -18,6 +18,9 @@ const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Every route of the admin port.
 pub const ROUTES: [&str; 5] = ["/", "/livez", "/readyz", "/startupz", "/metrics"];
 
+/// Connections of the admin port; those that are idle give way to the next.
+pub const CONNECTIONS: usize = 64;
+
 /// For whoever opens the port itself.
 const CONTENTS: &str = "\
 Carillon's admin port. Keep it inside: whoever reaches it sees all of this.

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
-use axum::middleware::{self, Next};
+use axum::middleware::{self, Next, map_response};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,7 +38,14 @@ impl Front {
         );
         let problem = Problem::new(404, "not_found", "No such route").detail(elsewhere);
         let router = Router::new().fallback(move || std::future::ready(problem.clone()));
-        Self::Gateway(path.to_owned()).before(router)
+        // There is nothing to be asked twice.
+        Self::Gateway(path.to_owned())
+            .before(router)
+            .layer(map_response(async |mut response: Response| {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+                response
+            }))
     }
 
     /// The page, before a router that answers everything else.

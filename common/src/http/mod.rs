@@ -2,14 +2,18 @@
 
 mod accept;
 pub mod admin;
+mod crowd;
 mod failures;
 mod front;
 mod health;
+mod listen;
 mod problem;
 mod serve;
 
+pub use self::crowd::{Crowd, Place};
 pub use self::failures::AcceptFailures;
 pub use self::front::Front;
 pub use self::health::Health;
+pub use self::listen::listen;
 pub use self::problem::{FieldProblem, PROBLEM_JSON, Problem};
-pub use self::serve::{listen, serve};
+pub use self::serve::{serve, serve_connection};

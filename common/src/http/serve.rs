@@ -1,87 +1,86 @@
 //! Accepts connections and serves them, until told to stop; then lets requests end.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use axum::Router;
+use axum::{Router, body::Body, extract::Request};
 use futures_util::future::BoxFuture;
-use hyper::server::conn::http1;
+use hyper::{body::Incoming, server::conn::http1, service::Service as _};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use socket2::{Domain, Socket, Type};
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::AcceptFailures;
+use super::{AcceptFailures, Crowd, Place};
 
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 4096;
-/// Connections at once; further ones wait in the backlog.
-const MAX_CONNECTIONS: usize = 16_384;
-/// For a request's head, and between two requests. Longer than proxies keep an idle connection
-/// (60 s), so that it is they who close it and no request meets a closing one.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+/// Between two requests. Longer than proxies keep an idle connection (60 s), so that it is they who close
+/// it and no request meets a closing one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// From the first byte of a request's head to its last.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a request's head; a longer one is answered 431. Bodies are bounded by the routes.
-const HEAD_BYTES: usize = 64 << 10;
+const HEAD_BYTES: usize = 16 << 10;
 /// After accepting failed, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// While every connection has a request under way.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
 
-/// Listens at an address; port 0 takes a free one.
-///
-/// # Errors
-/// Those of binding.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Serves until `stop`, then finishes the requests under way, for at most `patience`.
+/// Serves until `stop`, then finishes the requests under way, for at most `patience`. Where `crowd` is
+/// full, the connection that has been idle for longest gives way to the next.
 ///
 /// Boxed, as all that a program awaits of another crate and that leads far: an `async fn` would be compiled
 /// again in each of them.
 pub fn serve(
     listener: TcpListener,
     router: Router,
+    crowd: Crowd,
     stop: CancellationToken,
     patience: Duration,
 ) -> BoxFuture<'static, ()> {
-    Box::pin(served(listener, router, stop, patience))
+    Box::pin(served(listener, router, crowd, stop, patience))
 }
 
 async fn served(
     listener: TcpListener,
     router: Router,
+    crowd: Crowd,
     stop: CancellationToken,
     patience: Duration,
 ) {
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let accepting = async {
         let mut failures = AcceptFailures::default();
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
-            };
             let stream = accept(&listener, &mut failures).await;
-            let connection = connection(stream, router.clone(), stop.clone());
+            let place = enter(&crowd).await;
+            let connection = serve_connection(stream, router.clone(), place, stop.clone());
             let abort = abort.clone();
             connections.spawn(async move {
                 abort.run_until_cancelled(connection).await;
-                drop(place);
             });
         }
     };
-    stop.run_until_cancelled(accepting).await;
+    let hurrying = async {
+        let mut every = interval(Duration::from_secs(1));
+        loop {
+            every.tick().await;
+            crowd.hurry(HEAD_TIMEOUT);
+        }
+    };
+    stop.run_until_cancelled(async { tokio::join!(accepting, hurrying) })
+        .await;
     drop(listener);
     connections.close();
     if timeout(patience, connections.wait()).await.is_err() {
@@ -106,26 +105,104 @@ async fn accept(listener: &TcpListener, failures: &mut AcceptFailures) -> TcpStr
     }
 }
 
-/// One connection, from its first request to its last.
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY is not to be had");
+async fn enter(crowd: &Crowd) -> Place {
+    loop {
+        match crowd.enter() {
+            Some(place) => return place,
+            None => sleep(FULL_PAUSE).await,
+        }
     }
-    let service = TowerToHyperService::new(router);
+}
+
+/// One connection, from its first request to its last, or until it has to give way.
+pub async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    place: Place,
+    stop: CancellationToken,
+) {
+    let place = Arc::new(place);
+    let router = TowerToHyperService::new(router);
+    let stream = Heard {
+        stream,
+        place: place.clone(),
+    };
+    let worker = place.clone();
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        worker.works();
+        let (worker, answer) = (worker.clone(), router.call(request.map(Body::new)));
+        async move {
+            let answer = answer.await;
+            worker.waits();
+            answer
+        }
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
-    let ended = match stop.run_until_cancelled(serving.as_mut()).await {
-        Some(ended) => ended,
-        None => {
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = place.gone() => return,
+        () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection failed");
+    }
+}
+
+/// A stream that notes when its client begins a request.
+struct Heard<S> {
+    stream: S,
+    place: Arc<Place>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.place.speaks();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -1,14 +1,11 @@
 //! Frames that clients send.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use super::ErrorCode;
+use super::{ErrorCode, Ref};
 use crate::ids::{ChannelName, Cursor};
 use crate::json;
-
-/// The client's own mark on a request, echoed in its answer: a number or a short string.
-pub type Ref = Value;
 
 /// A request and its mark.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +59,11 @@ pub struct FrameError {
 }
 
 #[derive(Deserialize)]
-struct Raw {
+struct Raw<'a> {
     #[serde(rename = "type")]
     kind: Option<Value>,
-    #[serde(rename = "ref")]
-    reference: Option<Value>,
+    #[serde(rename = "ref", borrow)]
+    reference: Option<&'a RawValue>,
     channel: Option<Value>,
     since: Option<Value>,
     durable: Option<Value>,
@@ -91,9 +88,9 @@ impl ClientFrame {
         if kind != "an object" {
             return Err(malformed(format!("this is {kind}")));
         }
-        let raw: Raw =
+        let raw: Raw<'_> =
             serde_json::from_str(text).map_err(|error| malformed(json::fault(&error)))?;
-        let reference = raw.reference.clone().filter(is_reference);
+        let reference = raw.reference.and_then(Ref::read);
         let fail = |code, message| FrameError {
             reference: reference.clone(),
             code,
@@ -137,7 +134,7 @@ impl ClientFrame {
 
 type Field<T> = Result<T, (ErrorCode, String)>;
 
-impl Raw {
+impl Raw<'_> {
     fn channel(&self) -> Field<ChannelName> {
         let name = text_field(self.channel.as_ref(), "channel")?;
         let channel = ChannelName::new(name)
@@ -168,10 +165,6 @@ impl Raw {
             durable,
         })
     }
-}
-
-fn is_reference(value: &Value) -> bool {
-    value.is_number() || value.as_str().is_some_and(|text| text.len() <= 64)
 }
 
 fn text_field<'a>(value: Option<&'a Value>, name: &str) -> Field<&'a str> {
@@ -206,7 +199,7 @@ mod tests {
             r#"{"type":"subscribe","channel":"orders","ref":7,"since":"12-3","new":{"a":1}}"#,
         )
         .unwrap();
-        assert_eq!(frame.reference, Some(7.into()));
+        assert_eq!(serde_json::to_string(&frame.reference).unwrap(), "7");
         let channel = ChannelName::new("orders").unwrap();
         let since = Some(Cursor { seq: 12, nonce: 3 });
         assert_eq!(

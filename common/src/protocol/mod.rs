@@ -3,11 +3,13 @@
 mod client;
 mod close;
 mod error;
+mod reference;
 mod server;
 
-pub use client::{ClientFrame, FrameError, Ref, Request};
+pub use client::{ClientFrame, FrameError, Request};
 pub use close::CloseCode;
 pub use error::ErrorCode;
+pub use reference::Ref;
 pub use server::{ServerFrame, SocketLimits, notification_simple, notification_v1};
 
 /// The subprotocol's name, as in `Sec-WebSocket-Protocol`.

@@ -27,6 +27,12 @@ settings! {
         pub handshake_rate: u32,
         /// Handshakes at once beyond the rate.
         pub handshake_burst: u32,
+        /// Handshakes per second of one user.
+        pub per_user_handshake_rate: u32,
+        /// Handshakes per second of one address that are refused with a close that says why.
+        pub refusal_rate: u32,
+        /// Proxies whose `X-Forwarded-For` is believed.
+        pub trusted_hops: u32,
         /// From accept to the end of the upgrade.
         pub handshake_timeout: Duration,
         /// For the first frame to bring the token.

@@ -4,18 +4,45 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::read::settings;
+use super::values::Auto;
+
+/// Descriptors kept for the admin port, the store and the log.
+const RESERVED_DESCRIPTORS: u64 = 200;
+/// Connections of a dispatcher that was left to choose.
+const AUTO_CONNECTIONS: u64 = 4096;
 
 settings! {
     /// `[dispatcher]`: the REST service.
     pub struct DispatcherSettings {
         /// Address of the REST port.
         pub listen: SocketAddr,
+        /// Most connections; see [`DispatcherSettings::connection_limit`].
+        pub max_connections: Auto<u32>,
         /// Largest request body, in bytes.
         pub body_bytes: usize,
+        /// Longest time of a body.
+        pub body_timeout: Duration,
+        /// Bodies of one API key on their way at once.
+        pub bodies_per_key: usize,
+        /// Bytes of all bodies that are being read or worked on.
+        pub bodies_bytes: usize,
         /// Longest time of a request.
         pub request_timeout: Duration,
         /// How long the store is tried, within that.
         pub store_timeout: Duration,
+    }
+}
+
+impl DispatcherSettings {
+    /// The connection limit under a hard limit of `descriptors` open files. A number that does not fit is
+    /// cut: those that are idle give way.
+    pub fn connection_limit(&self, descriptors: u64) -> usize {
+        let fits = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(16);
+        let asked = match self.max_connections {
+            Auto::Value(asked) => u64::from(asked),
+            Auto::Auto => AUTO_CONNECTIONS,
+        };
+        usize::try_from(asked.min(fits)).unwrap_or(usize::MAX)
     }
 }
 

@@ -97,6 +97,7 @@ impl Rules<'_> {
             ("socket.ack_interval", socket.ack_interval),
             ("dispatcher.request_timeout", dispatcher.request_timeout),
             ("dispatcher.store_timeout", dispatcher.store_timeout),
+            ("dispatcher.body_timeout", dispatcher.body_timeout),
         ] {
             let problem = "0s would fail everything at once";
             self.require(
@@ -128,6 +129,16 @@ impl Rules<'_> {
             ("socket.ack_batch", socket.ack_batch),
             ("drain.min_rate", settings.drain.min_rate as usize),
             ("dispatcher.body_bytes", dispatcher.body_bytes),
+            (
+                "dispatcher.max_connections",
+                dispatcher.max_connections.unwrap_or(1) as usize,
+            ),
+            ("dispatcher.bodies_per_key", dispatcher.bodies_per_key),
+            (
+                "gateway.per_user_handshake_rate",
+                gateway.per_user_handshake_rate as usize,
+            ),
+            ("gateway.refusal_rate", gateway.refusal_rate as usize),
         ] {
             self.require(
                 count > 0,
@@ -147,6 +158,13 @@ impl Rules<'_> {
             dispatcher,
             ..
         } = settings;
+        self.require(
+            dispatcher.bodies_bytes >= dispatcher.body_bytes
+                && u32::try_from(dispatcher.bodies_bytes).is_ok(),
+            "dispatcher.bodies_bytes",
+            "a body that may be as large as dispatcher.body_bytes must fit, and all must into 4 GiB",
+            "choose at least dispatcher.body_bytes, and less than 4294967296",
+        );
         self.require(
             lease.renew * 2 < lease.ttl,
             "lease.renew",

@@ -87,7 +87,7 @@ metrics! {
             "Connections that were authenticated.";
         connections_closed: IntCounterVec =
             "carillon_gateway_connections_closed_total" ["code", "initiator"]
-            "Connections that ended, by close code and by who began it (client, server, none).";
+            "Connections that ended, by close code (those of the protocol, else other) and by who began it (client, server, none).";
         handshakes_rejected: IntCounterVec =
             "carillon_gateway_handshakes_rejected_total" ["reason"]
             "Connection attempts that were refused.";

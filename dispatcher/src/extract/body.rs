@@ -1,11 +1,16 @@
 //! The body: JSON by its headers, bounded in size and time.
 
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
+use carillon_common::{auth::ApiKey, settings::DispatcherSettings};
 use futures_util::StreamExt;
 use http::{HeaderMap, header};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::ApiError;
@@ -15,52 +20,141 @@ use crate::error::ApiError;
 const DISCARDED_BYTES: usize = 1 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// The whole body of a JSON request, of at most `limit` bytes.
-pub(crate) async fn read_json(
-    headers: &HeaderMap,
-    body: Body,
+/// A body may take so long, and as long again for each [`PACE_BYTES`] of it.
+const FIRST_SECOND: Duration = Duration::from_secs(1);
+const PACE_BYTES: u32 = 16 << 10;
+
+/// Room for bodies: of each caller, and for the bytes of all.
+#[derive(Debug)]
+pub(crate) struct Bodies {
     limit: usize,
-    deadline: Instant,
-) -> Result<Bytes, ApiError> {
-    check_type(headers)?;
-    read(headers, body, limit, deadline).await
+    longest: Duration,
+    bytes: Arc<Semaphore>,
+    most_of_one: usize,
+    coming: Mutex<HashMap<Box<str>, usize>>,
 }
 
-/// For requests whose fields are in the query string: those in a body would be passed over silently.
-pub(crate) async fn refuse_body(
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-    deadline: Instant,
-) -> Result<(), ApiError> {
-    if read(headers, body, limit, deadline).await?.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::UnexpectedQuery(
-            "the fields go either into the body or into the query string, not into both",
-        ))
+/// A body, and the room that it takes up.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Deref for Taken {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-/// The whole body, of at most `limit` bytes, whatever it is.
-async fn read(
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-    deadline: Instant,
-) -> Result<Bytes, ApiError> {
-    let mut stream = body.into_data_stream();
-    let read = if announced(headers).is_some_and(|length| length > limit) {
-        Err(ApiError::BodyTooLarge(limit))
-    } else {
-        timeout_at(deadline, collect(&mut stream, limit))
-            .await
-            .unwrap_or(Err(ApiError::BodyTimeout))
-    };
-    if let Err(ApiError::BodyTooLarge(_)) = read {
-        discard(stream).await;
+impl Bodies {
+    pub(crate) fn new(settings: &DispatcherSettings) -> Self {
+        Self {
+            limit: settings.body_bytes,
+            longest: settings.body_timeout,
+            bytes: Arc::new(Semaphore::new(settings.bodies_bytes)),
+            most_of_one: settings.bodies_per_key,
+            coming: Mutex::default(),
+        }
     }
-    read
+
+    /// The whole body of a JSON request.
+    pub(crate) async fn read_json(
+        &self,
+        caller: &ApiKey,
+        headers: &HeaderMap,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<Taken, ApiError> {
+        check_type(headers)?;
+        self.read(caller, headers, body, deadline).await
+    }
+
+    /// For requests whose fields are in the query string: those in a body would be passed over silently.
+    pub(crate) async fn refuse(
+        &self,
+        caller: &ApiKey,
+        headers: &HeaderMap,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<(), ApiError> {
+        if self.read(caller, headers, body, deadline).await?.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::UnexpectedQuery(
+                "the fields go either into the body or into the query string, not into both",
+            ))
+        }
+    }
+
+    /// The whole body, whatever it is.
+    async fn read(
+        &self,
+        caller: &ApiKey,
+        headers: &HeaderMap,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<Taken, ApiError> {
+        let announced = announced(headers);
+        let most = announced.unwrap_or(self.limit);
+        let mut stream = body.into_data_stream();
+        if most > self.limit {
+            discard(stream).await;
+            return Err(ApiError::BodyTooLarge(self.limit));
+        }
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let room = self.bytes.clone().try_acquire_many_owned(most);
+        let room = room.map_err(|_| ApiError::Overloaded)?;
+        let _coming = self.coming(&caller.name)?;
+        let pace = FIRST_SECOND + FIRST_SECOND * most / PACE_BYTES;
+        let deadline = deadline.min(Instant::now() + pace.min(self.longest));
+        let read = timeout_at(deadline, collect(&mut stream, self.limit)).await;
+        let read = read.unwrap_or(Err(ApiError::BodyTimeout));
+        if let Err(ApiError::BodyTooLarge(_)) = read {
+            discard(stream).await;
+        }
+        Ok(Taken {
+            bytes: read?,
+            _room: room,
+        })
+    }
+
+    /// Counts one more body that is on its way.
+    fn coming(&self, caller: &str) -> Result<Coming<'_>, ApiError> {
+        let mut coming = lock(&self.coming);
+        let count = coming.entry(caller.into()).or_default();
+        if *count >= self.most_of_one {
+            return Err(ApiError::TooManyBodies(self.most_of_one));
+        }
+        *count += 1;
+        Ok(Coming {
+            bodies: self,
+            caller: caller.into(),
+        })
+    }
+}
+
+struct Coming<'a> {
+    bodies: &'a Bodies,
+    caller: Box<str>,
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let mut coming = lock(&self.bodies.coming);
+        if let Some(count) = coming.get_mut(&self.caller) {
+            *count -= 1;
+            if *count == 0 {
+                coming.remove(&self.caller);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Small bodies come in one piece, which is then not copied.

@@ -17,9 +17,12 @@ pub(crate) fn authorize<'a>(
     if keys.is_empty() {
         return Err(ApiError::NoApiKeys);
     }
-    let header = headers
-        .get(header::AUTHORIZATION)
-        .ok_or(ApiError::Unauthenticated(Presented::Nothing))?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let header = match (values.next(), values.next()) {
+        (Some(only), None) => only,
+        (None, _) => return Err(ApiError::Unauthenticated(Presented::Nothing)),
+        (Some(_), Some(_)) => return Err(ApiError::Unauthenticated(Presented::Several)),
+    };
     let presented = header
         .to_str()
         .ok()

@@ -18,7 +18,7 @@ use crate::{
     dispatch::{BroadcastRequest, Repeatable, deliver, publish_order},
     edge::Arrival,
     error::ApiError,
-    extract::{Fields, IdempotencyKey, authorize, fingerprint, read_json, refuse_body},
+    extract::{Fields, IdempotencyKey, authorize, fingerprint},
 };
 
 const ROUTE: &str = "POST /api/notifications/broadcast";
@@ -36,25 +36,27 @@ const ROUTE: &str = "POST /api/notifications/broadcast";
 /// - `ttl` (seconds, or a text such as `"10m"`; optional): above 0, at most the age of the
 ///   channel's log (`channels.ttl`, its namespace's, or `channels.broadcast_ttl`)
 ///
-/// Answers: 200 [`BroadcastAnswer`]; problems 400, 401, 403, 408, 413, 415, 422, 500, 503, 507.
+/// Answers: 200 [`BroadcastAnswer`]; problems 400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 507.
 pub(crate) async fn broadcast(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let (head, body) = request.into_parts();
-    authorize(&service.keys, &head.headers, Scope::Broadcast)?;
+    let caller = authorize(&service.keys, &head.headers, Scope::Broadcast)?;
     let key = IdempotencyKey::of(&head.headers)?;
-    let limit = service.body_limit();
+    let bodies = &service.bodies;
     let (text, input, fields);
     match head.uri.query().filter(|query| !query.is_empty()) {
         Some(query) => {
-            refuse_body(&head.headers, body, limit, deadline).await?;
+            bodies.refuse(caller, &head.headers, body, deadline).await?;
             input = query.as_bytes();
             fields = Fields::from_query(query)?;
         }
         None => {
-            text = read_json(&head.headers, body, limit, deadline).await?;
+            text = bodies
+                .read_json(caller, &head.headers, body, deadline)
+                .await?;
             input = &text;
             fields = Fields::from_json(input)?;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use carillon_common::{backend::Control, ids::GatewayId, settings::Scope};
@@ -49,12 +49,14 @@ pub(crate) async fn gateways(
 /// Scope `admin`. No parameters. Answers: 202 [`Asked`]; problems 400, 401, 403, 404, 500, 503.
 pub(crate) async fn drain(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let key = authorize(&service.keys, request.headers(), Scope::Admin)?;
     refuse_query(request.uri())?;
+    // What is not UTF-8 names no gateway.
+    let Path(id) = id.map_err(|_| ApiError::GatewayUnknown)?;
     let outcome = ask_to_drain(&service, &id, deadline).await;
     tracing::info!(
         key = &*key.name,

@@ -20,7 +20,7 @@ use crate::{
     dispatch::{Repeatable, SendRequest, deliver, send_order},
     edge::Arrival,
     error::ApiError,
-    extract::{Fields, IdempotencyKey, authorize, fingerprint, read_json, refuse_query},
+    extract::{Fields, IdempotencyKey, authorize, fingerprint, refuse_query},
 };
 
 /// Sends a notification to a user: to the connected devices now, to the others when they come.
@@ -37,17 +37,20 @@ use crate::{
 /// - `ttl` (seconds, or a text such as `"10m"`; optional, `inbox.ttl`, which is also the most):
 ///   how long it may be delivered. 0: to whoever is connected now, stored nowhere
 ///
-/// Answers: 200 [`SendAnswer`]; problems 400, 401, 403, 408, 409, 413, 415, 422, 500, 503, 507.
+/// Answers: 200 [`SendAnswer`]; problems 400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503, 507.
 pub(crate) async fn send(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let (head, body) = request.into_parts();
-    authorize(&service.keys, &head.headers, Scope::Send)?;
+    let caller = authorize(&service.keys, &head.headers, Scope::Send)?;
     let key = IdempotencyKey::of(&head.headers)?;
     refuse_query(&head.uri)?;
-    let body = read_json(&head.headers, body, service.body_limit(), deadline).await?;
+    let bodies = &service.bodies;
+    let body = bodies
+        .read_json(caller, &head.headers, body, deadline)
+        .await?;
 
     let fields = Fields::from_json(&body)?;
     let request = SendRequest::read(&fields, &service.settings)?;

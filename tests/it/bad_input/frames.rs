@@ -165,7 +165,7 @@ fn refused_requests() -> Vec<(&'static str, String, &'static str)> {
         (
             "deep nesting",
             format!(r#"{{"type":"ping","ref":{deep}}}"#),
-            "malformed_frame",
+            "invalid_field",
         ),
         (
             "a channel too long",

@@ -75,7 +75,7 @@ fn frames_of_clients_are_understood_and_all_are_shown() {
             "docs/protocol.md shows no → {kind}"
         );
     }
-    let fields = fields_of(&parser, "struct Raw {");
+    let fields = fields_of(&parser, "struct Raw<'a> {");
     let all: BTreeSet<_> = shown.values().flatten().cloned().collect();
     let prose = read("docs/protocol.md");
     for field in fields {

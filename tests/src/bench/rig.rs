@@ -28,6 +28,8 @@ pub struct Rig {
     /// The REST side.
     pub dispatcher: Process,
     key: Secret<String>,
+    /// Of another caller.
+    other_key: Secret<String>,
 }
 
 impl Rig {
@@ -41,16 +43,32 @@ impl Rig {
         } else {
             Persistence::Off
         };
+        let admission = "handshake_rate = 20000\nhandshake_burst = 20000\n\
+                         per_user_handshake_rate = 20000\nrefusal_rate = 20000\n";
+        Self::with(gateways, persistence, admission).await
+    }
+
+    /// A gateway and a dispatcher with the defaults that everyone has.
+    ///
+    /// # Errors
+    /// When a process does not start.
+    pub async fn as_deployed() -> Result<Self> {
+        Self::with(1, Persistence::EverySecond, "").await
+    }
+
+    async fn with(gateways: usize, persistence: Persistence, admission: &str) -> Result<Self> {
         let redis = Standalone::start(&Options::default().persistence(persistence)).await?;
         let redis_pid = redis.info("process_id").await?.parse()?;
         let (key, hash) = ApiKeys::generate();
+        let (other_key, other_hash) = ApiKeys::generate();
         let config = format!(
             "[backend]\nurl = \"{}\"\n\
-             [gateway]\nlisten = \"127.0.0.1:0\"\nhandshake_rate = 20000\nhandshake_burst = 20000\n\
+             [gateway]\nlisten = \"127.0.0.1:0\"\n{admission}\
              [dispatcher]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [log]\nlevel = \"warn\"\n\
              [[auth.issuers]]\nname = \"bench\"\nalgorithms = [\"HS256\"]\nsecret = \"{JWT_SECRET}\"\n\
-             [[auth.api_keys]]\nname = \"bench\"\nhash = \"{hash}\"\nscopes = [\"send\", \"broadcast\", \"read\"]\n",
+             [[auth.api_keys]]\nname = \"bench\"\nhash = \"{hash}\"\nscopes = [\"send\", \"broadcast\", \"read\"]\n\
+             [[auth.api_keys]]\nname = \"other\"\nhash = \"{other_hash}\"\nscopes = [\"send\"]\n",
             redis.url(),
         );
         let mut started = Vec::new();
@@ -64,7 +82,20 @@ impl Rig {
             gateways: started,
             dispatcher,
             key,
+            other_key,
         })
+    }
+
+    /// The API key of another caller than [`Rig::send`]'s.
+    #[must_use]
+    pub fn other_key(&self) -> &str {
+        self.other_key.expose()
+    }
+
+    /// A token of a user.
+    #[must_use]
+    pub fn token(&self, user: &str) -> String {
+        token::hs256(JWT_SECRET, user, Duration::from_secs(3_600))
     }
 
     /// The first gateway.

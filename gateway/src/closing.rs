@@ -1,0 +1,92 @@
+//! How a socket is closed.
+
+use std::{pin::Pin, time::Duration};
+
+use carillon_common::protocol::CloseCode;
+use futures_util::{Sink, SinkExt, StreamExt};
+use socket2::SockRef;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
+};
+
+use crate::{
+    connection::{End, Socket, Surroundings, now},
+    session::Session,
+};
+
+/// For a client to read its close frame, of which nothing more is read.
+const UNREAD_GRACE: Duration = Duration::from_secs(1);
+
+/// What the kernel holds for a client that does not read is given back as soon as the socket is closed,
+/// rather than offered to it for minutes.
+pub(crate) fn reset(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "a socket is closed in order, though nobody reads");
+    }
+}
+
+/// A socket that is gone shows at the next flush.
+fn put(socket: &mut Socket, message: Message) {
+    if let Err(error) = Pin::new(socket).start_send(message) {
+        tracing::trace!(%error, "a frame for a socket that is gone");
+    }
+}
+
+fn close_message(code: CloseCode, reason: &'static str) -> Message {
+    let code = WireCode::from(code.code());
+    Message::Close(Some(CloseFrame {
+        code,
+        reason: reason.into(),
+    }))
+}
+
+/// Closes a socket and waits a while for the client's answer, which confirms what it has read.
+pub(crate) async fn part(
+    socket: &mut Socket,
+    session: &mut Session,
+    (code, reason): (CloseCode, &'static str),
+    around: &Surroundings,
+) -> End {
+    put(socket, close_message(code, reason));
+    if code == CloseCode::RateLimited {
+        return parted_unread(socket, code).await;
+    }
+    let answered = timeout(around.close_grace, async {
+        socket.flush().await.ok()?;
+        while let Some(Ok(message)) = socket.next().await {
+            match message {
+                // The answer repeats our code (RFC 6455 section 5.5.1). Another one is a close of
+                // the client's own that crossed ours: what it had not read then, it never will.
+                Message::Close(Some(frame)) if u16::from(frame.code) == code.code() => {
+                    return Some(());
+                }
+                Message::Close(_) => return None,
+                Message::Pong(payload) => session.on_pong(&payload, now(around), &mut Vec::new()),
+                _ => {}
+            }
+        }
+        None
+    });
+    let confirmed = matches!(answered.await, Ok(Some(())));
+    End::here(code, confirmed)
+}
+
+/// Of a client that sends too much nothing more is read; it has a moment to read why.
+async fn parted_unread(socket: &mut Socket, code: CloseCode) -> End {
+    drop(timeout(UNREAD_GRACE, socket.flush()).await);
+    tokio::time::sleep(UNREAD_GRACE).await;
+    End::here(code, false)
+}
+
+/// Ends a socket that never became a connection.
+pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) -> End {
+    put(&mut socket, close_message(code, reason));
+    let goodbye = async {
+        drop(socket.flush().await);
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    drop(timeout(Duration::from_secs(2), goodbye).await);
+    End::here(code, false)
+}

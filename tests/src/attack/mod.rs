@@ -1,0 +1,139 @@
+//! What a stranger, a caller or a user can do to a running pair, and what others notice of it.
+
+mod bystander;
+mod callers;
+mod strangers;
+mod users;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+pub use self::bystander::Noticed;
+use crate::bench::proc;
+use crate::bench::rig::Rig;
+
+/// What others must be served by: in it, whoever attacks.
+const PROBED_WITHIN: Duration = Duration::from_secs(1);
+/// What the chart gives a pod.
+const GATEWAY_MEMORY: u64 = 512 << 20;
+const DISPATCHER_MEMORY: u64 = 256 << 20;
+
+/// One way to do harm.
+pub struct Attack {
+    /// What is done.
+    pub name: &'static str,
+    run: fn(Aim, Duration) -> futures_util::future::BoxFuture<'static, Result<()>>,
+}
+
+/// Whom it hits.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    gateway: SocketAddr,
+    dispatcher: SocketAddr,
+    key: String,
+    token: String,
+}
+
+/// All of them.
+pub const ATTACKS: [Attack; 11] = [
+    strangers::BYTE_BY_BYTE,
+    strangers::SILENT,
+    strangers::PLAIN_GETS,
+    strangers::WITHOUT_TOKEN,
+    strangers::BAD_TOKENS,
+    users::PINGS,
+    users::FRAGMENTS,
+    users::STOPPED_READERS,
+    callers::UNFINISHED_HEADS,
+    callers::IDLE,
+    callers::SLOW_BODIES,
+];
+
+/// What became of one.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its name; none, without any.
+    pub attack: Option<&'static str>,
+    /// What a bystander noticed.
+    pub noticed: Noticed,
+    /// Memory of the gateway at its end, in bytes.
+    pub gateway_memory: u64,
+    /// Of the dispatcher.
+    pub dispatcher_memory: u64,
+    /// Of the kernel for all sockets of this machine.
+    pub kernel_memory: u64,
+    /// CPU time of both services, as a part of one core.
+    pub cores: f64,
+}
+
+/// Runs one for so long beside a bystander; without one, the bystander alone.
+///
+/// # Errors
+/// When the bystander is not served at all, or the attack cannot be run.
+pub async fn run(rig: &Rig, attack: Option<&Attack>, lasts: Duration) -> Result<Outcome> {
+    let pids = [rig.gateway().pid(), rig.dispatcher.pid()];
+    let aim = Aim {
+        gateway: rig.gateway().public(),
+        dispatcher: rig.dispatcher.public(),
+        key: rig.other_key().to_owned(),
+        token: rig.token("attacker"),
+    };
+    let bystander = tokio::spawn(bystander::watch(bystander::Post::of(rig), lasts));
+    let attacking = attack.map(|attack| tokio::spawn((attack.run)(aim, lasts)));
+    let before = proc::cpu(pids[0])? + proc::cpu(pids[1])?;
+    // What is held is held until just before the end.
+    tokio::time::sleep(lasts.mul_f64(0.9)).await;
+    let used = proc::cpu(pids[0])? + proc::cpu(pids[1])? - before;
+    let outcome = Outcome {
+        attack: attack.map(|attack| attack.name),
+        gateway_memory: proc::memory(pids[0])?,
+        dispatcher_memory: proc::memory(pids[1])?,
+        kernel_memory: kernel_memory()?,
+        cores: used.as_secs_f64() / lasts.mul_f64(0.9).as_secs_f64(),
+        noticed: bystander.await??,
+    };
+    if let Some(attacking) = attacking {
+        attacking.await?.context("the attack itself failed")?;
+    }
+    Ok(outcome)
+}
+
+impl Outcome {
+    /// # Errors
+    /// What others must not notice.
+    pub fn check(&self) -> Result<()> {
+        let Self {
+            noticed,
+            gateway_memory,
+            dispatcher_memory,
+            ..
+        } = self;
+        ensure!(noticed.failures.is_empty(), "{:?}", noticed.failures);
+        ensure!(
+            noticed.probe <= PROBED_WITHIN,
+            "a probe took {:?}",
+            noticed.probe
+        );
+        ensure!(
+            *gateway_memory < GATEWAY_MEMORY,
+            "gateway: {gateway_memory}"
+        );
+        ensure!(
+            *dispatcher_memory < DISPATCHER_MEMORY,
+            "dispatcher: {dispatcher_memory}"
+        );
+        Ok(())
+    }
+}
+
+/// What the kernel keeps for TCP, in bytes (`/proc/net/sockstat`, in pages of 4 KiB).
+fn kernel_memory() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/net/sockstat")?;
+    let line = text.lines().find(|line| line.starts_with("TCP:"));
+    let mut words = line.context("no TCP")?.split_whitespace();
+    words.find(|word| *word == "mem");
+    let pages: u64 = words.next().context("no mem")?.parse()?;
+    Ok(pages * 4096)
+}

@@ -1,0 +1,70 @@
+//! `make attack`: what others notice while somebody attacks a gateway and a dispatcher.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use carillon_common::process::raise_descriptors;
+use carillon_tests::attack::{self, ATTACKS, Outcome};
+use carillon_tests::bench::rig::Rig;
+use clap::Parser;
+
+/// Runs each attack beside somebody who sends and connects, and prints what that one noticed
+#[derive(Parser)]
+struct Arguments {
+    /// How long each lasts, in seconds
+    #[arg(long, default_value_t = 12)]
+    seconds: u64,
+
+    /// Only those whose name has this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    raise_descriptors();
+    let lasts = Duration::from_secs(arguments.seconds);
+    println!(
+        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5}",
+        "", "send p50/p99", "connect", "probe", "gateway", "dispatcher", "kernel", "cores"
+    );
+    let rig = Rig::as_deployed().await?;
+    // Once to warm up.
+    attack::run(&rig, None, Duration::from_secs(2)).await?;
+    let without = attack::run(&rig, None, lasts).await?;
+    tell(&without);
+    let mut failed = 0;
+    for attack in ATTACKS
+        .iter()
+        .filter(|it| it.name.contains(&arguments.only))
+    {
+        let rig = Rig::as_deployed().await?;
+        attack::run(&rig, None, Duration::from_secs(1)).await?;
+        let outcome = attack::run(&rig, Some(attack), lasts).await?;
+        tell(&outcome);
+        if let Err(why) = outcome.check() {
+            println!("   ✗ {why}");
+            failed += 1;
+        }
+    }
+    ensure!(failed == 0, "{failed} attacks were noticed");
+    Ok(())
+}
+
+fn tell(outcome: &Outcome) {
+    let [send, connect] = outcome.noticed.at(0.5);
+    let [slow_send, slow_connect] = outcome.noticed.at(0.99);
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    println!(
+        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5.2}",
+        outcome.attack.unwrap_or("no attack"),
+        format!("{send:.1}/{slow_send:.1}"),
+        format!("{connect:.1}/{slow_connect:.1}"),
+        format!("{:.0} ms", outcome.noticed.probe.as_secs_f64() * 1e3),
+        mib(outcome.gateway_memory),
+        mib(outcome.dispatcher_memory),
+        mib(outcome.kernel_memory),
+        outcome.cores,
+    );
+}
