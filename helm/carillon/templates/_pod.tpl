@@ -6,12 +6,10 @@
 metadata:
   labels:
     {{- merge (dict) $service.podLabels (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
+  {{- with merge (dict) $service.podAnnotations $root.Values.commonAnnotations (include "carillon.meshAnnotations" . | fromYaml) }}
   annotations:
-    # Of the configuration alone: keys and issuers are read again while the pod runs.
-    checksum/config: {{ include "carillon.config" . | sha256sum }}
-    {{- with merge (dict) $service.podAnnotations $root.Values.commonAnnotations (include "carillon.meshAnnotations" . | fromYaml) }}
     {{- toYaml . | nindent 4 }}
-    {{- end }}
+  {{- end }}
 spec:
   serviceAccountName: {{ include "carillon.serviceAccountName" . }}
   automountServiceAccountToken: {{ and (eq .component "dispatcher") $root.Values.kubernetes.watch }}
@@ -103,7 +101,7 @@ spec:
   volumes:
     - name: config
       configMap:
-        name: {{ include "carillon.componentName" . }}
+        name: {{ include "carillon.configMapName" . }}
     {{- with $root.Values.auth.existingSecret }}
     - name: auth
       secret:

@@ -59,16 +59,6 @@ spec:
       {{- end }}
 {{- end -}}
 
-{{- define "carillon.configMap" -}}
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  {{- include "carillon.metadata" . | nindent 2 }}
-data:
-  carillon.toml: |
-    {{- include "carillon.config" . | nindent 4 }}
-{{- end -}}
-
 {{- define "carillon.serviceAccount" -}}
 apiVersion: v1
 kind: ServiceAccount
