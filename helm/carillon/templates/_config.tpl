@@ -9,6 +9,13 @@
 {{- define "carillon.config.managed" -}}
 backend.url: redis.url
 backend.url_file: redis.existingSecret
+backend.username: redis.auth.username
+backend.password_file: redis.auth.existingSecret
+backend.sentinel_username: redis.sentinel.auth.username
+backend.sentinel_password_file: redis.sentinel.auth.existingSecret
+backend.ca_file: redis.tls.caSecret
+backend.cert_file: redis.tls.certSecret
+backend.key_file: redis.tls.certSecret
 auth.dir: auth.existingSecret
 gateway.listen: listenAddress
 gateway.name: nothing, because each pod needs a name of its own
@@ -42,7 +49,7 @@ kubernetes.gateway_selector: nothing, because the chart takes it from the labels
 {{- $drain := include "carillon.drain" $root | fromJson -}}
 {{- /* preStop has waited before SIGTERM comes, so `drain.delay` need not. */ -}}
 {{- $computed := dict
-      "backend" (ternary (dict "url" $url) (dict "url_file" "/etc/carillon/redis/url") (ne $url ""))
+      "backend" (merge (ternary (dict "url" $url) (dict "url_file" "/etc/carillon/redis/url") (ne $url "")) (include "carillon.redis.settings" . | fromJson))
       "admin" (dict "listen" (include "carillon.listen" (dict "root" $root "port" 9090)))
       "drain" (dict "delay" "0s") -}}
 {{- if $values.auth.existingSecret -}}

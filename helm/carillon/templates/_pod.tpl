@@ -2,7 +2,7 @@
 {{- define "carillon.pod" -}}
 {{- $root := .root -}}
 {{- $service := index $root.Values .component -}}
-{{- $secretUrl := and (eq (include "carillon.redis.url" $root) "") (ne $root.Values.redis.existingSecret "") -}}
+{{- $mounts := (include "carillon.redis.mounts" . | fromJson).mounts -}}
 metadata:
   labels:
     {{- merge (dict) $service.podLabels (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
@@ -85,11 +85,8 @@ spec:
         {{- if $root.Values.auth.existingSecret }}
         - {name: auth, mountPath: /etc/carillon/auth, readOnly: true}
         {{- end }}
-        {{- if $secretUrl }}
-        - {name: redis, mountPath: /etc/carillon/redis, readOnly: true}
-        {{- end }}
-        {{- if $root.Values.redis.tls.caSecret }}
-        - {name: redis-tls, mountPath: /etc/carillon/redis-tls, readOnly: true}
+        {{- range $mounts }}
+        - {name: {{ .name }}, mountPath: /etc/carillon/{{ .name }}, readOnly: true}
         {{- end }}
         {{- with $service.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
@@ -108,23 +105,13 @@ spec:
         secretName: {{ . }}
         defaultMode: 288
     {{- end }}
-    {{- if $secretUrl }}
-    - name: redis
+    {{- range $mounts }}
+    - name: {{ .name }}
       secret:
-        secretName: {{ $root.Values.redis.existingSecret }}
+        secretName: {{ .secret }}
         defaultMode: 288
         items:
-          - {key: {{ index $root.Values.redis.existingSecretKeys .component | quote }}, path: url}
-    {{- end }}
-    {{- with $root.Values.redis.tls }}
-    {{- if .caSecret }}
-    - name: redis-tls
-      secret:
-        secretName: {{ .caSecret }}
-        defaultMode: 288
-        items:
-          - {key: {{ .caKey | quote }}, path: ca.crt}
-    {{- end }}
+          {{- toYaml .items | nindent 10 }}
     {{- end }}
     {{- with $service.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -146,4 +133,7 @@ config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.ter
 - {name: CARILLON_CONFIG, value: /etc/carillon/config/carillon.toml}
 - {name: CARILLON__KUBERNETES__POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: CARILLON__KUBERNETES__NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+{{- with (include "carillon.redis.env" . | fromJson).env }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}

@@ -42,12 +42,56 @@ redis.url holds a password, which everyone who reads the ConfigMap would see; pu
 {{- if and $url (not (has (splitList "://" $url | first) $schemes)) }}
 redis.url does not start with {{ join ":// or " $schemes }}://, as redis.mode={{ $redis.mode }} needs; change the URL or the mode.
 {{- end }}
-{{- if $redis.tls.caSecret }}
-{{- if and $url (not (contains "ca_file=" $url)) }}
-redis.tls.caSecret is mounted, but redis.url does not use it; add ?ca_file=/etc/carillon/redis-tls/ca.crt to the URL.
-{{- else if and (not $url) (not $redis.existingSecret) (not $redis.tls.enabled) }}
-redis.tls.caSecret is set, but redis.tls.enabled is false; set it to true, or leave the Secret out.
+{{- range $key, $secret := dict "caSecret" $redis.tls.caSecret "certSecret" $redis.tls.certSecret }}
+{{- if and $secret $url (not (hasPrefix "rediss" $url)) }}
+redis.tls.{{ $key }} is set, but redis.url is one without TLS; write rediss in place of redis in it, or leave the Secret out.
+{{- else if and $secret (not $url) (not $redis.existingSecret) (not $redis.tls.enabled) }}
+redis.tls.{{ $key }} is set, but redis.tls.enabled is false; set it to true, or leave the Secret out.
 {{- end }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.redis.ports) }}
+{{- include "carillon.validate.redisPorts" . }}
+{{- end }}
+{{- end }}
+{{- include "carillon.validate.redisLogins" . }}
+{{- end -}}
+
+{{/* A URL in a Secret, as far as there is a cluster to ask: the network policy has to open its port. */}}
+{{- define "carillon.validate.redisPorts" -}}
+{{- $redis := .Values.redis -}}
+{{- $sentinel := eq $redis.mode "sentinel" -}}
+{{- if and $redis.existingSecret (or $sentinel (not $redis.port)) }}
+{{- $usual := ternary "26379" "6379" $sentinel }}
+{{- $data := (lookup "v1" "Secret" .Release.Namespace $redis.existingSecret).data | default dict }}
+{{- range values $redis.existingSecretKeys | uniq }}
+{{- $url := get $data . | b64dec | trim }}
+{{- range ternary (include "carillon.redis.urlPorts" (dict "url" $url "default" $usual) | fromJson).ports list (ne $url "") }}
+{{- if ne (int .) (int $usual) }}
+the URL in the Secret {{ $redis.existingSecret }} leads to port {{ int . }}, which the network policy would not open; set {{ ternary "networkPolicy.redis.ports to the ports of the sentinels and of Redis" (printf "redis.port=%d" (int .)) $sentinel }}.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "carillon.validate.redisLogins" -}}
+{{- $redis := .Values.redis -}}
+{{- $given := or $redis.auth.existingSecret $redis.auth.username $redis.auth.gateway.existingSecret $redis.auth.gateway.username $redis.auth.dispatcher.existingSecret $redis.auth.dispatcher.username }}
+{{- if and (eq $redis.mode "dev") $given }}
+redis.mode is dev, whose Redis has no users, but redis.auth names one; leave it empty.
+{{- end }}
+{{- if and $given (regexMatch "://[^/?@]*@" $redis.url) }}
+redis.url holds a user, and redis.auth another log-in; leave it out of the URL.
+{{- end }}
+{{- if and (ne $redis.mode "sentinel") (or $redis.sentinel.auth.existingSecret $redis.sentinel.auth.username) }}
+redis.sentinel.auth is set, but redis.mode is {{ $redis.mode }}; leave it empty, or use redis.auth.
+{{- end }}
+{{- range $path, $auth := dict "redis.auth" $redis.auth "redis.auth.gateway" $redis.auth.gateway "redis.auth.dispatcher" $redis.auth.dispatcher "redis.sentinel.auth" $redis.sentinel.auth }}
+{{- if and $auth.username $auth.usernameKey }}
+{{ $path }} has both username and usernameKey; keep the one that is meant.
+{{- end }}
+{{- if and $auth.usernameKey (not $auth.existingSecret) (not (and (has $path (list "redis.auth.gateway" "redis.auth.dispatcher")) $redis.auth.existingSecret)) }}
+{{ $path }}.usernameKey is set, but {{ $path }}.existingSecret is not; name the Secret, or use username.
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -127,7 +171,7 @@ gateway.drain.profile is spot, but the drain takes {{ $drain.total }} s and such
 {{- end }}
 {{- range $component := list "gateway" "dispatcher" }}
 {{- range (index $.Values $component).extraVolumes }}
-{{- if has .name (list "config" "auth" "redis" "redis-tls") }}
+{{- if has .name (list "config" "auth" "redis" "redis-auth" "sentinel-auth" "redis-tls" "redis-cert") }}
 {{ $component }}.extraVolumes has a volume named {{ .name }}, which is the chart's own; choose another name.
 {{- end }}
 {{- end }}
