@@ -55,7 +55,7 @@ kubernetes.gateway_selector: nothing, because the chart takes it from the labels
 {{- if $values.auth.existingSecret -}}
 {{- $_ := set $computed "auth" (dict "dir" "/etc/carillon/auth") -}}
 {{- end -}}
-{{- $config := deepCopy $values.config -}}
+{{- $config := deepCopy ($values.config | default dict) -}}
 {{- if eq .component "gateway" -}}
 {{- $_ := set $computed "gateway" (dict
       "listen" (include "carillon.listen" (dict "root" $root "port" 8080))

@@ -5,29 +5,28 @@
 {{- $mounts := (include "carillon.redis.mounts" . | fromJson).mounts -}}
 metadata:
   labels:
-    {{- merge (dict) $service.podLabels (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
-  {{- with merge (dict) $service.podAnnotations $root.Values.commonAnnotations (include "carillon.meshAnnotations" . | fromYaml) }}
+    {{- merge (dict) ($service.podLabels | default dict) (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
+  {{- with merge (dict) ($service.podAnnotations | default dict) ($root.Values.commonAnnotations | default dict) (include "carillon.meshAnnotations" . | fromYaml) }}
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "carillon.serviceAccountName" . }}
+  serviceAccountName: {{ include "carillon.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ and (eq .component "dispatcher") $root.Values.kubernetes.watch }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "carillon.terminationGracePeriod" . }}
-  {{- with $root.Values.global.imagePullSecrets }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
+  {{- with include "carillon.pullSecrets" $root }}
+  {{- . | nindent 2 }}
   {{- end }}
   securityContext:
-    {{- toYaml $service.podSecurityContext | nindent 4 }}
+    {{- include "carillon.podSecurityContext" (dict "root" $root "context" $service.podSecurityContext) | nindent 4 }}
     {{- with $service.sysctls }}
     sysctls:
       {{- toYaml . | nindent 6 }}
     {{- end }}
   {{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
   {{- with index $service $key }}
-  {{ $key }}: {{ . }}
+  {{ $key }}: {{ . | quote }}
   {{- end }}
   {{- end }}
   {{- range $key := list "hostAliases" "dnsConfig" "nodeSelector" "affinity" "tolerations" "initContainers" }}
@@ -102,13 +101,13 @@ spec:
     {{- with $root.Values.auth.existingSecret }}
     - name: auth
       secret:
-        secretName: {{ . }}
+        secretName: {{ . | quote }}
         defaultMode: 288
     {{- end }}
     {{- range $mounts }}
     - name: {{ .name }}
       secret:
-        secretName: {{ .secret }}
+        secretName: {{ .secret | quote }}
         defaultMode: 288
         items:
           {{- toYaml .items | nindent 10 }}

@@ -4,7 +4,7 @@ value may be is the schema's matter; here are values that do not go together.
 */}}
 {{- define "carillon.validate" -}}
 {{- $problems := list -}}
-{{- range $group := list "redis" "auth" "config" "services" "names" "images" "environment" "autoscaling" "routes" "apis" "objects" -}}
+{{- range $group := list "redis" "auth" "config" "services" "names" "images" "environment" "autoscaling" "routes" "apis" "objects" "dependency" -}}
 {{- range splitList "\n" (include (printf "carillon.validate.%s" $group) $) -}}
 {{- $line := trim . -}}
 {{- if $line -}}{{- $problems = append $problems (printf "  - %s" $line) -}}{{- end -}}
@@ -54,6 +54,7 @@ redis.tls.{{ $key }} is set, but redis.tls.enabled is false; set it to true, or 
 {{- end }}
 {{- end }}
 {{- include "carillon.validate.redisLogins" . }}
+{{- include "carillon.validate.redisVolume" . }}
 {{- end -}}
 
 {{/* A URL in a Secret, as far as there is a cluster to ask: the network policy has to open its port. */}}
@@ -72,6 +73,25 @@ the URL in the Secret {{ $redis.existingSecret }} leads to port {{ int . }}, whi
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Kubernetes refuses another volume for a StatefulSet that is there, in words that name no value. */}}
+{{- define "carillon.validate.redisVolume" -}}
+{{- $wanted := .Values.redis.dev.persistence -}}
+{{- $name := include "carillon.componentName" (dict "root" . "component" "redis") -}}
+{{- $live := dict -}}
+{{- if eq .Values.redis.mode "dev" -}}{{- $live = lookup "apps/v1" "StatefulSet" .Release.Namespace $name -}}{{- end -}}
+{{- if $live -}}
+{{- $has := dict "enabled" false "size" $wanted.size "storageClass" $wanted.storageClass -}}
+{{- range dig "spec" "volumeClaimTemplates" list $live -}}
+{{- $has = dict "enabled" true "size" (dig "spec" "resources" "requests" "storage" "" .) "storageClass" (dig "spec" "storageClassName" "" .) -}}
+{{- end -}}
+{{- range $key := list "enabled" "size" "storageClass" }}
+{{- if and (or $wanted.enabled (eq $key "enabled")) (ne (toString (get $has $key)) (toString (get $wanted $key))) }}
+redis.dev.persistence.{{ $key }} is {{ get $wanted $key }}, but the StatefulSet that runs has {{ get $has $key | toString | default "the default" }}, which cannot change; give up its data with `kubectl -n {{ $.Release.Namespace }} delete statefulset {{ $name }}` and upgrade again, or set the value back.
+{{- end }}
+{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- define "carillon.validate.redisLogins" -}}
@@ -97,7 +117,7 @@ redis.sentinel.auth is set, but redis.mode is {{ $redis.mode }}; leave it empty,
 {{- end -}}
 
 {{- define "carillon.validate.auth" -}}
-{{- $auth := .Values.config.auth | default dict -}}
+{{- $auth := (.Values.config | default dict).auth | default dict -}}
 {{- if not (or .Values.auth.existingSecret $auth.issuers $auth.api_keys) }}
 auth.existingSecret is empty, so nobody could log in; name the Secret with issuers and API keys (the chart's README shows how to make one).
 {{- end }}
@@ -109,7 +129,7 @@ config.auth.issuers holds a secret, which everyone who reads the ConfigMap would
 {{- end -}}
 
 {{- define "carillon.validate.config" -}}
-{{- $config := .Values.config -}}
+{{- $config := .Values.config | default dict -}}
 {{- range $path, $value := include "carillon.config.managed" . | fromYaml }}
 {{- $parts := splitList "." $path }}
 {{- $section := get $config (first $parts) | default dict }}
@@ -143,6 +163,15 @@ config.{{ $name }} is not a section; write its settings below it, as in carillon
 {{ $component }}.pdb has both maxUnavailable and minAvailable, which Kubernetes refuses; set the one that is not meant to null.
 {{- else if and $max $min }}
 {{ $component }}.pdb has neither maxUnavailable nor minAvailable; set one, or {{ $component }}.pdb.enabled=false.
+{{- else if not $max }}
+{{- if has (toString $service.pdb.maxUnavailable) (list "0" "0%") }}
+{{ $component }}.pdb.maxUnavailable is {{ $service.pdb.maxUnavailable }}, so no node could ever be drained; raise it, or set {{ $component }}.pdb.enabled=false.
+{{- end }}
+{{- else }}
+{{- $pods := ternary $service.autoscaling.minReplicas $service.replicas $service.autoscaling.enabled | int }}
+{{- if and (gt $pods 0) (ge (include "carillon.podsOf" (dict "count" $service.pdb.minAvailable "replicas" $pods) | int) $pods) }}
+{{ $component }}.pdb.minAvailable is {{ $service.pdb.minAvailable }} of {{ $pods }} pods, so no node could ever be drained; lower it, or use {{ $component }}.pdb.maxUnavailable.
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if eq $service.strategy.type "RollingUpdate" }}
@@ -162,7 +191,7 @@ gateway.drain.profile is spot, but the drain takes {{ $drain.total }} s and such
 
 {{- define "carillon.validate.names" -}}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
-{{- range $where, $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" .Values.gateway.podLabels "dispatcher.podLabels" .Values.dispatcher.podLabels }}
+{{- range $where, $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" .Values.gateway.podLabels "dispatcher.podLabels" .Values.dispatcher.podLabels "redis.dev.podLabels" .Values.redis.dev.podLabels "tests.podLabels" .Values.tests.podLabels }}
 {{- range $name, $_ := $labels }}
 {{- if has $name $own }}
 {{ $where }} sets {{ $name }}, which the chart sets itself; choose another label.
@@ -275,5 +304,11 @@ httpRoute timeouts are set, but GKE refuses routes with timeouts; leave them {} 
 extraObjects has a {{ .kind }} for the admin port, which is open to whoever reaches it; leave the admin port out, PodMonitor reads it without a Service.
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "carillon.validate.dependency" -}}
+{{- if not .Values.enabled }}
+enabled is false, which is for charts that depend on this one; let `condition` name it there, or leave it true.
 {{- end }}
 {{- end -}}
