@@ -16,7 +16,7 @@ backend.sentinel_password_file: redis.sentinel.auth.existingSecret
 backend.ca_file: redis.tls.caSecret
 backend.cert_file: redis.tls.certSecret
 backend.key_file: redis.tls.certSecret
-auth.dir: auth.existingSecret
+auth.dir: auth.issuers.existingSecret and auth.apiKeys.existingSecret
 gateway.listen: listenAddress
 gateway.name: nothing, because each pod needs a name of its own
 gateway.path: gateway.path
@@ -33,6 +33,12 @@ kubernetes.pod_name: nothing, because the chart takes it from the pod
 kubernetes.namespace: nothing, because the chart takes it from the pod
 kubernetes.watch: kubernetes.watch
 kubernetes.gateway_selector: nothing, because the chart takes it from the labels
+{{- end -}}
+
+{{/* The Secret that a service checks log-ins with. Takes a dict: root, component. */}}
+{{- define "carillon.authSecret" -}}
+{{- $auth := .root.Values.auth -}}
+{{- (ternary $auth.issuers $auth.apiKeys (eq .component "gateway")).existingSecret | default $auth.existingSecret -}}
 {{- end -}}
 
 {{- define "carillon.listen" -}}
@@ -52,7 +58,7 @@ kubernetes.gateway_selector: nothing, because the chart takes it from the labels
       "backend" (merge (ternary (dict "url" $url) (dict "url_file" "/etc/carillon/redis/url") (ne $url "")) (include "carillon.redis.settings" . | fromJson))
       "admin" (dict "listen" (include "carillon.listen" (dict "root" $root "port" 9090)))
       "drain" (dict "delay" "0s") -}}
-{{- if $values.auth.existingSecret -}}
+{{- if include "carillon.authSecret" . -}}
 {{- $_ := set $computed "auth" (dict "dir" "/etc/carillon/auth") -}}
 {{- end -}}
 {{- $config := deepCopy ($values.config | default dict) -}}

@@ -81,7 +81,7 @@ spec:
       {{- end }}
       volumeMounts:
         - {name: config, mountPath: /etc/carillon/config, readOnly: true}
-        {{- if $root.Values.auth.existingSecret }}
+        {{- if include "carillon.authSecret" $ }}
         - {name: auth, mountPath: /etc/carillon/auth, readOnly: true}
         {{- end }}
         {{- range $mounts }}
@@ -98,7 +98,7 @@ spec:
     - name: config
       configMap:
         name: {{ include "carillon.configMapName" . }}
-    {{- with $root.Values.auth.existingSecret }}
+    {{- with include "carillon.authSecret" . }}
     - name: auth
       secret:
         secretName: {{ . | quote }}

@@ -118,12 +118,12 @@ redis.sentinel.auth is set, but redis.mode is {{ $redis.mode }}; leave it empty,
 
 {{- define "carillon.validate.auth" -}}
 {{- $auth := (.Values.config | default dict).auth | default dict -}}
-{{- if not (or .Values.auth.existingSecret $auth.issuers $auth.api_keys) }}
-auth.existingSecret is empty, so nobody could log in; name the Secret with issuers and API keys (the chart's README shows how to make one).
+{{- if not (or .Values.auth.existingSecret .Values.auth.issuers.existingSecret .Values.auth.apiKeys.existingSecret $auth.issuers $auth.api_keys) }}
+auth.existingSecret is empty, so nobody could log in; name the Secrets with issuers and with API keys in auth.issuers.existingSecret and auth.apiKeys.existingSecret, or one with both (the chart's README shows how to make them).
 {{- end }}
 {{- range $auth.issuers }}
 {{- if .secret }}
-config.auth.issuers holds a secret, which everyone who reads the ConfigMap would see; put the issuer into the Secret that auth.existingSecret names.
+config.auth.issuers holds a secret, which everyone who reads the ConfigMap would see; put the issuer into the Secret that auth.issuers.existingSecret names.
 {{- end }}
 {{- end }}
 {{- end -}}
