@@ -27,8 +27,21 @@ def schema_of(value: Value) -> dict:
         schema["items"] = {"type": "string"}
     if value.children:
         schema["properties"] = {name(child): schema_of(child) for child in value.children}
-        schema["additionalProperties"] = False
+        schema |= closed(value.children)
     return schema | value.schema
+
+
+def closed(children: list[Value]) -> dict:
+    """What a section may hold: its own keys, and those that start with `x-`, which are for anchors.
+
+    A key that is set to null is gone for Helm, and templates would fall over it: sections and single values have
+    to be there. Lists and maps may be gone, and whatever may be null.
+    """
+    needed = [
+        name(child) for child in children
+        if child.children or not (isinstance(child.default, (list, dict)) or "null" in child.schema.get("type", ()))
+    ]
+    return {"required": needed, "additionalProperties": False, "patternProperties": {"^x-": {}}}
 
 
 def name(value: Value) -> str:
@@ -41,9 +54,8 @@ def schema_text(values: list[Value]) -> str:
         "title": "Values of the Carillon chart",
         "description": "Made from values.yaml by scripts/chart docs.",
         "type": "object",
-        "additionalProperties": False,
         "properties": {value.path: schema_of(value) for value in values},
-    }
+    } | closed(values)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

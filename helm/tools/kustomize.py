@@ -42,7 +42,9 @@ def main() -> None:
         for subject in thing.get("subjects", []):
             # kustomize sets it with the overlay's namespace, if it finds this one.
             subject["namespace"] = "default"
-        name = f"{thing['metadata']['name']}-{thing['kind'].lower()}.yaml"
+        # Without the hash of a configuration: a change to it is a diff then, not a file that goes and one that comes.
+        stem = re.sub(r"-[0-9a-f]{10}$", "", thing["metadata"]["name"]) if thing["kind"] == "ConfigMap" else thing["metadata"]["name"]
+        name = f"{stem}-{thing['kind'].lower()}.yaml"
         (folder / name).write_text(HEAD + yaml.dump(thing, Dumper=Dumper, sort_keys=False, width=120))
         names.append(name)
     tree = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": names}

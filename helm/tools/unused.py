@@ -14,6 +14,10 @@ import sys
 from values import Value, load, walk
 
 
+# Those that change nothing where no cluster is asked; unit tests have one.
+IN_A_CLUSTER = {"keepOldConfigs"}
+
+
 def others(value: Value) -> list:
     """Values that are plausible in the place of the default; a set may have one of them already."""
     if "enum" in value.schema:
@@ -49,7 +53,7 @@ def used(chart: str, sets: dict[str, str], value: Value) -> bool:
 
 def main() -> int:
     chart, names = sys.argv[1], sys.argv[2:]
-    leaves = [value for value in walk(load(pathlib.Path(chart) / "values.yaml")) if not value.children]
+    leaves = [value for value in walk(load(pathlib.Path(chart) / "values.yaml")) if not value.children and value.path not in IN_A_CLUSTER]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         sets = dict(zip(names, pool.map(lambda values: render(chart, values), names)))
         results = pool.map(lambda value: used(chart, sets, value), leaves)

@@ -48,7 +48,7 @@ impl Edge {
             .gateways(2)
             .dispatchers(2)
             .short_leases()
-            .set("auth.dir", prepared.auth().display());
+            .set("auth.dir", prepared.auth()?.display());
         let deployment = plan.start().await?;
         let gateways: Vec<_> = deployment.gateways().iter().map(|it| it.public()).collect();
         let dispatchers: Vec<_> = deployment

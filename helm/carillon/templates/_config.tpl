@@ -9,7 +9,14 @@
 {{- define "carillon.config.managed" -}}
 backend.url: redis.url
 backend.url_file: redis.existingSecret
-auth.dir: auth.existingSecret
+backend.username: redis.auth.username
+backend.password_file: redis.auth.existingSecret
+backend.sentinel_username: redis.sentinel.auth.username
+backend.sentinel_password_file: redis.sentinel.auth.existingSecret
+backend.ca_file: redis.tls.caSecret
+backend.cert_file: redis.tls.certSecret
+backend.key_file: redis.tls.certSecret
+auth.dir: auth.issuers.existingSecret and auth.apiKeys.existingSecret
 gateway.listen: listenAddress
 gateway.name: nothing, because each pod needs a name of its own
 gateway.path: gateway.path
@@ -28,6 +35,12 @@ kubernetes.watch: kubernetes.watch
 kubernetes.gateway_selector: nothing, because the chart takes it from the labels
 {{- end -}}
 
+{{/* The Secret that a service checks log-ins with. Takes a dict: root, component. */}}
+{{- define "carillon.authSecret" -}}
+{{- $auth := .root.Values.auth -}}
+{{- (ternary $auth.issuers $auth.apiKeys (eq .component "gateway")).existingSecret | default $auth.existingSecret -}}
+{{- end -}}
+
 {{- define "carillon.listen" -}}
 {{- $address := .root.Values.listenAddress -}}
 {{- if contains ":" $address -}}{{- $address = printf "[%s]" $address -}}{{- end -}}
@@ -42,13 +55,13 @@ kubernetes.gateway_selector: nothing, because the chart takes it from the labels
 {{- $drain := include "carillon.drain" $root | fromJson -}}
 {{- /* preStop has waited before SIGTERM comes, so `drain.delay` need not. */ -}}
 {{- $computed := dict
-      "backend" (ternary (dict "url" $url) (dict "url_file" "/etc/carillon/redis/url") (ne $url ""))
+      "backend" (merge (ternary (dict "url" $url) (dict "url_file" "/etc/carillon/redis/url") (ne $url "")) (include "carillon.redis.settings" . | fromJson))
       "admin" (dict "listen" (include "carillon.listen" (dict "root" $root "port" 9090)))
       "drain" (dict "delay" "0s") -}}
-{{- if $values.auth.existingSecret -}}
+{{- if include "carillon.authSecret" . -}}
 {{- $_ := set $computed "auth" (dict "dir" "/etc/carillon/auth") -}}
 {{- end -}}
-{{- $config := deepCopy $values.config -}}
+{{- $config := deepCopy ($values.config | default dict) -}}
 {{- if eq .component "gateway" -}}
 {{- $_ := set $computed "gateway" (dict
       "listen" (include "carillon.listen" (dict "root" $root "port" 8080))

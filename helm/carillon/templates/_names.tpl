@@ -1,19 +1,32 @@
 {{/* Names and labels. Objects of a component take a dict: root, component. */}}
 
-{{- define "carillon.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{/*
+A text as DNS takes it, of at most so many characters. What had to change gets a hash of the whole, so that two
+that differ only there do not meet. Takes a dict: text, most.
+*/}}
+{{- define "carillon.shortened" -}}
+{{- $name := .text | lower | replace "." "-" | replace "_" "-" | trimAll "-" -}}
+{{- if not (regexMatch "^[a-z]" $name) -}}{{- $name = printf "c-%s" $name -}}{{- end -}}
+{{- if or (ne $name .text) (gt (len $name) (int .most)) -}}
+{{- $name = printf "%s-%s" ($name | trunc (sub .most 7 | int) | trimSuffix "-") (.text | sha256sum | trunc 6) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
-{{/* At most 52 characters, so that `-dispatcher` fits into a label's 63. */}}
+{{/* As a dependency with an alias, the chart's name is that. */}}
+{{- define "carillon.name" -}}
+{{- include "carillon.shortened" (dict "text" (.Values.nameOverride | default .Chart.Name) "most" 63) -}}
+{{- end -}}
+
+{{/*
+At most 35 characters: with `-dispatcher`, the ReplicaSet's hash and the pod's own part that is 63. Beyond it
+Kubernetes would cut the pod's name, whose last two parts are a gateway's.
+*/}}
 {{- define "carillon.fullname" -}}
 {{- $name := include "carillon.name" . -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
-{{- end -}}
+{{- $whole := printf "%s-%s" .Release.Name $name -}}
+{{- if contains $name .Release.Name -}}{{- $whole = .Release.Name -}}{{- end -}}
+{{- include "carillon.shortened" (dict "text" (.Values.fullnameOverride | default $whole) "most" 35) -}}
 {{- end -}}
 
 {{- define "carillon.componentName" -}}
@@ -22,17 +35,22 @@
 
 {{/* Differ by component: an autoscaler counts every pod that its selector matches. */}}
 {{- define "carillon.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "carillon.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "carillon.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* A version as a label takes it. */}}
+{{- define "carillon.labelValue" -}}
+{{- regexReplaceAll "[^A-Za-z0-9]+$" (. | replace "+" "_" | trunc 63) "" -}}
 {{- end -}}
 
 {{- define "carillon.labels" -}}
 {{ include "carillon.selectorLabels" . }}
 app.kubernetes.io/part-of: carillon
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ include "carillon.labelValue" .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | include "carillon.labelValue" | quote }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -49,10 +67,10 @@ app.kubernetes.io/part-of: carillon
 
 {{/* The metadata of every object: root, component; name if it is not the component's; labels, annotations. */}}
 {{- define "carillon.metadata" -}}
-name: {{ .name | default (include "carillon.componentName" .) }}
+name: {{ .name | default (include "carillon.componentName" .) | quote }}
 labels:
   {{- merge (dict) (.labels | default dict) (include "carillon.labels" . | fromYaml) | toYaml | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

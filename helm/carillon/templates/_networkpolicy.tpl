@@ -1,6 +1,6 @@
 {{/*
-Network policies of both flavors. A rule is a dict: peers (empty: whom `all` says), all ("any", "cluster"
-or "kube-apiserver"), ports (of TCP), udp (true: the same of UDP). Functions return {"rules": […]} as JSON.
+Network policies of both flavors. A rule is a dict: peers (empty: whom `all` says), all ("any",
+"kube-apiserver" or "nodes", which Cilium tells apart), ports (of TCP), udp (true: the same of UDP). Functions return {"rules": […]} as JSON.
 */}}
 
 {{- define "carillon.policy.peer" -}}
@@ -12,17 +12,26 @@ or "kube-apiserver"), ports (of TCP), udp (true: the same of UDP). Functions ret
 {{- end -}}
 {{- end -}}
 
-{{/* Who may come in. Takes a dict: root, number (of the public port). */}}
+{{/* Who may come in. Takes a dict: root, component, number (of the public port). */}}
 {{- define "carillon.policy.ingress" -}}
 {{- $policy := .root.Values.networkPolicy -}}
-{{- $clients := $policy.ingressFrom -}}
+{{- $clients := (index $policy .component).ingressFrom | default $policy.ingressFrom -}}
 {{- /* `helm test` stays possible where clients are named. */ -}}
 {{- if and $clients .root.Values.tests.existingSecret -}}
 {{- $clients = append $clients (include "carillon.policy.peer" (dict "root" .root "component" "test") | fromJson) -}}
 {{- end -}}
-{{- dict "rules" (list
-      (dict "peers" $clients "all" "any" "ports" (list .number))
-      (dict "peers" $policy.metricsFrom "all" "cluster" "ports" (list 9090))) | toJson -}}
+{{- $rules := list (dict "peers" $clients "all" "any" "ports" (list .number)) -}}
+{{- $scrapers := $policy.metricsFrom -}}
+{{- if $policy.metricsFromNodes -}}
+{{- /* To Cilium a node is no address but an entity. */ -}}
+{{- if eq $policy.flavor "cilium" -}}
+{{- $rules = append $rules (dict "all" "nodes" "ports" (list 9090)) -}}
+{{- else -}}
+{{- range $policy.metricsFromNodes -}}{{- $scrapers = append $scrapers (dict "ipBlock" (dict "cidr" .)) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $scrapers -}}{{- $rules = append $rules (dict "peers" $scrapers "ports" (list 9090)) -}}{{- end -}}
+{{- dict "rules" $rules | toJson -}}
 {{- end -}}
 
 {{/* Where the services go. Takes a dict: root, component. */}}
@@ -89,11 +98,7 @@ spec:
 {{- $ports = append $ports (dict "port" (int $port) "protocol" "TCP") -}}
 {{- end -}}
 {{- $rule := dict "ports" $ports -}}
-{{- $peers := .peers -}}
-{{- if and (not $peers) (eq (.all | default "") "cluster") -}}
-{{- $peers = list (dict "namespaceSelector" dict) -}}
-{{- end -}}
-{{- if $peers -}}{{- $_ := set $rule (ternary "from" "to" (eq .direction "ingress")) $peers -}}{{- end -}}
+{{- if .peers -}}{{- $_ := set $rule (ternary "from" "to" (eq .direction "ingress")) .peers -}}{{- end -}}
 {{- toJson $rule -}}
 {{- end -}}
 
@@ -107,7 +112,7 @@ spec:
 {{- if .peers -}}
 {{- $_ := set $rule (printf "%sEndpoints" $side) .peers -}}
 {{- else -}}
-{{- $_ := set $rule (printf "%sEntities" $side) (list (ternary "all" .all (eq .all "any"))) -}}
+{{- $_ := set $rule (printf "%sEntities" $side) (get (dict "any" (list "all") "nodes" (list "host" "remote-node") "kube-apiserver" (list "kube-apiserver")) .all) -}}
 {{- end -}}
 {{- toJson $rule -}}
 {{- end -}}

@@ -2,34 +2,31 @@
 {{- define "carillon.pod" -}}
 {{- $root := .root -}}
 {{- $service := index $root.Values .component -}}
-{{- $secretUrl := and (eq (include "carillon.redis.url" $root) "") (ne $root.Values.redis.existingSecret "") -}}
+{{- $mounts := (include "carillon.redis.mounts" . | fromJson).mounts -}}
 metadata:
   labels:
-    {{- merge (dict) $service.podLabels (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
+    {{- merge (dict) ($service.podLabels | default dict) (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
+  {{- with merge (dict) ($service.podAnnotations | default dict) ($root.Values.commonAnnotations | default dict) (include "carillon.meshAnnotations" . | fromYaml) }}
   annotations:
-    # Of the configuration alone: keys and issuers are read again while the pod runs.
-    checksum/config: {{ include "carillon.config" . | sha256sum }}
-    {{- with merge (dict) $service.podAnnotations $root.Values.commonAnnotations (include "carillon.meshAnnotations" . | fromYaml) }}
     {{- toYaml . | nindent 4 }}
-    {{- end }}
+  {{- end }}
 spec:
-  serviceAccountName: {{ include "carillon.serviceAccountName" . }}
+  serviceAccountName: {{ include "carillon.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ and (eq .component "dispatcher") $root.Values.kubernetes.watch }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "carillon.terminationGracePeriod" . }}
-  {{- with $root.Values.global.imagePullSecrets }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
+  {{- with include "carillon.pullSecrets" $root }}
+  {{- . | nindent 2 }}
   {{- end }}
   securityContext:
-    {{- toYaml $service.podSecurityContext | nindent 4 }}
+    {{- include "carillon.podSecurityContext" (dict "root" $root "context" $service.podSecurityContext) | nindent 4 }}
     {{- with $service.sysctls }}
     sysctls:
       {{- toYaml . | nindent 6 }}
     {{- end }}
   {{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
   {{- with index $service $key }}
-  {{ $key }}: {{ . }}
+  {{ $key }}: {{ . | quote }}
   {{- end }}
   {{- end }}
   {{- range $key := list "hostAliases" "dnsConfig" "nodeSelector" "affinity" "tolerations" "initContainers" }}
@@ -84,14 +81,11 @@ spec:
       {{- end }}
       volumeMounts:
         - {name: config, mountPath: /etc/carillon/config, readOnly: true}
-        {{- if $root.Values.auth.existingSecret }}
+        {{- if include "carillon.authSecret" $ }}
         - {name: auth, mountPath: /etc/carillon/auth, readOnly: true}
         {{- end }}
-        {{- if $secretUrl }}
-        - {name: redis, mountPath: /etc/carillon/redis, readOnly: true}
-        {{- end }}
-        {{- if $root.Values.redis.tls.caSecret }}
-        - {name: redis-tls, mountPath: /etc/carillon/redis-tls, readOnly: true}
+        {{- range $mounts }}
+        - {name: {{ .name }}, mountPath: /etc/carillon/{{ .name }}, readOnly: true}
         {{- end }}
         {{- with $service.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
@@ -103,30 +97,20 @@ spec:
   volumes:
     - name: config
       configMap:
-        name: {{ include "carillon.componentName" . }}
-    {{- with $root.Values.auth.existingSecret }}
+        name: {{ include "carillon.configMapName" . }}
+    {{- with include "carillon.authSecret" . }}
     - name: auth
       secret:
-        secretName: {{ . }}
+        secretName: {{ . | quote }}
         defaultMode: 288
     {{- end }}
-    {{- if $secretUrl }}
-    - name: redis
+    {{- range $mounts }}
+    - name: {{ .name }}
       secret:
-        secretName: {{ $root.Values.redis.existingSecret }}
+        secretName: {{ .secret | quote }}
         defaultMode: 288
         items:
-          - {key: {{ index $root.Values.redis.existingSecretKeys .component | quote }}, path: url}
-    {{- end }}
-    {{- with $root.Values.redis.tls }}
-    {{- if .caSecret }}
-    - name: redis-tls
-      secret:
-        secretName: {{ .caSecret }}
-        defaultMode: 288
-        items:
-          - {key: {{ .caKey | quote }}, path: ca.crt}
-    {{- end }}
+          {{- toYaml .items | nindent 10 }}
     {{- end }}
     {{- with $service.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -148,4 +132,7 @@ config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.ter
 - {name: CARILLON_CONFIG, value: /etc/carillon/config/carillon.toml}
 - {name: CARILLON__KUBERNETES__POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: CARILLON__KUBERNETES__NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+{{- with (include "carillon.redis.env" . | fromJson).env }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}

@@ -2,7 +2,7 @@
 
 {{/* The path prefixes of a service. Takes a dict: root, component, paths. JSON: {"paths": […]}. */}}
 {{- define "carillon.paths" -}}
-{{- $paths := .paths -}}
+{{- $paths := .paths | default list -}}
 {{- if eq .component "gateway" -}}{{- $paths = prepend $paths .root.Values.gateway.path | uniq -}}{{- end -}}
 {{- dict "paths" $paths | toJson -}}
 {{- end -}}
@@ -30,7 +30,7 @@ spec:
   rules:
     - matches:
         {{- range (include "carillon.paths" (merge (dict "paths" $own.paths) .) | fromJson).paths }}
-        - path: {type: PathPrefix, value: {{ . }}}
+        - path: {type: PathPrefix, value: {{ . | quote }}}
         {{- end }}
       {{- with $own.filters }}
       filters:
@@ -53,10 +53,10 @@ spec:
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata:
-  {{- include "carillon.metadata" (merge (dict "annotations" (merge (dict) $own.annotations $ingress.annotations)) .) | nindent 2 }}
+  {{- include "carillon.metadata" (merge (dict "annotations" (merge (dict) ($own.annotations | default dict) ($ingress.annotations | default dict))) .) | nindent 2 }}
 spec:
   {{- with $ingress.className }}
-  ingressClassName: {{ . }}
+  ingressClassName: {{ . | quote }}
   {{- end }}
   {{- with $ingress.tls }}
   tls:
@@ -67,7 +67,7 @@ spec:
     - http:
         paths:
           {{- range $paths }}
-          - path: {{ . }}
+          - path: {{ . | quote }}
             pathType: Prefix
             backend:
               service:

@@ -6,9 +6,8 @@ kind: Deployment
 metadata:
   {{- include "carillon.metadata" . | nindent 2 }}
 spec:
-  {{- /* With autoscaling the number belongs to the autoscaler alone: whoever applies it too takes it back. */}}
-  {{- if not $service.autoscaling.enabled }}
-  replicas: {{ $service.replicas }}
+  {{- with include "carillon.replicas" . }}
+  replicas: {{ . }}
   {{- end }}
   minReadySeconds: {{ $service.minReadySeconds }}
   progressDeadlineSeconds: {{ $service.progressDeadlineSeconds }}
@@ -26,6 +25,31 @@ spec:
     {{- include "carillon.pod" . | nindent 4 }}
 {{- end -}}
 
+{{/*
+How many pods; nothing where the number belongs to an autoscaler: whoever applies it too takes it back. But to
+leave it out where it stood makes it 1, so in a release that runs it is what runs, unless server-side apply knows
+that the autoscaler has set it. Takes a dict: root, component.
+*/}}
+{{- define "carillon.replicas" -}}
+{{- $service := index .root.Values .component -}}
+{{- if not $service.autoscaling.enabled -}}
+{{- $service.replicas -}}
+{{- else -}}
+{{- $live := lookup "apps/v1" "Deployment" .root.Release.Namespace (include "carillon.componentName" .) -}}
+{{- if $live -}}
+{{- $applied := false -}}
+{{- $owned := false -}}
+{{- range $manager := dig "metadata" "managedFields" list $live -}}
+{{- if and (eq $manager.operation "Apply") (not (get $manager "subresource")) -}}
+{{- $applied = true -}}
+{{- if hasKey (dig "fieldsV1" "f:spec" dict $manager) "f:replicas" -}}{{- $owned = true -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if or $owned (not $applied) -}}{{- dig "spec" "replicas" "" $live -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A Service of the public port: the admin port is in none. Takes a dict: root, component, port. */}}
 {{- define "carillon.service" -}}
 {{- $service := (index .root.Values .component).service -}}
@@ -37,7 +61,7 @@ spec:
   type: {{ $service.type }}
   {{- range $key := list "loadBalancerClass" "externalTrafficPolicy" "internalTrafficPolicy" "trafficDistribution" "ipFamilyPolicy" }}
   {{- with index $service $key }}
-  {{ $key }}: {{ . }}
+  {{ $key }}: {{ . | quote }}
   {{- end }}
   {{- end }}
   {{- with $service.loadBalancerSourceRanges }}
@@ -52,21 +76,11 @@ spec:
       targetPort: {{ .port }}
       protocol: TCP
       {{- with $service.appProtocol }}
-      appProtocol: {{ . }}
+      appProtocol: {{ . | quote }}
       {{- end }}
       {{- with $service.nodePort }}
       nodePort: {{ . }}
       {{- end }}
-{{- end -}}
-
-{{- define "carillon.configMap" -}}
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  {{- include "carillon.metadata" . | nindent 2 }}
-data:
-  carillon.toml: |
-    {{- include "carillon.config" . | nindent 4 }}
 {{- end -}}
 
 {{- define "carillon.serviceAccount" -}}
@@ -119,7 +133,7 @@ spec:
     {{- if .connections }}
     - type: Pods
       pods:
-        metric: {name: {{ $autoscaling.connectionsMetric }}}
+        metric: {name: {{ $autoscaling.connectionsMetric | quote }}}
         target: {type: AverageValue, averageValue: {{ .connections | quote }}}
     {{- end }}
     {{- with $autoscaling.cpu }}

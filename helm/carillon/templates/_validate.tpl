@@ -4,7 +4,7 @@ value may be is the schema's matter; here are values that do not go together.
 */}}
 {{- define "carillon.validate" -}}
 {{- $problems := list -}}
-{{- range $group := list "redis" "auth" "config" "services" "names" "images" "environment" "autoscaling" "routes" "apis" "objects" -}}
+{{- range $group := list "redis" "auth" "config" "services" "names" "images" "environment" "autoscaling" "routes" "apis" "objects" "dependency" -}}
 {{- range splitList "\n" (include (printf "carillon.validate.%s" $group) $) -}}
 {{- $line := trim . -}}
 {{- if $line -}}{{- $problems = append $problems (printf "  - %s" $line) -}}{{- end -}}
@@ -42,30 +42,94 @@ redis.url holds a password, which everyone who reads the ConfigMap would see; pu
 {{- if and $url (not (has (splitList "://" $url | first) $schemes)) }}
 redis.url does not start with {{ join ":// or " $schemes }}://, as redis.mode={{ $redis.mode }} needs; change the URL or the mode.
 {{- end }}
-{{- if $redis.tls.caSecret }}
-{{- if and $url (not (contains "ca_file=" $url)) }}
-redis.tls.caSecret is mounted, but redis.url does not use it; add ?ca_file=/etc/carillon/redis-tls/ca.crt to the URL.
-{{- else if and (not $url) (not $redis.existingSecret) (not $redis.tls.enabled) }}
-redis.tls.caSecret is set, but redis.tls.enabled is false; set it to true, or leave the Secret out.
+{{- range $key, $secret := dict "caSecret" $redis.tls.caSecret "certSecret" $redis.tls.certSecret }}
+{{- if and $secret $url (not (hasPrefix "rediss" $url)) }}
+redis.tls.{{ $key }} is set, but redis.url is one without TLS; write rediss in place of redis in it, or leave the Secret out.
+{{- else if and $secret (not $url) (not $redis.existingSecret) (not $redis.tls.enabled) }}
+redis.tls.{{ $key }} is set, but redis.tls.enabled is false; set it to true, or leave the Secret out.
 {{- end }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.redis.ports) }}
+{{- include "carillon.validate.redisPorts" . }}
+{{- end }}
+{{- end }}
+{{- include "carillon.validate.redisLogins" . }}
+{{- include "carillon.validate.redisVolume" . }}
+{{- end -}}
+
+{{/* A URL in a Secret, as far as there is a cluster to ask: the network policy has to open its port. */}}
+{{- define "carillon.validate.redisPorts" -}}
+{{- $redis := .Values.redis -}}
+{{- $sentinel := eq $redis.mode "sentinel" -}}
+{{- if and $redis.existingSecret (or $sentinel (not $redis.port)) }}
+{{- $usual := ternary "26379" "6379" $sentinel }}
+{{- $data := (lookup "v1" "Secret" .Release.Namespace $redis.existingSecret).data | default dict }}
+{{- range values $redis.existingSecretKeys | uniq }}
+{{- $url := get $data . | b64dec | trim }}
+{{- range ternary (include "carillon.redis.urlPorts" (dict "url" $url "default" $usual) | fromJson).ports list (ne $url "") }}
+{{- if ne (int .) (int $usual) }}
+the URL in the Secret {{ $redis.existingSecret }} leads to port {{ int . }}, which the network policy would not open; set {{ ternary "networkPolicy.redis.ports to the ports of the sentinels and of Redis" (printf "redis.port=%d" (int .)) $sentinel }}.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Kubernetes refuses another volume for a StatefulSet that is there, in words that name no value. */}}
+{{- define "carillon.validate.redisVolume" -}}
+{{- $wanted := .Values.redis.dev.persistence -}}
+{{- $name := include "carillon.componentName" (dict "root" . "component" "redis") -}}
+{{- $live := dict -}}
+{{- if eq .Values.redis.mode "dev" -}}{{- $live = lookup "apps/v1" "StatefulSet" .Release.Namespace $name -}}{{- end -}}
+{{- if $live -}}
+{{- $has := dict "enabled" false "size" $wanted.size "storageClass" $wanted.storageClass -}}
+{{- range dig "spec" "volumeClaimTemplates" list $live -}}
+{{- $has = dict "enabled" true "size" (dig "spec" "resources" "requests" "storage" "" .) "storageClass" (dig "spec" "storageClassName" "" .) -}}
+{{- end -}}
+{{- range $key := list "enabled" "size" "storageClass" }}
+{{- if and (or $wanted.enabled (eq $key "enabled")) (ne (toString (get $has $key)) (toString (get $wanted $key))) }}
+redis.dev.persistence.{{ $key }} is {{ get $wanted $key }}, but the StatefulSet that runs has {{ get $has $key | toString | default "the default" }}, which cannot change; give up its data with `kubectl -n {{ $.Release.Namespace }} delete statefulset {{ $name }}` and upgrade again, or set the value back.
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "carillon.validate.redisLogins" -}}
+{{- $redis := .Values.redis -}}
+{{- $given := or $redis.auth.existingSecret $redis.auth.username $redis.auth.gateway.existingSecret $redis.auth.gateway.username $redis.auth.dispatcher.existingSecret $redis.auth.dispatcher.username }}
+{{- if and (eq $redis.mode "dev") $given }}
+redis.mode is dev, whose Redis has no users, but redis.auth names one; leave it empty.
+{{- end }}
+{{- if and $given (regexMatch "://[^/?@]*@" $redis.url) }}
+redis.url holds a user, and redis.auth another log-in; leave it out of the URL.
+{{- end }}
+{{- if and (ne $redis.mode "sentinel") (or $redis.sentinel.auth.existingSecret $redis.sentinel.auth.username) }}
+redis.sentinel.auth is set, but redis.mode is {{ $redis.mode }}; leave it empty, or use redis.auth.
+{{- end }}
+{{- range $path, $auth := dict "redis.auth" $redis.auth "redis.auth.gateway" $redis.auth.gateway "redis.auth.dispatcher" $redis.auth.dispatcher "redis.sentinel.auth" $redis.sentinel.auth }}
+{{- if and $auth.username $auth.usernameKey }}
+{{ $path }} has both username and usernameKey; keep the one that is meant.
+{{- end }}
+{{- if and $auth.usernameKey (not $auth.existingSecret) (not (and (has $path (list "redis.auth.gateway" "redis.auth.dispatcher")) $redis.auth.existingSecret)) }}
+{{ $path }}.usernameKey is set, but {{ $path }}.existingSecret is not; name the Secret, or use username.
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "carillon.validate.auth" -}}
-{{- $auth := .Values.config.auth | default dict -}}
-{{- if not (or .Values.auth.existingSecret $auth.issuers $auth.api_keys) }}
-auth.existingSecret is empty, so nobody could log in; name the Secret with issuers and API keys (the chart's README shows how to make one).
+{{- $auth := (.Values.config | default dict).auth | default dict -}}
+{{- if not (or .Values.auth.existingSecret .Values.auth.issuers.existingSecret .Values.auth.apiKeys.existingSecret $auth.issuers $auth.api_keys) }}
+auth.existingSecret is empty, so nobody could log in; name the Secrets with issuers and with API keys in auth.issuers.existingSecret and auth.apiKeys.existingSecret, or one with both (the chart's README shows how to make them).
 {{- end }}
 {{- range $auth.issuers }}
 {{- if .secret }}
-config.auth.issuers holds a secret, which everyone who reads the ConfigMap would see; put the issuer into the Secret that auth.existingSecret names.
+config.auth.issuers holds a secret, which everyone who reads the ConfigMap would see; put the issuer into the Secret that auth.issuers.existingSecret names.
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "carillon.validate.config" -}}
-{{- $config := .Values.config -}}
+{{- $config := .Values.config | default dict -}}
 {{- range $path, $value := include "carillon.config.managed" . | fromYaml }}
 {{- $parts := splitList "." $path }}
 {{- $section := get $config (first $parts) | default dict }}
@@ -99,6 +163,15 @@ config.{{ $name }} is not a section; write its settings below it, as in carillon
 {{ $component }}.pdb has both maxUnavailable and minAvailable, which Kubernetes refuses; set the one that is not meant to null.
 {{- else if and $max $min }}
 {{ $component }}.pdb has neither maxUnavailable nor minAvailable; set one, or {{ $component }}.pdb.enabled=false.
+{{- else if not $max }}
+{{- if has (toString $service.pdb.maxUnavailable) (list "0" "0%") }}
+{{ $component }}.pdb.maxUnavailable is {{ $service.pdb.maxUnavailable }}, so no node could ever be drained; raise it, or set {{ $component }}.pdb.enabled=false.
+{{- end }}
+{{- else }}
+{{- $pods := ternary $service.autoscaling.minReplicas $service.replicas $service.autoscaling.enabled | int }}
+{{- if and (gt $pods 0) (ge (include "carillon.podsOf" (dict "count" $service.pdb.minAvailable "replicas" $pods) | int) $pods) }}
+{{ $component }}.pdb.minAvailable is {{ $service.pdb.minAvailable }} of {{ $pods }} pods, so no node could ever be drained; lower it, or use {{ $component }}.pdb.maxUnavailable.
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if eq $service.strategy.type "RollingUpdate" }}
@@ -118,7 +191,7 @@ gateway.drain.profile is spot, but the drain takes {{ $drain.total }} s and such
 
 {{- define "carillon.validate.names" -}}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
-{{- range $where, $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" .Values.gateway.podLabels "dispatcher.podLabels" .Values.dispatcher.podLabels }}
+{{- range $where, $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" .Values.gateway.podLabels "dispatcher.podLabels" .Values.dispatcher.podLabels "redis.dev.podLabels" .Values.redis.dev.podLabels "tests.podLabels" .Values.tests.podLabels }}
 {{- range $name, $_ := $labels }}
 {{- if has $name $own }}
 {{ $where }} sets {{ $name }}, which the chart sets itself; choose another label.
@@ -127,7 +200,7 @@ gateway.drain.profile is spot, but the drain takes {{ $drain.total }} s and such
 {{- end }}
 {{- range $component := list "gateway" "dispatcher" }}
 {{- range (index $.Values $component).extraVolumes }}
-{{- if has .name (list "config" "auth" "redis" "redis-tls") }}
+{{- if has .name (list "config" "auth" "redis" "redis-auth" "sentinel-auth" "redis-tls" "redis-cert") }}
 {{ $component }}.extraVolumes has a volume named {{ .name }}, which is the chart's own; choose another name.
 {{- end }}
 {{- end }}
@@ -231,5 +304,11 @@ httpRoute timeouts are set, but GKE refuses routes with timeouts; leave them {} 
 extraObjects has a {{ .kind }} for the admin port, which is open to whoever reaches it; leave the admin port out, PodMonitor reads it without a Service.
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "carillon.validate.dependency" -}}
+{{- if not .Values.enabled }}
+enabled is false, which is for charts that depend on this one; let `condition` name it there, or leave it true.
 {{- end }}
 {{- end -}}

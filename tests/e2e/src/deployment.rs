@@ -51,6 +51,7 @@ impl Deployment {
         let access = Access::new().await?;
         let level = |mode: &str| format!("pod-security.kubernetes.io/{mode}");
         let labels = json!({ level("enforce"): "restricted", level("warn"): "restricted" });
+        let [issuers, secret, keys] = &access.auth;
         let files = access
             .auth
             .iter()
@@ -61,6 +62,13 @@ impl Deployment {
             { "apiVersion": "v1", "kind": "Secret",
               "metadata": { "name": "carillon-auth", "namespace": namespace },
               "stringData": Value::Object(files.collect()) },
+            // The same apart, as the chart's README and kustomize have it.
+            { "apiVersion": "v1", "kind": "Secret",
+              "metadata": { "name": "carillon-issuers", "namespace": namespace },
+              "stringData": { (issuers.0): issuers.1, (secret.0): secret.1 } },
+            { "apiVersion": "v1", "kind": "Secret",
+              "metadata": { "name": "carillon-keys", "namespace": namespace },
+              "stringData": { (keys.0): keys.1 } },
             { "apiVersion": "v1", "kind": "Secret",
               "metadata": { "name": "carillon-test", "namespace": namespace },
               "stringData": { "token": access.token("helm-test")?, "key": access.key } },

@@ -49,9 +49,17 @@ impl Prepared {
         Ok(format!("carillon {}", user.context("no user carillon")?))
     }
 
-    /// The folder with issuers and API keys.
-    pub(super) fn auth(&self) -> PathBuf {
-        self.0.path().join("auth")
+    /// A folder with issuers and API keys, which Compose mounts for one service each.
+    pub(super) fn auth(&self) -> Result<PathBuf> {
+        let both = self.0.path().join("both");
+        fs::create_dir_all(&both)?;
+        for folder in ["auth", "keys"] {
+            for file in fs::read_dir(self.0.path().join(folder))? {
+                let file = file?;
+                fs::copy(file.path(), both.join(file.file_name()))?;
+            }
+        }
+        Ok(both)
     }
 }
 
@@ -112,6 +120,13 @@ fn the_file_says_what_the_configuration_needs() {
             upstreams.contains(&format!("server {address}:{port} ")),
             "{address}"
         );
+        // What signs tokens is the gateways' alone.
+        let mounts = field(&compose, service, "volumes").to_string();
+        let (own, other) = match program {
+            "gateway" => ("./auth:", "./keys:"),
+            _ => ("./keys:", "./auth:"),
+        };
+        assert!(mounts.contains(own) && !mounts.contains(other), "{mounts}");
         assert_eq!(field(&compose, service, "user"), "65532:65532");
         assert_eq!(field(&compose, service, "read_only"), true);
         assert_eq!(field(&compose, service, "cap_drop")[0], "ALL");
@@ -179,7 +194,7 @@ fn its_secrets_are_kept_and_its_configuration_is_in_order() -> Result<()> {
         let mounted = format!("/run/secrets/{name}\"");
         text = text.replace(&mounted, &format!("{}\"", dir.join(file).display()));
     }
-    text = text.replace("/etc/carillon/auth", &prepared.auth().display().to_string());
+    text = text.replace("/etc/carillon/auth", &prepared.auth()?.display().to_string());
     ensure!(
         !text.contains("/run/secrets"),
         "an unknown secret in {text}"

@@ -101,6 +101,13 @@ fn a_gateway_is_given_the_time_of_its_drain() {
     }
 }
 
+#[test]
+fn what_signs_tokens_is_the_gateways_alone() {
+    let [gateway, dispatcher] = UNITS.map(unit);
+    assert!(gateway.contains("jwt.secret"));
+    assert!(!dispatcher.contains("jwt"));
+}
+
 /// What the programs say then is the subject of `supervised.rs`.
 #[test]
 fn the_units_wait_for_what_the_programs_say() {
