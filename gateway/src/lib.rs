@@ -18,6 +18,7 @@ mod metrics;
 mod moving;
 mod outgoing;
 mod push;
+mod rarely;
 mod refusals;
 mod session;
 mod upkeep;

@@ -11,6 +11,7 @@ mod asked_to_drain;
 mod audit;
 mod bad_input;
 mod bare;
+mod bounded;
 mod channels;
 mod churn;
 mod confirmed;
