@@ -17,6 +17,7 @@ mod churn;
 mod confirmed;
 mod connected;
 mod contract;
+mod costs;
 mod counted;
 mod delivery;
 mod drain;
