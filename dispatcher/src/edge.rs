@@ -119,6 +119,8 @@ mod tests {
             page: 1,
             devices: 1,
             device_ttl: second,
+            connections: 100,
+            kept: 100,
             restore: second,
             lease_ttl: second,
             lease_renew: second,

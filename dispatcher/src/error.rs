@@ -333,7 +333,10 @@ fn backend_kind(error: &BackendError) -> Kind {
             "The store did not confirm",
         )
         .after(1),
-        BackendError::Replaced | BackendError::Unexpected(_) => {
+        BackendError::Replaced
+        | BackendError::TooManyConnections
+        | BackendError::TooManyChannels
+        | BackendError::Unexpected(_) => {
             kind(S::INTERNAL_SERVER_ERROR, "internal", "Internal error")
         }
     }
@@ -359,7 +362,10 @@ fn told(error: &BackendError) -> &'static str {
             "the store did not confirm in time, so the notification may or may not have been \
              accepted; retry with the same Idempotency-Key and it is not doubled"
         }
-        BackendError::Replaced | BackendError::Unexpected(_) => {
+        BackendError::Replaced
+        | BackendError::TooManyConnections
+        | BackendError::TooManyChannels
+        | BackendError::Unexpected(_) => {
             "the service failed; its log has the reason under this request's id"
         }
     }

@@ -9,7 +9,7 @@ use carillon_common::{
     backend::{BackendError, Departure, Holder, Membership, Registration},
     ids::{ChannelName, UserId},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -17,11 +17,14 @@ use crate::{
     hub::{Handle, Hub},
     mailbox::{Mail, Taken},
     metrics::Metrics,
+    rarely::Rarely,
     session::{Call, Closing, Event},
 };
 
 /// How long a connection that came late has to be taken back.
 const CONTEST: Duration = Duration::from_secs(1);
+/// How often it is said that devices were forgotten.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 /// For how long the last words about a connection are repeated.
 const LAST_WORDS: Duration = Duration::from_secs(20);
 
@@ -33,6 +36,7 @@ pub(crate) struct Calls {
     channels: Arc<Channels>,
     metrics: Metrics,
     tasks: TaskTracker,
+    said: Arc<Rarely>,
 }
 
 impl Calls {
@@ -50,6 +54,7 @@ impl Calls {
             channels,
             metrics,
             tasks,
+            said: Arc::new(Rarely::new(SAID_EVERY)),
         }
     }
 
@@ -142,8 +147,12 @@ impl Calls {
                     return None;
                 }
                 let keep = || membership.keep_subscription(user, &holder, &subscription, asked);
-                repeat(handle, keep).await?.ok();
-                None
+                match repeat(handle, keep).await? {
+                    Err(BackendError::TooManyChannels) => {
+                        Some(Event::NotKept(subscription.channel))
+                    }
+                    _ => None,
+                }
             }
             Call::Forget(holder, channel) => {
                 let forget = || membership.drop_subscription(user, &holder, &channel);
@@ -164,13 +173,35 @@ impl Calls {
 
     async fn register(&self, registration: &Registration, handle: &Handle) -> Option<Event> {
         match repeat(handle, || self.membership.register(registration)).await {
-            Some(result) => Some(Event::Registered(result)),
+            Some(result) => {
+                if let Ok(registered) = &result {
+                    self.note_forgotten(registered.forgotten, handle);
+                }
+                Some(Event::Registered(result))
+            }
             None => {
                 // The last attempt may have been heard, and nobody knows its fence.
                 tokio::time::sleep(CONTEST).await;
                 drop(timeout(LAST_WORDS, insist(|| self.release_strays(&handle.user))).await);
                 None
             }
+        }
+    }
+
+    /// Devices were forgotten to make room for this one.
+    fn note_forgotten(&self, count: u64, handle: &Handle) {
+        if count == 0 {
+            return;
+        }
+        self.metrics.all.devices_forgotten.inc_by(count);
+        if let Some(unsaid) = self.said.turn(Instant::now()) {
+            tracing::warn!(
+                user.id = ?handle.user,
+                count,
+                unsaid,
+                "a user has more devices than are remembered (inbox.devices); those not seen for \
+                 the longest are forgotten"
+            );
         }
     }
 

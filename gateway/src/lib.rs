@@ -23,6 +23,7 @@ mod moving;
 mod outgoing;
 mod push;
 mod rate;
+mod rarely;
 mod refusals;
 mod rewound;
 mod screen;

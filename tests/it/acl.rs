@@ -14,7 +14,6 @@ use serde_json::json;
 use crate::world::{SOON, World, content, next_content, next_of};
 
 const DOCUMENT: &str = include_str!("../../docs/redis-acl.md");
-const LIBRARY: &str = include_str!("../../common/src/backend/redis/carillon_2.lua");
 
 const SETTINGS: [(&str, &str); 6] = [
     ("lease.ttl", "3s"),
@@ -56,7 +55,9 @@ async fn refused(redis: &Standalone) -> BTreeSet<String> {
 async fn start(change: impl Fn(&str) -> String, loaded: bool) -> World {
     let redis = Standalone::start(&Options::default()).await.unwrap();
     if loaded {
-        let loading = cmd("FUNCTION").arg("LOAD").arg(LIBRARY).to_owned();
+        let library = backend::redis::library();
+        let mut loading = cmd("FUNCTION");
+        loading.arg("LOAD").arg(&*library.source);
         redis.query::<String>(&loading).await.unwrap();
     }
     let urls = make_users(&redis, change).await;

@@ -9,8 +9,7 @@ use carillon_common::protocol::RESERVED_TYPES;
 /// Lines of code that a file may have, its tests apart.
 const LINES: usize = 400;
 /// Longer files, and how long they are: none may grow, and a new one is cut in two.
-const LONG: [(&str, usize); 6] = [
-    ("common/src/backend/redis/carillon_2.lua", 880),
+const LONG: [(&str, usize); 5] = [
     ("common/src/backend/redis/membership.rs", 500),
     ("common/src/backend/redis/store.rs", 460),
     ("gateway/src/gateway.rs", 500),
@@ -143,6 +142,7 @@ fn one_file_spells_the_keys_of_redis() {
         "inbox",
         "user",
         "left",
+        "buried",
         "presence",
         "online",
         "subs",

@@ -7,6 +7,7 @@ pub mod chaos_proxy;
 pub mod child;
 pub mod client;
 pub mod contract;
+pub mod costs;
 pub mod deployment;
 pub mod figures;
 pub mod ledger;

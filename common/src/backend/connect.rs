@@ -143,6 +143,8 @@ pub fn limits(settings: &Settings) -> Limits {
         page: small(settings.inbox.page),
         devices: small(settings.inbox.devices),
         device_ttl: settings.inbox.device_ttl,
+        connections: small(settings.inbox.connections),
+        kept: small(settings.channels.kept),
         restore: settings.channels.restore,
         lease_ttl: settings.lease.ttl,
         lease_renew: settings.lease.renew,

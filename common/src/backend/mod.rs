@@ -89,7 +89,8 @@ pub trait Membership: Send + Sync {
     ///
     /// # Errors
     /// [`BackendError::Replaced`] when a newer connection holds the session: one with a higher fence
-    /// where `fence` is given, else one that was opened later by more than [`OPENED_TOGETHER`].
+    /// where `fence` is given, else one that was opened later by more than [`OPENED_TOGETHER`];
+    /// [`BackendError::TooManyConnections`].
     async fn register(&self, registration: &Registration) -> Result<Registered, BackendError>;
 
     /// Ends a connection's registration, unless a newer connection took the session over.
@@ -122,6 +123,9 @@ pub trait Membership: Send + Sync {
 
     /// Keeps a subscription for the device's or session's next connection. `asked`: the client has
     /// asked for it now; else this only says where it stands.
+    ///
+    /// # Errors
+    /// [`BackendError::TooManyChannels`] when it is not kept yet, and as many are.
     async fn keep_subscription(
         &self,
         user: &UserId,
@@ -383,6 +387,8 @@ pub struct Registered {
     pub subscriptions: Vec<Subscription>,
     /// Whether simple connections of the user keep subscriptions that may be claimed.
     pub claimable: bool,
+    /// How many devices were forgotten, because the user had more than are remembered.
+    pub forgotten: u64,
 }
 
 /// A piece of an inbox or a log.
@@ -508,7 +514,7 @@ pub struct AuditAnswer {
 
 /// A page ends before the frame that would make its bodies exceed this, in bytes; it holds at least
 /// one frame. Many readers may hold a page at once.
-pub const PAGE_BYTES: usize = 256 * 1024;
+pub const PAGE_BYTES: usize = 128 * 1024;
 
 /// Limits that a store keeps; see the settings of the same names.
 #[derive(Debug, Clone)]
@@ -525,6 +531,10 @@ pub struct Limits {
     pub devices: u32,
     /// For how long after they were last seen.
     pub device_ttl: Duration,
+    /// Connections of one user, on all gateways.
+    pub connections: u32,
+    /// Subscriptions of one user that outlive connections.
+    pub kept: u32,
     /// How long an ended simple connection's subscriptions wait for the next one.
     pub restore: Duration,
     /// A gateway's lease.
@@ -533,6 +543,14 @@ pub struct Limits {
     pub lease_renew: Duration,
     /// After how long without the store a gateway closes its sockets; zero: never.
     pub isolation_deadline: Duration,
+}
+
+impl Limits {
+    /// How many devices that are not connected the store knows of a user: twice those that hold
+    /// trimming back, so that one which comes and goes is not taken for a stranger.
+    pub fn idle_devices(&self) -> u32 {
+        self.devices.saturating_mul(2)
+    }
 }
 
 /// Why the store did not do it.
@@ -547,6 +565,12 @@ pub enum BackendError {
     /// A newer connection holds the session.
     #[error("a newer connection took this session over")]
     Replaced,
+    /// The user has as many connections as may be, on all gateways.
+    #[error("the user has too many connections")]
+    TooManyConnections,
+    /// The user keeps as many subscriptions as may be.
+    #[error("the user keeps too many subscriptions")]
+    TooManyChannels,
     /// The store's own bound is reached (in-memory store).
     #[error("the store is full: {0}")]
     StoreFull(&'static str),

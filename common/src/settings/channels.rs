@@ -22,6 +22,8 @@ settings! {
         pub linger: Duration,
         /// How long subscriptions of simple clients are kept.
         pub restore: Duration,
+        /// Subscriptions of one user that outlive connections.
+        pub kept: usize,
     }
 }
 

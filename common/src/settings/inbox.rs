@@ -19,6 +19,8 @@ settings! {
         pub devices: usize,
         /// How long after it was last seen a device does so.
         pub device_ttl: Duration,
+        /// Connections of one user on all gateways.
+        pub connections: usize,
     }
 }
 

@@ -112,6 +112,8 @@ impl Rules<'_> {
             ("inbox.max", inbox.max),
             ("inbox.page", inbox.page),
             ("inbox.devices", inbox.devices),
+            ("inbox.connections", inbox.connections),
+            ("channels.kept", channels.kept),
             (
                 "gateway.max_connections",
                 gateway.max_connections.unwrap_or(1) as usize,

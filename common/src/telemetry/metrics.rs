@@ -110,6 +110,8 @@ metrics! {
             "Registrations that no connection held, ended.";
         audit_repairs: IntCounter = "carillon_gateway_audit_repairs_total" []
             "Users that an audit found behind or not registered.";
+        devices_forgotten: IntCounter = "carillon_gateway_devices_forgotten_total" []
+            "Devices of which nothing is known any more, because their user had more than are remembered.";
         lease_lost: IntCounter = "carillon_gateway_lease_lost_total" []
             "Times that the gateway's lease ended before it was renewed.";
         refused_frames: IntCounterVec = "carillon_gateway_refused_frames_total" ["code"]

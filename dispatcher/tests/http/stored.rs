@@ -37,6 +37,8 @@ impl Stored {
             page: 10,
             devices: 16,
             device_ttl: Duration::from_secs(3600),
+            connections: 100,
+            kept: 100,
             restore: Duration::from_secs(60),
             lease_ttl: Duration::from_secs(15),
             lease_renew: Duration::from_secs(5),

@@ -49,6 +49,28 @@ impl Session {
         effects.push(Effect::Do(Box::new(Call::Forget(holder, channel.clone()))));
     }
 
+    /// The user keeps as many subscriptions as may be. One that was to be durable is none, and its
+    /// client is told; that of a simple client lasts as long as its connection.
+    pub(super) fn on_not_kept(&mut self, channel: &ChannelName, effects: &mut Vec<Effect>) {
+        let durable = self.channels.get(channel).is_some_and(|it| it.durable);
+        if durable {
+            self.leave(channel, effects);
+            self.tell_too_many(channel, effects);
+            let code = ErrorCode::TooManyChannels.as_str();
+            effects.push(Effect::Note(Note::Refused(code)));
+        }
+    }
+
+    /// A subscription ended because there were too many.
+    fn tell_too_many(&self, channel: &ChannelName, effects: &mut Vec<Effect>) {
+        let frame = ServerFrame::Unsubscribed {
+            channel,
+            reference: None,
+            code: Some(ErrorCode::TooManyChannels),
+        };
+        effects.push(Effect::Write(frame.encode().into()));
+    }
+
     /// Subscriptions that ended connections left for this one.
     pub(super) fn on_claimed(&mut self, claimed: Claimed, effects: &mut Vec<Effect>) {
         for subscription in claimed.subscriptions {
@@ -79,12 +101,7 @@ impl Session {
         self.leave(&channel, effects);
         effects.push(Effect::Note(Note::GaveWay));
         if self.dialect() == Dialect::V1 {
-            let frame = ServerFrame::Unsubscribed {
-                channel: &channel,
-                reference: None,
-                code: Some(ErrorCode::TooManyChannels),
-            };
-            effects.push(Effect::Write(frame.encode().into()));
+            self.tell_too_many(&channel, effects);
         }
         true
     }

@@ -97,6 +97,8 @@ pub(crate) enum Event {
     Page(Page),
     /// The answer to [`Call::Ack`].
     Acked,
+    /// The answer to [`Call::Keep`] when the user keeps as many as may be.
+    NotKept(ChannelName),
     /// The answer to [`Call::Join`]: the log's last cursor.
     Joined(ChannelName, Result<Cursor, BackendError>),
     /// The answer to [`Call::History`].
@@ -383,12 +385,16 @@ impl Session {
             Event::Registered(Err(BackendError::Replaced)) => {
                 effects.push(Effect::Close(CloseCode::Replaced, None));
             }
+            Event::Registered(Err(BackendError::TooManyConnections)) => {
+                effects.push(Effect::Close(CloseCode::TooManyConnections, None));
+            }
             Event::Registered(Err(_)) => effects.push(Effect::Close(CloseCode::Overloaded, None)),
             Event::Page(page) => {
                 self.on_page(page, now, effects);
                 self.progressed(now);
             }
             Event::Acked => self.receipts.on_acked(),
+            Event::NotKept(channel) => self.on_not_kept(&channel, effects),
             Event::Joined(channel, result) => self.on_joined(channel, result, now, effects),
             Event::History(channel, page) => self.on_history(channel, page, now, effects),
             Event::Claimed(claimed) => self.on_claimed(claimed, effects),

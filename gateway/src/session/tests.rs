@@ -73,6 +73,7 @@ fn registered(page: Page) -> Event {
         broadcast,
         subscriptions: Vec::new(),
         claimable: false,
+        forgotten: 0,
     }))
 }
 
@@ -522,6 +523,15 @@ fn an_answered_close_confirms_what_was_written() {
     let mut desk = Desk::live(Dialect::Simple);
     desk.push(10, 11);
     assert!(desk.session.close(true, false).ack.is_none());
+}
+
+#[test]
+fn a_connection_beyond_the_users_limit_is_told_so() {
+    for dialect in [Dialect::V1, Dialect::Simple] {
+        let mut desk = Desk::open(dialect);
+        let said = desk.event(Event::Registered(Err(BackendError::TooManyConnections)));
+        assert_eq!(said.closed, Some(CloseCode::TooManyConnections));
+    }
 }
 
 #[test]

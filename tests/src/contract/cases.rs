@@ -1,8 +1,8 @@
 //! The table of cases.
 
 use super::{
-    CaseFn, acks, anonymous, channels, full, idempotency, inbox, known_dead, leases, model,
-    presence, resume, subscriptions,
+    CaseFn, acks, anonymous, bounded, channels, full, idempotency, inbox, known_dead, leases,
+    model, presence, resume, subscriptions,
 };
 
 macro_rules! cases {
@@ -181,6 +181,20 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         two_that_left_the_same_are_claimed_as_one,
         a_late_end_frees_nothing,
         who_was_reaped_and_goes_on_holds_its_own_again,
+    }
+    bounded {
+        the_device_not_seen_for_the_longest_is_forgotten,
+        a_connected_device_is_never_forgotten,
+        what_anonymous_ones_left_is_forgotten_last,
+        a_forgotten_device_is_told_what_is_missing,
+        durable_ones_go_with_their_device,
+        connections_are_bounded_over_all_gateways,
+        a_dead_gateways_connections_make_room_once_it_is_reaped,
+        however_many_end_at_once_all_do,
+        kept_subscriptions_are_bounded,
+        what_was_not_kept_is_not_left_either,
+        what_waits_for_nobody_makes_room,
+        a_large_inbox_makes_room_of_what_has_expired,
     }
     model {
         random_work_agrees_with_the_reference,

@@ -6,6 +6,7 @@
 
 mod acks;
 mod anonymous;
+mod bounded;
 mod cases;
 mod channels;
 mod full;

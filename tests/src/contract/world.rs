@@ -30,6 +30,8 @@ pub(super) fn limits() -> Limits {
         page: 100,
         devices: 16,
         device_ttl: 24 * HOUR,
+        connections: 100,
+        kept: 100,
         restore: HOUR,
         lease_ttl: Duration::from_secs(30),
         lease_renew: Duration::from_secs(10),

@@ -167,8 +167,9 @@ impl Membership for MemoryMembership {
     ) -> Result<(), BackendError> {
         self.store().with_user(user, |user, cx| {
             user.touched = cx.now;
-            user.kept
-                .keep(holder, subscription, asked.then_some(cx.now))
+            user.kept.prune(cx.now - millis(cx.limits.restore));
+            let (asked, most) = (asked.then_some(cx.now), cx.limits.kept);
+            user.kept.keep(holder, subscription, asked, most)
         })
     }
 

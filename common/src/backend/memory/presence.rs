@@ -1,5 +1,7 @@
 //! A user's connections: registering, ending, reaping.
 
+use std::collections::HashSet;
+
 use super::{
     rules::{self, Reader, Record},
     user::{Context, User},
@@ -8,9 +10,6 @@ use crate::{
     backend::{BackendError, BusEvent, Departure, Device, Presence, Registered, Registration},
     ids::{Cursor, GatewayId, Millis, SessionId},
 };
-
-/// How many readers one user may leave behind; the one not seen for longest goes first.
-const READERS: usize = 64;
 
 /// A registered connection.
 #[derive(Debug, Clone)]
@@ -42,6 +41,9 @@ impl User {
             }
             Some(fence) => fence,
         };
+        if before.is_none() && self.presence.len() >= cx.limits.connections as usize {
+            return Err(BackendError::TooManyConnections);
+        }
         let goes_on = before.is_none_or(|entry| entry.fence == fence);
         if let Some(replaced) = before.filter(|_| !goes_on) {
             let event = BusEvent::Replaced {
@@ -75,13 +77,14 @@ impl User {
             Reader::of(&registration.device, &registration.session),
             record,
         );
-        self.bound_readers(cx);
+        let forgotten = self.forget_idle(cx);
         Ok(Registered {
             fence,
             page,
             broadcast: record.broadcast,
             subscriptions: self.kept.durable(&registration.device),
             claimable: self.kept.is_claimable(),
+            forgotten,
         })
     }
 
@@ -195,16 +198,14 @@ impl User {
 
     /// Distinct devices; each anonymous connection is one.
     pub(super) fn connected_devices(&self, cx: &Context<'_>) -> u32 {
-        let devices: std::collections::HashSet<Reader> = self
-            .live_entries(cx)
-            .map(|((device, session), _)| Reader::of(device, session))
-            .collect();
-        u32::try_from(devices.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.connected(cx).len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn is_connected(&self, reader: &Reader, cx: &Context<'_>) -> bool {
+    /// Who is connected.
+    pub(super) fn connected(&self, cx: &Context<'_>) -> HashSet<Reader> {
         self.live_entries(cx)
-            .any(|((device, session), _)| Reader::of(device, session) == *reader)
+            .map(|((device, session), _)| Reader::of(device, session))
+            .collect()
     }
 
     fn live_entries(
@@ -216,17 +217,18 @@ impl User {
             .filter(|(_, entry)| cx.leases.is_live(&entry.gateway, entry.generation, cx.now))
     }
 
-    fn bound_readers(&mut self, cx: &Context<'_>) {
-        if self.records.len() <= READERS {
-            return;
+    /// Forgets the devices that are too many, and what they kept; answers how many.
+    fn forget_idle(&mut self, cx: &Context<'_>) -> u64 {
+        if self.records.len() <= cx.limits.idle_devices() as usize {
+            return 0;
         }
-        let oldest = self
-            .standings(cx)
-            .into_iter()
-            .filter(|s| !s.connected)
-            .min_by_key(|s| s.record.seen);
-        if let Some(oldest) = oldest {
-            self.records.remove(&oldest.reader);
+        let gone = rules::to_forget(self.standings(cx), cx.limits);
+        for reader in &gone {
+            self.records.remove(reader);
+            if let Reader::Named(device) = reader {
+                self.kept.forget_device(&Device::Named(device.clone()));
+            }
         }
+        gone.len() as u64
     }
 }

@@ -149,6 +149,16 @@ pub(super) fn counting(standings: &[Standing], limits: &Limits, now: Millis) -> 
     counting
 }
 
+/// The readers that are forgotten, so that no more of those that are not connected are left than may
+/// be: those not seen for the longest, and what anonymous connections left last of all.
+pub(super) fn to_forget(standings: Vec<Standing>, limits: &Limits) -> Vec<Reader> {
+    let mut idle: Vec<Standing> = standings.into_iter().filter(|s| !s.connected).collect();
+    idle.sort_by_key(|s| (s.reader == Reader::Folded, s.record.seen));
+    let excess = idle.len().saturating_sub(limits.idle_devices() as usize);
+    idle.truncate(excess);
+    idle.into_iter().map(|s| s.reader).collect()
+}
+
 /// Up to where every reader that counts has everything; `None` without such a reader.
 pub(super) fn floor(counting: &[Standing]) -> Option<Cursor> {
     counting

@@ -7,9 +7,6 @@ use crate::{
     ids::{ChannelName, Cursor, Millis, SessionId},
 };
 
-/// How many one user may leave here.
-const PER_USER: usize = 4_096;
-
 type Channels = BTreeMap<ChannelName, Place>;
 
 /// Where a subscription stands, and when the client last asked for it.
@@ -39,9 +36,11 @@ impl Kept {
         holder: &Holder,
         subscription: &Subscription,
         asked: Option<Millis>,
+        most: u32,
     ) -> Result<(), BackendError> {
-        if self.len() >= PER_USER {
-            return Err(BackendError::StoreFull("kept subscriptions of a user"));
+        let is_new = !self.holds(holder, &subscription.channel);
+        if is_new && self.len() >= most as usize {
+            return Err(BackendError::TooManyChannels);
         }
         let channels = match holder {
             Holder::Device(device) => self.durable.entry(device.clone()).or_default(),
@@ -76,6 +75,19 @@ impl Kept {
         self.by_session.retain(|_, kept| !kept.channels.is_empty());
     }
 
+    fn holds(&self, holder: &Holder, channel: &ChannelName) -> bool {
+        let channels = match holder {
+            Holder::Device(device) => self.durable.get(device),
+            Holder::Session(session) => self.by_session.get(session).map(|kept| &kept.channels),
+        };
+        channels.is_some_and(|channels| channels.contains_key(channel))
+    }
+
+    /// Forgets the device's durable ones.
+    pub(super) fn forget_device(&mut self, device: &Device) {
+        self.durable.remove(device);
+    }
+
     /// The device's durable ones.
     pub(super) fn durable(&self, device: &Device) -> Vec<Subscription> {
         self.durable.get(device).map(listed).unwrap_or_default()
@@ -84,14 +96,16 @@ impl Kept {
     /// The session ended as its gateway says: these wait for the next connection.
     pub(super) fn leave(&mut self, session: &SessionId, restorable: &[Subscription], now: Millis) {
         let held = self.by_session.remove(session).unwrap_or_default().channels;
-        if !restorable.is_empty() {
-            let left = |s: &Subscription| {
-                let asked = held.get(&s.channel).map_or(0, |place| place.asked);
-                let cursor = s.cursor;
-                (s.channel.clone(), Place { cursor, asked })
-            };
+        // What was not kept before, because there were too many, is not kept now.
+        let left = |s: &Subscription| {
+            let asked = held.get(&s.channel)?.asked;
+            let cursor = s.cursor;
+            Some((s.channel.clone(), Place { cursor, asked }))
+        };
+        let channels: Channels = restorable.iter().filter_map(left).collect();
+        if !channels.is_empty() {
             let left = OfSession {
-                channels: restorable.iter().map(left).collect(),
+                channels,
                 free_since: Some(now),
             };
             self.by_session.insert(session.clone(), left);
@@ -112,12 +126,12 @@ impl Kept {
         }
     }
 
-    /// Gives `session` what waits.
     /// Whether sessions, ended or not, keep any.
     pub(super) fn is_claimable(&self) -> bool {
         !self.by_session.is_empty()
     }
 
+    /// Gives `session` what waits.
     pub(super) fn claim(&mut self, session: &SessionId) -> Claimed {
         let waiting: Vec<SessionId> = self
             .by_session

@@ -22,6 +22,8 @@ fn limits() -> Limits {
         page: 10,
         devices: 16,
         device_ttl: DAY,
+        connections: 100,
+        kept: 100,
         restore: Duration::from_secs(600),
         lease_ttl: Duration::from_secs(15),
         lease_renew: Duration::from_secs(5),

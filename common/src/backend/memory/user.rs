@@ -138,12 +138,13 @@ impl User {
 
     /// Every reader, and whether it is connected now.
     pub(super) fn standings(&self, cx: &Context<'_>) -> Vec<Standing> {
+        let connected = self.connected(cx);
         self.records
             .iter()
             .map(|(reader, record)| Standing {
                 reader: reader.clone(),
                 record: *record,
-                connected: self.is_connected(reader, cx),
+                connected: connected.contains(reader),
             })
             .collect()
     }

@@ -4,7 +4,7 @@
 //! free strings stand last, or have their length before them.
 
 use crate::{
-    backend::Device,
+    backend::{Device, Holder},
     ids::{ChannelName, GatewayId, SessionId, UserId},
 };
 
@@ -55,6 +55,7 @@ impl Keys {
             inbox: self.key(partition, format_args!("inbox:{user}")),
             user: self.key(partition, format_args!("user:{user}")),
             left: self.key(partition, format_args!("left:{user}")),
+            buried: self.key(partition, format_args!("buried:{user}")),
             presence: self.key(partition, format_args!("presence:{user}")),
             subs: self.key(partition, format_args!("subs:{user}")),
             online: self.online(partition),
@@ -180,6 +181,7 @@ pub struct UserKeys {
     pub inbox: String,
     pub user: String,
     pub left: String,
+    pub buried: String,
     pub presence: String,
     pub subs: String,
     pub online: String,
@@ -220,11 +222,12 @@ pub fn use_field(channel: &ChannelName) -> String {
     format!("u/{channel}")
 }
 
-/// A device's durable subscription in the subs hash, less the channel.
-pub fn durable_prefix(device: &Device) -> String {
-    match device {
-        Device::Named(name) => format!("d/={name}/"),
-        Device::Anonymous => "d/~/".to_owned(),
+/// A kept subscription in the subs hash.
+pub fn kept_field(holder: &Holder, channel: &ChannelName) -> String {
+    match holder {
+        Holder::Device(Device::Named(name)) => format!("d/={name}/{channel}"),
+        Holder::Device(Device::Anonymous) => format!("d/~/{channel}"),
+        Holder::Session(session) => format!("r/{session}/{channel}"),
     }
 }
 

@@ -23,6 +23,8 @@ use crate::{
 
 /// Users reaped with one round trip.
 const REAPED_AT_ONCE: u32 = 256;
+/// Connections of one user that one call ends: Redis does nothing else meanwhile.
+const ENDED_AT_ONCE: u64 = 32;
 /// For how long a reaper has a generation for itself.
 const REAP_LOCK_MS: u32 = 30_000;
 /// How often a process reads whose lease holds.
@@ -249,10 +251,22 @@ pub(super) async fn reap_user(
 ) -> Result<u64, BackendError> {
     let keys = core.keys.user(user);
     let sessions = core.keys.sessions(keys.partition, gateway, generation);
-    let mut args = vec![word(user.as_str()), word(gateway), number(generation)];
+    let mut args = vec![
+        word(user.as_str()),
+        word(gateway),
+        number(generation),
+        number(ENDED_AT_ONCE),
+    ];
     args.extend(held.iter().map(number));
-    let value = core
-        .call(keys.partition, "reap", &keys.of_ending(&sessions), &args)
-        .await?;
-    Reply::new(Value::Array(vec![value]))?.parse()
+    let mut count = 0;
+    loop {
+        let value = core
+            .call(keys.partition, "reap", &keys.of_ending(&sessions), &args)
+            .await?;
+        let ended: u64 = Reply::new(Value::Array(vec![value]))?.parse()?;
+        count += ended;
+        if ended < ENDED_AT_ONCE {
+            return Ok(count);
+        }
+    }
 }

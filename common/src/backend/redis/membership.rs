@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use redis::Value;
 use tokio::sync::Notify;
@@ -13,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     bus::{Bus, BusMessage, BusSettings, DirtyReason},
-    keys::{Keys, device_record, durable_prefix, presence_field, use_field},
+    keys::{Keys, device_record, kept_field, presence_field, use_field},
     lease,
     reply::{self, Reply},
     store::{Core, number, word},
@@ -122,14 +123,6 @@ impl RedisMembership {
         let value = core.read(partition, "follow", &names, &args).await?;
         Reply::new(Value::Array(vec![value]))?.parse()
     }
-
-    fn durable_field(device: &Device, channel: &ChannelName) -> String {
-        format!("{}{channel}", durable_prefix(device))
-    }
-
-    fn session_field(session: &SessionId, channel: &ChannelName) -> String {
-        format!("r/{session}/{channel}")
-    }
 }
 
 impl Drop for RedisMembership {
@@ -211,6 +204,8 @@ impl Membership for RedisMembership {
             number(PAGE_BYTES),
             number(registration.opened),
             number(OPENED_TOGETHER.as_millis()),
+            number(core.options.limits.connections),
+            number(core.options.limits.idle_devices()),
         ];
         let names = [
             &keys.presence,
@@ -225,8 +220,10 @@ impl Membership for RedisMembership {
             .read(keys.partition, "connect", &names.map(String::as_str), &args)
             .await?;
         let mut reply = Reply::new(value)?;
-        if reply.text()? == "replaced" {
-            return Err(BackendError::Replaced);
+        match reply.text()?.as_str() {
+            "replaced" => return Err(BackendError::Replaced),
+            "too_many" => return Err(BackendError::TooManyConnections),
+            _ => {}
         }
         Ok(Registered {
             fence: reply.parse()?,
@@ -234,6 +231,7 @@ impl Membership for RedisMembership {
             page: reply.page()?,
             subscriptions: reply.subscriptions()?,
             claimable: reply.flag()?,
+            forgotten: reply.parse()?,
         })
     }
 
@@ -306,7 +304,13 @@ impl Membership for RedisMembership {
             number(core.life_s()),
         ];
         args.extend(ack.expired.iter().map(number));
-        let names = [&keys.user, &keys.inbox, &keys.left, &keys.presence];
+        let names = [
+            &keys.user,
+            &keys.inbox,
+            &keys.left,
+            &keys.presence,
+            &keys.buried,
+        ];
         core.read(keys.partition, "ack", &names.map(String::as_str), &args)
             .await?;
         Ok(())
@@ -359,27 +363,32 @@ impl Membership for RedisMembership {
         asked: bool,
     ) -> Result<(), BackendError> {
         let Subscription { channel, cursor } = subscription;
-        let keys = self.core.keys.user(user);
-        let (field, value) = match holder {
-            Holder::Device(device) => (Self::durable_field(device, channel), cursor.to_string()),
-            Holder::Session(session) => {
-                (Self::session_field(session, channel), format!("{cursor}|0"))
-            }
+        let (core, limits) = (&self.core, &self.core.options.limits);
+        let keys = core.keys.user(user);
+        let value = match holder {
+            Holder::Device(_) => number(cursor),
+            Holder::Session(_) => format!("{cursor}|0").into(),
         };
-        let mut pipeline = redis::pipe();
-        let keep = pipeline.cmd("HSET").arg(&keys.subs).arg(field).arg(value);
-        if asked {
-            keep.arg(use_field(channel)).arg(self.core.clock.now());
+        let args = [
+            kept_field(holder, channel).into(),
+            value,
+            word(channel.as_str()),
+            if asked {
+                number(core.clock.now())
+            } else {
+                Bytes::new()
+            },
+            number(limits.kept),
+            number(limits.restore.as_millis()),
+            number(core.life_s()),
+        ];
+        match core
+            .call(keys.partition, "keep", &[&keys.subs], &args)
+            .await?
+        {
+            Value::Int(1) => Ok(()),
+            _ => Err(BackendError::TooManyChannels),
         }
-        pipeline
-            .cmd("EXPIRE")
-            .arg(&keys.subs)
-            .arg(self.core.life_s());
-        self.core
-            .link
-            .pipeline::<Value>(keys.partition, &pipeline)
-            .await?;
-        Ok(())
     }
 
     async fn drop_subscription(
@@ -389,10 +398,7 @@ impl Membership for RedisMembership {
         channel: &ChannelName,
     ) -> Result<(), BackendError> {
         let keys = self.core.keys.user(user);
-        let field = match holder {
-            Holder::Device(device) => Self::durable_field(device, channel),
-            Holder::Session(session) => Self::session_field(session, channel),
-        };
+        let field = kept_field(holder, channel);
         let mut delete = redis::cmd("HDEL");
         delete.arg(&keys.subs).arg(field).arg(use_field(channel));
         self.core

@@ -1,7 +1,7 @@
 //! The Redis store: standalone, Sentinel or Cluster, 7.0 or later, or Valkey.
 //!
 //! [`link`], [`commit`], [`functions`] and [`bus`] know Redis and nothing of notifications;
-//! [`keys`], [`wire`] and `carillon_2.lua` are the data; [`store`] and [`membership`] bring them
+//! [`keys`], [`wire`] and `carillon_2/` are the data; [`store`] and [`membership`] bring them
 //! together.
 
 pub mod bus;

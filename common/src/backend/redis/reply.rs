@@ -1,5 +1,7 @@
 //! Reads what the functions answer.
 
+use std::cmp::Reverse;
+
 use bytes::Bytes;
 use redis::Value;
 
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, FaultKind, Gap, Page, Subscription},
-    ids::{ChannelName, Cursor},
+    ids::{ChannelName, Cursor, Millis},
 };
 
 /// The items of an array, one after the other.
@@ -62,18 +64,26 @@ impl Reply {
         page(self.next()?)
     }
 
-    /// Channels, each followed by a cursor.
+    /// Channels, each followed by a cursor and by when a client last asked for it; those asked for
+    /// last come first.
     pub(super) fn subscriptions(&mut self) -> Result<Vec<Subscription>, BackendError> {
         let bad = || BackendError::Unexpected("a kept subscription cannot be read".to_owned());
-        self.texts()?
-            .chunks_exact(2)
-            .map(|pair| {
-                Ok(Subscription {
-                    channel: ChannelName::new(&pair[0]).map_err(|_| bad())?,
-                    cursor: pair[1].parse().map_err(|_| bad())?,
-                })
-            })
-            .collect()
+        let texts = self.texts()?;
+        let mut by_use = Vec::with_capacity(texts.len() / 3);
+        for kept in texts.chunks_exact(3) {
+            let subscription = Subscription {
+                channel: ChannelName::new(&kept[0]).map_err(|_| bad())?,
+                cursor: kept[1].parse().map_err(|_| bad())?,
+            };
+            let asked: Millis = kept[2].parse().map_err(|_| bad())?;
+            by_use.push((Reverse(asked), subscription));
+        }
+        by_use.sort_unstable_by(|(asked, one), (than, other)| {
+            asked
+                .cmp(than)
+                .then_with(|| one.channel.cmp(&other.channel))
+        });
+        Ok(by_use.into_iter().map(|(_, kept)| kept).collect())
     }
 }
 

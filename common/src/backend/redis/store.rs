@@ -308,7 +308,14 @@ impl Backend for RedisBackend {
             seconds(order.idempotency.ttl),
             order.body.clone(),
         ];
-        let names = [&keys.inbox, &keys.user, &keys.left, &keys.presence, &dedup];
+        let names = [
+            &keys.inbox,
+            &keys.user,
+            &keys.left,
+            &keys.presence,
+            &dedup,
+            &keys.buried,
+        ];
         let value = core
             .commit(keys.partition, "send", &names.map(String::as_str), &args)
             .await?;

@@ -1,4 +1,4 @@
-//! The text of frames in an inbox and of hints on the bus, as carillon_2.lua writes them.
+//! The text of frames in an inbox and of hints on the bus, as carillon_2 writes them.
 
 use bytes::Bytes;
 

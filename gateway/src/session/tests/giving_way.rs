@@ -87,6 +87,33 @@ fn a_v1_client_is_told_which_durable_one_left() {
 }
 
 #[test]
+fn a_durable_one_that_is_not_kept_ends_and_its_client_is_told() {
+    let mut desk = desk(Dialect::V1);
+    desk.event(registered(empty_page(10)));
+    desk.client(r#"{"type":"subscribe","channel":"orders","durable":true}"#);
+    let said = desk.event(Event::Joined(channel("orders"), Ok(cursor(4))));
+    assert_eq!(said.types(), ["subscribed"]);
+    let said = desk.event(Event::NotKept(channel("orders")));
+    assert_eq!(said.types(), ["unsubscribed"]);
+    assert_eq!(said.written[0]["code"], "too_many_channels");
+    assert!(said.notes.contains(&Note::Refused("too_many_channels")));
+    assert!(matches!(said.calls[0], Call::Leave(_)), "{said:?}");
+    // It may be told twice, or of one that was left meanwhile.
+    let said = desk.event(Event::NotKept(channel("orders")));
+    assert!(said.types().is_empty() && said.calls.is_empty(), "{said:?}");
+}
+
+#[test]
+fn a_simple_clients_one_that_is_not_kept_lasts_as_long_as_it_does() {
+    let mut desk = desk(Dialect::Simple);
+    desk.event(registered(empty_page(10)));
+    subscribe(&mut desk, "orders");
+    let said = desk.event(Event::NotKept(channel("orders")));
+    assert!(said.types().is_empty() && said.calls.is_empty(), "{said:?}");
+    assert!(said.closed.is_none());
+}
+
+#[test]
 fn a_channel_that_is_left_before_it_was_joined_is_left_all_the_same() {
     let mut desk = Desk::live(Dialect::V1);
     desk.client(r#"{"type":"subscribe","channel":"orders"}"#);

@@ -2,6 +2,7 @@
 
 mod connect;
 mod fanout;
+mod functions;
 mod idle;
 mod latency;
 mod reconnect;
@@ -40,6 +41,8 @@ pub enum Phase {
     Latency,
     /// After a gateway was killed
     Reconnect,
+    /// Time of each function of Redis, with everything at its limit
+    Functions,
 }
 
 /// How much is measured.
@@ -119,6 +122,7 @@ pub async fn run(phase: Phase, scale: &Scale, figures: &[Figure]) -> Result<Vec<
             latency::run(scale, rate.map(Figure::median)).await
         }
         Phase::Reconnect => reconnect::run(scale).await,
+        Phase::Functions => functions::run().await,
     }
 }
 

@@ -13,6 +13,8 @@ fn limits() -> Limits {
         page: 256,
         devices: 2,
         device_ttl: Duration::from_secs(10),
+        connections: 100,
+        kept: 100,
         restore: Duration::from_secs(10),
         lease_ttl: Duration::from_secs(15),
         lease_renew: Duration::from_secs(5),
@@ -150,6 +152,34 @@ fn the_connected_and_the_most_recently_seen_count() {
     assert_eq!(names(&[old.clone(), one.clone()]), ["one"]);
     assert_eq!(names(&[one.clone(), two.clone()]), ["two", "one"]);
     assert_eq!(names(&[old, one, two, idle]), ["idle", "two"]);
+}
+
+#[test]
+fn those_not_seen_for_the_longest_are_forgotten_and_never_the_connected() {
+    let seen = |name: &str, connected, ago| {
+        let record = Record {
+            seen: NOW - ago,
+            ..record(10)
+        };
+        standing(name, connected, record)
+    };
+    let folded = Standing {
+        reader: Reader::Folded,
+        ..seen("folded", false, 9_000)
+    };
+    // Two hold trimming back, so four are remembered.
+    let mut standings = vec![
+        seen("connected", true, 8_000),
+        folded,
+        seen("a", false, 1_000),
+        seen("b", false, 7_000),
+        seen("c", false, 2_000),
+    ];
+    assert!(to_forget(standings.clone(), &limits()).is_empty());
+    standings.extend([seen("d", false, 6_000), seen("e", false, 5)]);
+    let gone = to_forget(standings, &limits());
+    let named = |name| Reader::Named(DeviceId::new(name).unwrap());
+    assert_eq!(gone, [named("b"), named("d")]);
 }
 
 #[test]

@@ -1,0 +1,54 @@
+//! Log lines that strangers can bring about are written now and then, not each time.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Gives a turn at most once in a while.
+pub(crate) struct Rarely {
+    every: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<Instant>,
+    passed_over: u64,
+}
+
+impl Rarely {
+    /// At most one turn within each `every`.
+    pub(crate) fn new(every: Duration) -> Self {
+        Self {
+            every,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether it is time again, and then how many asked in vain since the last turn.
+    pub(crate) fn turn(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some_and(|last| now < last + self.every) {
+            state.passed_over += 1;
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.passed_over))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_rare_and_say_how_many_had_none() {
+        let (minute, start) = (Duration::from_secs(60), Instant::now());
+        let rarely = Rarely::new(minute);
+        let turns = [0, 1, 59, 60, 61, 200].map(|s| rarely.turn(start + Duration::from_secs(s)));
+        assert_eq!(turns, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
+}
