@@ -10,11 +10,11 @@ use axum::{
     response::Response,
 };
 use carillon_common::{
-    auth::ApiKeys,
+    auth::Keyring,
     backend::{Backend, Clock},
     http::{Health, admin, serve},
     process::{Shutdown, show_condition},
-    settings::{Settings, SettingsErrors},
+    settings::Settings,
     telemetry::Metrics,
 };
 use futures_util::future::BoxFuture;
@@ -50,7 +50,7 @@ pub struct App {
 pub(crate) struct Service {
     pub(crate) settings: Arc<Settings>,
     pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) keys: ApiKeys,
+    pub(crate) keyring: Keyring,
     pub(crate) under_way: Semaphore,
     pub(crate) failures: FailureLog,
     pub(crate) counters: Counters,
@@ -59,16 +59,15 @@ pub(crate) struct Service {
 }
 
 impl App {
-    /// # Errors
-    /// API keys that are not in order.
+    /// `keyring`: what API keys are checked by.
     pub fn new(
         settings: Arc<Settings>,
+        keyring: Keyring,
         backend: Arc<dyn Backend>,
         metrics: Metrics,
-    ) -> Result<Self, SettingsErrors> {
-        let keys = settings.auth.credentials()?.api_keys;
+    ) -> Self {
         let service = Service {
-            keys,
+            keyring,
             clock: backend.clock(),
             under_way: Semaphore::new(MAX_UNDER_WAY),
             failures: FailureLog::default(),
@@ -77,11 +76,11 @@ impl App {
             settings,
             backend,
         };
-        Ok(Self {
+        Self {
             service: Arc::new(service),
             metrics,
             cluster: Cluster::Inferred,
-        })
+        }
     }
 
     /// With the API server of Kubernetes there, and not where the pod's service account or a

@@ -43,7 +43,7 @@ pub(crate) async fn broadcast(
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let (head, body) = request.into_parts();
-    authorize(&service.keys, &head.headers, Scope::Broadcast)?;
+    authorize(&service.keyring, &head.headers, Scope::Broadcast)?;
     let key = IdempotencyKey::of(&head.headers)?;
     let limit = service.body_limit();
     let (text, input, fields);

@@ -44,7 +44,7 @@ pub(crate) async fn send(
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let (head, body) = request.into_parts();
-    authorize(&service.keys, &head.headers, Scope::Send)?;
+    authorize(&service.keyring, &head.headers, Scope::Send)?;
     let key = IdempotencyKey::of(&head.headers)?;
     refuse_query(&head.uri)?;
     let body = read_json(&head.headers, body, service.body_limit(), deadline).await?;
