@@ -10,11 +10,11 @@ use axum::{
     response::Response,
 };
 use carillon_common::{
-    auth::ApiKeys,
+    auth::Keyring,
     backend::{Backend, Clock},
     http::{Crowd, Health, admin, serve},
     process::{Shutdown, show_condition},
-    settings::{Settings, SettingsErrors},
+    settings::Settings,
     telemetry::Metrics,
 };
 use futures_util::future::BoxFuture;
@@ -52,7 +52,7 @@ pub struct App {
 pub(crate) struct Service {
     pub(crate) settings: Arc<Settings>,
     pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) keys: ApiKeys,
+    pub(crate) keyring: Keyring,
     pub(crate) under_way: Semaphore,
     pub(crate) bodies: Bodies,
     pub(crate) failures: FailureLog,
@@ -62,17 +62,16 @@ pub(crate) struct Service {
 }
 
 impl App {
-    /// # Errors
-    /// API keys that are not in order.
+    /// `keyring`: what API keys are checked by.
     pub fn new(
         settings: Arc<Settings>,
+        keyring: Keyring,
         backend: Arc<dyn Backend>,
         metrics: Metrics,
-    ) -> Result<Self, SettingsErrors> {
-        let keys = settings.auth.credentials()?.api_keys;
+    ) -> Self {
         let connections = settings.dispatcher.connection_limit(u64::MAX);
         let service = Service {
-            keys,
+            keyring,
             clock: backend.clock(),
             under_way: Semaphore::new(MAX_UNDER_WAY),
             bodies: Bodies::new(&settings.dispatcher),
@@ -82,12 +81,12 @@ impl App {
             settings,
             backend,
         };
-        Ok(Self {
+        Self {
             service: Arc::new(service),
             metrics,
             cluster: Cluster::Inferred,
             connections,
-        })
+        }
     }
 
     /// On a machine with this hard limit of open files.

@@ -96,6 +96,7 @@ mod tests {
 
     use axum::body::{Body, to_bytes};
     use carillon_common::{
+        auth::Keyring,
         backend::{
             Limits,
             memory::{MemoryBackend, MemoryBounds},
@@ -127,7 +128,9 @@ mod tests {
             isolation_deadline: second,
         };
         let backend = MemoryBackend::new(limits, MemoryBounds::default());
-        let app = App::new(Arc::new(Settings::default()), backend, Metrics::new("test")).unwrap();
+        let settings = Settings::default();
+        let keyring = Keyring::new(settings.auth.credentials().unwrap());
+        let app = App::new(Arc::new(settings), keyring, backend, Metrics::new("test"));
         let service = TowerToHyperService::new(app.router());
         let ask = async || {
             let response = service.call(Request::new(Body::empty())).await.unwrap();

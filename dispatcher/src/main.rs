@@ -7,7 +7,8 @@ use carillon_common::{
     backend,
     checks::Role,
     process::{
-        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
+        Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
+        tell_status,
     },
     telemetry::Metrics,
 };
@@ -36,13 +37,15 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("dispatcher");
-    let _attendants = Attendants::start(&settings, Role::Dispatcher, &metrics);
+    let reload = Reload::start(&settings.auth, Role::Dispatcher, &metrics)?;
+    let keyring = reload.keyring().clone();
+    let _attendants = Attendants::start(&settings, Role::Dispatcher, &metrics, reload, &shutdown);
     tell_status("connecting to the store");
     let Some(backend) = backend::connect_when_up(&settings, shutdown.token()).await? else {
         return Ok(());
     };
     metrics.add(backend.metrics());
-    let app = App::new(settings.clone(), backend, metrics)?.with_descriptors(descriptors);
+    let app = App::new(settings.clone(), keyring, backend, metrics).with_descriptors(descriptors);
 
     let listener = bind(settings.dispatcher.listen)?;
     let admin_listener = bind(settings.admin.listen)?;

@@ -9,7 +9,7 @@
 use std::{io, mem::MaybeUninit, net::IpAddr};
 
 use carillon_common::{
-    auth::Claims,
+    auth::{Claims, TokenError},
     http::Place,
     ids::{SessionId, UserId},
     notification::rfc3339,
@@ -224,7 +224,7 @@ impl Gateway {
     fn authenticate(&self, token: Option<&str>) -> Result<(UserId, Claims), &'static str> {
         let token = token.ok_or("token_missing")?;
         let now = self.around().clock.now();
-        let claims = self.rules().verifier.verify(token, now);
+        let claims = self.rules().keyring.current().verifier.verify(token, now);
         let claims = claims.map_err(|error| error.code())?;
         let user = UserId::new(&claims.sub).map_err(|_| "token_claim")?;
         Ok((user, claims))
@@ -257,6 +257,19 @@ impl Gateway {
             let code = CloseCode::TooManyConnections;
             self.rejected(code.reason());
             return Err(Refusal::Close(code, code.reason()));
+        }
+        // Whoever is in the hub is told when its key goes; it may have gone before.
+        if !self
+            .rules()
+            .keyring
+            .current()
+            .verifier
+            .stands(&claims.warrant)
+        {
+            self.hub().remove(&handle);
+            self.rejected(TokenError::Key.code());
+            let code = CloseCode::Unauthenticated;
+            return Err(Refusal::Close(code, TokenError::Key.code()));
         }
         let mut effects = Vec::new();
         let broadcast = self.channels().broadcast_position();

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use carillon_common::{
+    auth::Keyring,
     backend::{Backend, Membership, join_when_up},
     http::{Crowd, Health},
     ids::GatewayId,
@@ -57,13 +58,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Joins the deployment. `descriptors`: the hard limit of open files.
+    /// Joins the deployment. `keyring`: what tokens are checked by; `descriptors`: the hard limit of
+    /// open files.
     ///
     /// # Errors
-    /// A setting that does not fit this machine, a key that cannot be read, or a store that does
-    /// not answer.
+    /// A setting that does not fit this machine, or a store that does not answer.
     pub fn start(
         settings: Arc<Settings>,
+        keyring: Keyring,
         backend: Arc<dyn Backend>,
         metrics: GatewayMetrics,
         health: Health,
@@ -71,6 +73,7 @@ impl Gateway {
     ) -> BoxFuture<'static, anyhow::Result<Arc<Self>>> {
         Box::pin(Self::started(
             settings,
+            keyring,
             backend,
             metrics,
             health,
@@ -80,12 +83,12 @@ impl Gateway {
 
     async fn started(
         settings: Arc<Settings>,
+        keyring: Keyring,
         backend: Arc<dyn Backend>,
         metrics: GatewayMetrics,
         health: Health,
         descriptors: u64,
     ) -> anyhow::Result<Arc<Self>> {
-        let verifier = settings.auth.credentials()?.verifier;
         let name = name(&settings)?;
         let limit = settings.gateway.connection_limit(descriptors)?;
         let admission = Admission::new(limit, &settings.gateway);
@@ -121,7 +124,7 @@ impl Gateway {
             close_grace: settings.drain.close_grace,
         });
         let gateway = Arc::new(Self {
-            rules: Arc::new(Rules::new((*settings).clone(), verifier)),
+            rules: Arc::new(Rules::new((*settings).clone(), keyring)),
             refusals: Refusals::new(&settings.gateway),
             settings,
             hub,

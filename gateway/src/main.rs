@@ -8,7 +8,8 @@ use carillon_common::{
     checks::Role,
     http::{Crowd, Front, Health, admin, serve},
     process::{
-        Attendants, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors, tell_status,
+        Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
+        tell_status,
     },
     telemetry::Metrics,
 };
@@ -42,7 +43,9 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("gateway");
     let health = Health::new();
-    let _attendants = Attendants::start(&settings, Role::Gateway, &metrics);
+    let reload = Reload::start(&settings.auth, Role::Gateway, &metrics)?;
+    let keyring = reload.keyring().clone();
+    let _attendants = Attendants::start(&settings, Role::Gateway, &metrics, reload, &shutdown);
 
     let admin_listener = bind(settings.admin.listen)?;
     tell_status("connecting to the store");
@@ -52,6 +55,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     metrics.add(backend.metrics());
     let started = Gateway::start(
         settings.clone(),
+        keyring,
         backend.clone(),
         metrics.gateway.clone(),
         health.clone(),

@@ -86,7 +86,7 @@ mod tests {
     use std::future::poll_fn;
 
     use carillon_common::{
-        auth::Secret,
+        auth::{Keyring, Secret},
         backend::{self, Backend, Control, Device},
         http::Health,
         ids::Cursor,
@@ -146,8 +146,10 @@ mod tests {
         let backend = backend::connect(&settings).await.unwrap();
         let metrics = Metrics::new("gateway").gateway;
         let health = Health::default();
+        let keyring = Keyring::new(settings.auth.credentials().unwrap());
         let gateway = Gateway::start(
             Arc::new(settings),
+            keyring,
             backend.clone(),
             metrics,
             health,

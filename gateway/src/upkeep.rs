@@ -19,6 +19,12 @@ use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
 const RESUMED_PER_SECOND: usize = 2_000;
 /// Connections asked about in one pipeline.
 const AUDITED: usize = 256;
+/// In so many parts connections are told that keys went, and so long after each other: none stands idle
+/// while all are woken.
+const LOOKS: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+/// Within this, a connection whose token's key went ends; first its client may renew the token.
+const REVOKED: Duration = Duration::from_millis(1_200);
 /// How often a gateway that drains says so, at least.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection that stands behind may take to catch up before it is told to.
@@ -31,6 +37,7 @@ pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Ba
     let most_users = bus.most_users.subscribe();
     spawn(gateway, rebalance_when_asked(gateway.clone(), most_users));
     spawn(gateway, show_draining(gateway.clone()));
+    spawn(gateway, close_revoked(gateway.clone()));
     spawn(gateway, audit(gateway.clone()));
     spawn(gateway, sweep(gateway.clone()));
     let (health, backend) = (gateway.health().clone(), backend.clone());
@@ -114,6 +121,22 @@ async fn rebalance_when_asked(gateway: Arc<Gateway>, mut most_users: watch::Rece
         let most = *most_users.borrow_and_update();
         if !gateway.health().is_draining() {
             gateway.rebalance(most).await;
+        }
+    }
+}
+
+/// When keys went, has every connection look whether its token's is one of them. Those whose is end one
+/// after the other, all of them within two seconds.
+async fn close_revoked(gateway: Arc<Gateway>) {
+    let mut revocations = gateway.rules().keyring.revocations();
+    while revocations.changed().await.is_ok() {
+        let all = gateway.hub().all();
+        for some in all.chunks(all.len().div_ceil(LOOKS).max(1)) {
+            for handle in some {
+                let ends_in = REVOKED.mul_f64(rand::random_range(0.3..1.0));
+                handle.mailbox.post(Event::Revocation(ends_in));
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
     }
 }

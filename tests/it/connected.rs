@@ -8,6 +8,7 @@ use std::{fs, iter, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use carillon_common::{
+    auth::Keyring,
     backend::{self, Backend, Idempotency, PublishOrder, SendOrder},
     http::{Health, listen},
     process::Shutdown,
@@ -66,8 +67,10 @@ impl Scene {
             gate: gate.clone(),
         });
         let metrics = Metrics::new("gateway").gateway;
+        let keyring = Keyring::new(settings.auth.credentials()?);
         let gateway = Gateway::start(
             Arc::new(settings),
+            keyring,
             gated,
             metrics,
             Health::default(),

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use carillon_common::{http::listen, process::Shutdown, settings::Settings, telemetry::Metrics};
+use carillon_common::{
+    auth::Keyring, http::listen, process::Shutdown, settings::Settings, telemetry::Metrics,
+};
 
 use super::{LoadPlan, run};
 use crate::{api::Api, commands::Services, dev::Dev, socket::Target};
@@ -16,7 +18,8 @@ async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
     let address = listener.local_addr().unwrap();
-    let services = Services::start(Arc::new(settings), Metrics::new("test"))
+    let keyring = Keyring::new(settings.auth.credentials().unwrap());
+    let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"))
         .await
         .unwrap();
     let shutdown = Shutdown::new();

@@ -205,7 +205,11 @@ mod tests {
     use std::{net::SocketAddr, sync::Arc};
 
     use carillon_common::{
-        auth::Secret, http::listen, process::Shutdown, settings::Settings, telemetry::Metrics,
+        auth::{Keyring, Secret},
+        http::listen,
+        process::Shutdown,
+        settings::Settings,
+        telemetry::Metrics,
     };
 
     use super::*;
@@ -218,7 +222,8 @@ mod tests {
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
         let address = listener.local_addr().unwrap();
-        let services = Services::start(Arc::new(settings), Metrics::new("test"));
+        let keyring = Keyring::new(settings.auth.credentials().unwrap());
+        let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"));
         let services = services.await.unwrap();
         tokio::spawn(services.run(listener, admin_listener, end.clone()));
         let url = format!("ws://{address}");

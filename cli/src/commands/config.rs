@@ -2,12 +2,11 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use carillon_common::settings::Settings;
+use carillon_common::settings::{Settings, process_env};
 use clap::{Args, Subcommand};
 
 use crate::{
     failure::Failure,
-    input::settings,
     terminal::{Style, say},
 };
 
@@ -23,8 +22,9 @@ Examples:
   carillon config check carillon.toml
   CARILLON__INBOX__TTL=3d carillon config check
 
-Checks what a service would see: the defaults, the file, and the CARILLON__SECTION__KEY variables of
-this environment. Every mistake is reported, and the exit code is 64.";
+Checks what a service would see: the defaults, the file, the CARILLON__SECTION__KEY variables of this
+environment, and every file in auth.dir. Every mistake is reported, and the exit code is 64: of a file
+in auth.dir, too, which a service would leave out.";
 
 /// Show or check the configuration
 #[derive(Debug, Subcommand)]
@@ -51,8 +51,7 @@ impl Config {
         match self {
             Self::Defaults(_) => say(Settings::default_toml().trim_end())?,
             Self::Check(Check { file }) => {
-                let settings = settings(file.as_deref())?;
-                let credentials = settings.auth.credentials()?;
+                let (_, credentials) = Settings::check(file.as_deref(), process_env())?;
                 say(&Style::stdout().green("the configuration is in order"))?;
                 if credentials.verifier.is_empty() {
                     say("but without [[auth.issuers]] or auth.dir no client can connect")?;

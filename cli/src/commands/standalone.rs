@@ -10,11 +10,11 @@ use std::{
 
 use axum::Router;
 use carillon_common::{
-    auth::Secret,
+    auth::{Keyring, Secret},
     backend::BackendError,
     checks::Role,
     http::{self, Front, Health, admin, listen},
-    process::{Addresses, Attendants, Shutdown, raise_descriptors, write_addresses},
+    process::{Addresses, Attendants, Reload, Shutdown, raise_descriptors, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
     telemetry::{Metrics, logging},
 };
@@ -71,9 +71,11 @@ impl Standalone {
         let shutdown = Shutdown::on_signals()?;
         let metrics = Metrics::new("standalone");
         // What --dev sets is meant for a moment, and there is nothing to change about it.
+        let reload = Reload::start(&settings.auth, Role::Standalone, &metrics)?;
+        let keyring = reload.keyring().clone();
         let _attendants = match &dev {
-            Some(_) => Attendants::quiet(),
-            None => Attendants::start(&settings, Role::Standalone, &metrics),
+            Some(_) => Attendants::quiet(reload, &shutdown),
+            None => Attendants::start(&settings, Role::Standalone, &metrics, reload, &shutdown),
         };
         let listener = bind(settings.gateway.listen, "--listen or gateway.listen")?;
         let admin_listener = bind(settings.admin.listen, "CARILLON__ADMIN__LISTEN")?;
@@ -82,7 +84,7 @@ impl Standalone {
             admin: admin_listener.local_addr()?,
         };
 
-        let services = Services::start(settings.clone(), metrics).await?;
+        let services = Services::start(settings.clone(), keyring, metrics).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }
@@ -138,15 +140,26 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    pub(crate) async fn start(settings: Arc<Settings>, metrics: Metrics) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        settings: Arc<Settings>,
+        keyring: Keyring,
+        metrics: Metrics,
+    ) -> Result<Self, Failure> {
         let health = Health::new();
         let descriptors = raise_descriptors();
         let backend = store::connect(&settings).await?;
         metrics.add(backend.metrics());
-        let rest = App::new(settings.clone(), backend.clone(), metrics.clone())?.router();
+        let app = App::new(
+            settings.clone(),
+            keyring.clone(),
+            backend.clone(),
+            metrics.clone(),
+        );
+        let rest = app.router();
         let rest = Front::Standalone(settings.gateway.path.clone()).before(rest);
         let gateway = Gateway::start(
             settings,
+            keyring,
             backend.clone(),
             metrics.gateway.clone(),
             health.clone(),

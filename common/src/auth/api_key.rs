@@ -1,5 +1,7 @@
 //! Keys of services: random, shown once, kept as hashes.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -19,7 +21,7 @@ const KEY_LENGTH: usize = PREFIX.len() + 43;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// The service's name, for logs and metrics.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     scopes: Box<[Scope]>,
     hash: [u8; 32],
 }
@@ -38,11 +40,19 @@ impl ApiKey {
 
 /// The keys that are accepted.
 #[derive(Debug, Clone, Default)]
-pub struct ApiKeys(Box<[ApiKey]>);
+pub struct ApiKeys(Vec<ApiKey>);
 
 impl ApiKeys {
     /// Reports all keys that are wrong. Two keys may have one name: that is how one replaces the other.
     pub fn new(settings: &[ApiKeySettings]) -> Result<Self, Vec<SettingsError>> {
+        Self::default().parse(settings).map(Self)
+    }
+
+    /// The keys that `settings` would add to these, or all that is wrong with them.
+    pub(crate) fn parse(
+        &self,
+        settings: &[ApiKeySettings],
+    ) -> Result<Vec<ApiKey>, Vec<SettingsError>> {
         let mut keys: Vec<ApiKey> = Vec::with_capacity(settings.len());
         let mut errors = Vec::new();
         for (index, key) in settings.iter().enumerate() {
@@ -70,7 +80,8 @@ impl ApiKeys {
                 error("hash", problem, remedy);
                 continue;
             };
-            if let Some(other) = keys.iter().find(|other| other.hash == hash) {
+            let mut there = self.0.iter().chain(&keys);
+            if let Some(other) = there.find(|other| other.hash == hash) {
                 let problem = format!("is there twice: `{}` has the same key", other.name);
                 let remedy = "remove one, or make another key with `carillon apikey new`";
                 error("hash", &problem, remedy);
@@ -82,11 +93,27 @@ impl ApiKeys {
                 hash,
             });
         }
-        if errors.is_empty() {
-            Ok(Self(keys.into()))
-        } else {
-            Err(errors)
+        match errors.is_empty() {
+            true => Ok(keys),
+            false => Err(errors),
         }
+    }
+
+    /// Accepts these as well.
+    pub(crate) fn add(&mut self, keys: Vec<ApiKey>) {
+        self.0.extend(keys);
+    }
+
+    /// Whether the key with this hash is accepted.
+    pub(crate) fn knows(&self, key: &ApiKeySettings) -> bool {
+        let hash = parse_hash(&key.hash);
+        self.0.iter().any(|it| Some(it.hash) == hash)
+    }
+
+    /// What the keys are called that `other` does not know, or knows otherwise.
+    pub(crate) fn beyond(&self, other: &Self) -> impl Iterator<Item = String> {
+        let missing = self.0.iter().filter(|key| !other.0.contains(key));
+        missing.map(|key| format!("API key {}", key.name))
     }
 
     /// The service whose key is `presented`. The time it takes depends on the number of keys alone: not

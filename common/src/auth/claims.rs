@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use jsonwebtoken::Algorithm;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 
 use super::token::{TokenError, is_object};
-use super::{ChannelPattern, key::Key};
+use super::{ChannelPattern, Warrant, key::Key};
 
 /// Last millisecond of the year 9999. What lies beyond it is no date in seconds, but one in milliseconds, by
 /// the usual slip, and would make a token valid for ever.
@@ -23,12 +24,12 @@ pub struct Claims {
     pub sub: Box<str>,
     /// When the token ends (Unix time in ms), without leeway.
     pub exp_ms: i64,
-    /// When it was issued (Unix time in ms).
-    pub iat_ms: Option<i64>,
     /// The token's own id, 1–255 bytes.
     pub jti: Option<Box<str>>,
     /// Channels that it opens beyond the public ones.
     pub channels: Box<[ChannelPattern]>,
+    /// By what it was accepted ([`Verifier::stands`](super::Verifier::stands)).
+    pub warrant: Warrant,
 }
 
 /// The payload as it stands in the token.
@@ -118,10 +119,11 @@ impl Payload {
         })
     }
 
-    /// Judges a payload whose signature by `key` is right, at `now_ms`.
+    /// Judges a payload whose signature by `key` with `algorithm` is right, at `now_ms`.
     pub(super) fn judge(
         self,
         key: &Key,
+        algorithm: Algorithm,
         now_ms: i64,
         leeway_ms: i64,
     ) -> Result<Claims, TokenError> {
@@ -166,8 +168,8 @@ impl Payload {
         Ok(Claims {
             sub,
             exp_ms: exp.0,
-            iat_ms: self.iat.map(|iat| iat.0),
             jti: self.jti,
+            warrant: key.warrant(algorithm, self.iss.as_deref()),
             channels: channels(self.channels.unwrap_or_default())?,
         })
     }

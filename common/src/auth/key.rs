@@ -1,16 +1,21 @@
 //! Keys that tokens are verified with, each bound to its algorithms when it is made.
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use sha2::{Digest, Sha256};
 
+use super::warrant::{Warrant, fingerprint};
 use crate::settings::{IssuerSettings, SettingsError, TokenAlgorithm};
 
 /// Shortest RSA public key in DER: a modulus of 2048 bits.
 const MIN_RSA_BYTES: usize = 256;
 
 /// A key, parsed once, and what it may be used for.
-pub(super) struct Key {
+pub(crate) struct Key {
     key: DecodingKey,
     algorithms: Box<[Algorithm]>,
+    /// The same for every key of the same secret and audience, whatever else is said of it.
+    id: u64,
+    name: Box<str>,
     pub(super) issuer: Option<Box<str>>,
     pub(super) audience: Option<Box<str>>,
     pub(super) kid: Option<Box<str>>,
@@ -44,19 +49,22 @@ impl Key {
                 "write one [[auth.issuers]] for each key",
             ));
         }
-        let key = match (family, &settings.secret, &settings.public_key) {
+        let (key, material) = match (family, &settings.secret, &settings.public_key) {
             (AlgorithmFamily::Hmac, Some(secret), _) => {
                 let secret = secret.expose().as_bytes();
                 check_secret(secret, &algorithms)
                     .map_err(|(problem, remedy)| error("secret", &problem, remedy))?;
-                DecodingKey::from_secret(secret)
+                (DecodingKey::from_secret(secret), secret)
             }
             (AlgorithmFamily::Hmac, None, _) => {
                 let remedy = "set `secret` or `secret_file`, or list the public key's algorithms";
                 return Err(error("algorithms", "HS… needs a secret", remedy));
             }
-            (_, _, Some(pem)) => public_key(pem, family, &algorithms)
-                .map_err(|(problem, remedy)| error("public_key", problem, remedy))?,
+            (_, _, Some(pem)) => {
+                let key = public_key(pem, family, &algorithms)
+                    .map_err(|(problem, remedy)| error("public_key", problem, remedy))?;
+                (key, pem.trim().as_bytes())
+            }
             (_, _, None) => {
                 let remedy = "set `public_key` or `public_key_file`, or list HS… algorithms";
                 return Err(error("algorithms", "these need a public key", remedy));
@@ -66,6 +74,8 @@ impl Key {
         Ok(Self {
             key,
             algorithms,
+            id: id(material, settings.audience.as_deref()),
+            name: settings.name.as_str().into(),
             issuer: boxed(&settings.issuer),
             audience: boxed(&settings.audience),
             kid: boxed(&settings.kid),
@@ -76,6 +86,46 @@ impl Key {
         self.algorithms.contains(&algorithm)
     }
 
+    /// What it is called in logs.
+    pub(super) fn label(&self) -> String {
+        match &self.kid {
+            Some(kid) => format!("issuer {} (kid {kid})", self.name),
+            None => format!("issuer {}", self.name),
+        }
+    }
+
+    /// What is kept of a token with this `iss` that it has accepted.
+    pub(super) fn warrant(&self, algorithm: Algorithm, iss: Option<&str>) -> Warrant {
+        Warrant {
+            key: self.id,
+            iss: fingerprint(iss),
+            algorithm,
+        }
+    }
+
+    /// Whether it is the key that stands for this token, and is still good for it.
+    pub(super) fn stands_for(&self, warrant: &Warrant) -> bool {
+        let iss_fits = || {
+            let issuer = self.issuer.as_deref();
+            issuer.is_none() || fingerprint(issuer) == warrant.iss
+        };
+        self.id == warrant.key && self.serves(warrant.algorithm) && iss_fits()
+    }
+
+    /// Whether it is good for every token that `other` was good for.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let iss_fits = self.issuer.is_none() || self.issuer == other.issuer;
+        let serves_all = other.algorithms.iter().all(|it| self.serves(*it));
+        self.id == other.id && iss_fits && serves_all
+    }
+
+    /// Whether the same is said of both.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.covers(other)
+            && other.covers(self)
+            && (&self.name, &self.kid) == (&other.name, &other.kid)
+    }
+
     /// Whether `signature` (base64url) is this key's over `message`; false, too, for an algorithm that
     /// it does not serve.
     pub(super) fn signed(&self, message: &str, signature: &str, algorithm: Algorithm) -> bool {
@@ -83,6 +133,16 @@ impl Key {
             && jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm)
                 .unwrap_or(false)
     }
+}
+
+fn id(material: &[u8], audience: Option<&str>) -> u64 {
+    let mut hasher = Sha256::new();
+    hasher.update(fingerprint(audience).to_be_bytes());
+    hasher.update(material);
+    let hash: [u8; 32] = hasher.finalize().into();
+    hash.iter()
+        .take(8)
+        .fold(0, |id, byte| id << 8 | u64::from(*byte))
 }
 
 /// RFC 7518 §3.2: a secret is at least as long as the hash.

@@ -4,20 +4,24 @@ mod api_key;
 mod channel;
 mod claims;
 mod key;
+mod keyring;
 mod kind;
 mod mint;
 mod secret;
 #[cfg(test)]
 mod tests;
 mod token;
+mod warrant;
 
 pub use self::api_key::{ApiKey, ApiKeys};
 pub use self::channel::{ChannelPattern, may_join};
 pub use self::claims::Claims;
+pub use self::keyring::Keyring;
 pub use self::kind::CredentialKind;
 pub use self::mint::{MintError, NewToken, mint};
 pub use self::secret::Secret;
 pub use self::token::{MAX_TOKEN_BYTES, TokenError, Verifier};
+pub use self::warrant::Warrant;
 pub use crate::settings::Scope;
 
 /// The credentials of an `Authorization: Bearer …` header (RFC 6750 §2.1), from its value.

@@ -14,6 +14,7 @@ use jsonwebtoken::Algorithm;
 use super::claims::{Claims, Payload};
 use super::key::Key;
 use super::kind::CredentialKind;
+use super::warrant::Warrant;
 use crate::settings::{IssuerSettings, SettingsError};
 
 /// Longest token that is looked at, in bytes.
@@ -74,7 +75,7 @@ impl TokenError {
 
 /// Verifies tokens against the configured keys.
 pub struct Verifier {
-    keys: Box<[Key]>,
+    keys: Vec<Key>,
     leeway_ms: i64,
 }
 
@@ -91,6 +92,22 @@ impl Verifier {
     /// Parses every key. `leeway` is the tolerated difference of clocks. Reports all keys that are
     /// wrong; no key at all is no mistake, it only refuses every token.
     pub fn new(issuers: &[IssuerSettings], leeway: Duration) -> Result<Self, Vec<SettingsError>> {
+        Ok(Self {
+            keys: Self::parse(issuers)?,
+            ..Self::none(leeway)
+        })
+    }
+
+    /// One that knows no key.
+    pub(crate) fn none(leeway: Duration) -> Self {
+        Self {
+            keys: Vec::new(),
+            leeway_ms: i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The keys of `issuers`, or all that is wrong with them.
+    pub(crate) fn parse(issuers: &[IssuerSettings]) -> Result<Vec<Key>, Vec<SettingsError>> {
         let mut keys = Vec::with_capacity(issuers.len());
         let mut errors = Vec::new();
         for (index, issuer) in issuers.iter().enumerate() {
@@ -99,14 +116,34 @@ impl Verifier {
                 Err(error) => errors.push(error),
             }
         }
-        if !errors.is_empty() {
-            return Err(errors);
+        match errors.is_empty() {
+            true => Ok(keys),
+            false => Err(errors),
         }
-        let leeway_ms = i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX);
-        Ok(Self {
-            keys: keys.into(),
-            leeway_ms,
-        })
+    }
+
+    /// Knows these keys as well.
+    pub(crate) fn add(&mut self, keys: Vec<Key>) {
+        self.keys.extend(keys);
+    }
+
+    /// Whether a token that was accepted by this is signed with a key that is known here. When it
+    /// ends is not asked.
+    pub fn stands(&self, warrant: &Warrant) -> bool {
+        self.keys.iter().any(|key| key.stands_for(warrant))
+    }
+
+    /// Whether every token that `other` accepted by its key stands here, too.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let is_covered = |key: &Key| self.keys.iter().any(|ours| ours.covers(key));
+        other.keys.iter().all(is_covered)
+    }
+
+    /// What the keys are called that `other` does not know, or knows otherwise.
+    pub(crate) fn beyond(&self, other: &Self) -> impl Iterator<Item = String> {
+        let is_there = |key: &Key| other.keys.iter().any(|it| it.is_same(key));
+        let missing = self.keys.iter().filter(move |key| !is_there(key));
+        missing.map(Key::label)
     }
 
     /// Whether it knows no key, so that every token will be refused.
@@ -154,7 +191,7 @@ impl Verifier {
             kid: header.kid.as_deref(),
         };
         let key = self.signing_key(&signed, payload.iss.as_deref())?;
-        payload.judge(key, now_ms, self.leeway_ms)
+        payload.judge(key, algorithm, now_ms, self.leeway_ms)
     }
 
     /// The key that the token is signed with. Keys with the token's `kid` are tried alone; where none

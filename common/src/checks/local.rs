@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::{
     process::raise_descriptors,
-    settings::{Settings, SettingsErrors},
+    settings::{Credentials, Fault, Settings, SettingsError},
 };
 
 /// Below this a gateway is no gateway.
@@ -26,17 +26,44 @@ pub fn in_memory(whole: bool) -> Finding {
     }
 }
 
-/// Open files, and who may connect and send.
-///
-/// # Errors
-/// Credentials that are not in order.
-pub fn check_local(settings: &Settings) -> Result<Vec<Finding>, SettingsErrors> {
-    let credentials = settings.auth.credentials()?;
-    Ok(vec![
+/// Open files, the files of `auth.dir`, and who may connect and send by those that are in order.
+pub fn check_local(settings: &Settings) -> Vec<Finding> {
+    let (credentials, faults) = settings.auth.usable();
+    let mut findings = folder(settings, &faults);
+    findings.extend(check_running(settings, &credentials));
+    findings
+}
+
+/// Open files, and who may connect and send, as a process has it.
+pub(super) fn check_running(settings: &Settings, credentials: &Credentials) -> [Finding; 3] {
+    [
         descriptors(settings, raise_descriptors()),
         issuers(credentials.verifier.len()),
         api_keys(credentials.api_keys.len()),
-    ])
+    ]
+}
+
+/// Every mistake of every file.
+fn folder(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
+    const WHAT: &str = "auth.dir";
+    let Some(folder) = &settings.auth.dir else {
+        return Vec::new();
+    };
+    if faults.is_empty() {
+        let detail = format!("every file in {} is in order", folder.display());
+        return vec![Finding::ok(WHAT, detail)];
+    }
+    let errors = faults.iter().flat_map(|fault| &fault.errors);
+    let failure = |error: &SettingsError| {
+        let SettingsError {
+            path,
+            problem,
+            remedy,
+            origin,
+        } = error;
+        Finding::failure(WHAT, format!("{path}: {problem} ({origin})"), remedy)
+    };
+    errors.map(failure).collect()
 }
 
 fn descriptors(settings: &Settings, limit: u64) -> Finding {

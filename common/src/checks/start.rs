@@ -5,8 +5,13 @@ use std::{sync::Arc, time::Duration};
 use prometheus::IntGaugeVec;
 use tokio::time::sleep;
 
-use super::{Expected, Finding, Level, check_local, check_store, local::in_memory, look};
+use super::{
+    Expected, Finding, Level, check_store,
+    local::{check_running, in_memory},
+    look,
+};
 use crate::{
+    auth::Keyring,
     backend::{
         self,
         redis::{
@@ -14,7 +19,7 @@ use crate::{
             url::StoreUrl,
         },
     },
-    settings::Settings,
+    settings::{Credentials, Settings},
 };
 
 /// What is looked at, as the gauge's `reason` has it: all of these, always.
@@ -47,6 +52,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether a process can do anything with what is left of credentials that are not in order: let
+    /// somebody connect, or somebody send.
+    pub(crate) fn is_of_use(self, credentials: &Credentials) -> bool {
+        let connects = self != Self::Dispatcher && !credentials.verifier.is_empty();
+        let sends = self != Self::Gateway && !credentials.api_keys.is_empty();
+        connects || sends
+    }
+
     fn concerns(self, finding: &Finding) -> bool {
         match finding.what {
             "API keys" => self != Self::Gateway,
@@ -57,28 +70,30 @@ impl Role {
 }
 
 /// Says at WARN, with the remedy, what `carillon doctor` would complain about, and shows it in `gauge`.
-/// Redis is asked once it can be reached. Never ends.
-pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec) {
+/// Redis is asked once it can be reached, credentials are looked at whenever they change. Never ends.
+pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec, keyring: Keyring) {
     let mut told = Told::new(gauge);
-    // A service whose credentials are not in order says so, and does not start.
-    let mut local = check_local(&settings).unwrap_or_default();
-    local.retain(|finding| role.concerns(finding));
+    let mut changes = keyring.changes();
     let in_memory_alone = settings.backend.store().is_ok_and(|url| url.is_memory());
+    let mut seen = Vec::new();
     if in_memory_alone {
-        local.push(in_memory(role == Role::Standalone));
+        seen.push(in_memory(role == Role::Standalone));
     }
-    told.tell(local.clone());
-    if in_memory_alone {
-        return std::future::pending().await;
-    }
+    let mut pause = Duration::ZERO;
     loop {
-        let Some(seen) = look_at_redis(&settings).await else {
-            // That it is away is said by whoever needs it.
-            sleep(SOON).await;
-            continue;
-        };
-        told.tell([local.clone(), seen].concat());
-        sleep(EVERY).await;
+        let mut findings = check_running(&settings, &keyring.current()).to_vec();
+        findings.retain(|finding| role.concerns(finding));
+        findings.extend(seen.iter().cloned());
+        told.tell(findings);
+        tokio::select! {
+            // It does not end while the keyring is held here.
+            _ = changes.changed() => {}
+            () = sleep(pause), if !in_memory_alone => match look_at_redis(&settings).await {
+                Some(found) => (seen, pause) = (found, EVERY),
+                // That it is away is said by whoever needs it.
+                None => pause = SOON,
+            },
+        }
     }
 }
 
@@ -168,11 +183,16 @@ mod tests {
     use super::{super::NodeFacts, *};
     use crate::telemetry::Metrics;
 
+    fn local() -> Vec<Finding> {
+        let settings = Settings::default();
+        check_running(&settings, &settings.auth.credentials().unwrap()).to_vec()
+    }
+
     #[test]
     fn every_check_of_a_service_has_its_reason() {
         let facts = NodeFacts::default();
         let of_node = check_store(&facts, &Expected::default());
-        let local = check_local(&Settings::default()).unwrap();
+        let local = local();
         let all = [
             of_node,
             local,
@@ -210,7 +230,7 @@ mod tests {
     #[test]
     fn what_another_service_needs_is_not_complained_of() {
         let of = |role: Role| -> Vec<_> {
-            let mut all = check_local(&Settings::default()).unwrap();
+            let mut all = local();
             all.retain(|it| role.concerns(it));
             all.into_iter().map(|it| it.what).collect()
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::supervisor::keep_watchdog;
+use super::{Reload, Shutdown, supervisor::keep_watchdog};
 use crate::{
     checks::{self, Role},
     settings::Settings,
@@ -18,21 +18,31 @@ pub struct Attendants {
 }
 
 impl Attendants {
-    /// The watchdog's, and what looks at configuration and Redis as `carillon doctor` does.
-    pub fn start(settings: &Arc<Settings>, role: Role, metrics: &Metrics) -> Self {
-        let looking = checks::watch(settings.clone(), role, metrics.config_warnings.clone());
-        let mut attendants = Self::quiet();
-        attendants
-            ._tasks
-            .push(AbortOnDropHandle::new(tokio::spawn(looking)));
+    /// The watchdog's, what keeps the credentials up to date, and what looks at configuration and Redis
+    /// as `carillon doctor` does.
+    pub fn start(
+        settings: &Arc<Settings>,
+        role: Role,
+        metrics: &Metrics,
+        reload: Reload,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let warnings = metrics.config_warnings.clone();
+        let looking = checks::watch(settings.clone(), role, warnings, reload.keyring().clone());
+        let mut attendants = Self::quiet(reload, shutdown);
+        attendants.spawn(looking);
         attendants
     }
 
-    /// The watchdog's alone.
-    pub fn quiet() -> Self {
-        let watchdog = AbortOnDropHandle::new(tokio::spawn(keep_watchdog()));
-        Self {
-            _tasks: vec![watchdog],
-        }
+    /// All but the last.
+    pub fn quiet(reload: Reload, shutdown: &Shutdown) -> Self {
+        let mut attendants = Self { _tasks: Vec::new() };
+        attendants.spawn(keep_watchdog());
+        attendants.spawn(reload.run(shutdown.clone()));
+        attendants
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self._tasks.push(AbortOnDropHandle::new(tokio::spawn(task)));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{
     io::{self, IsTerminal},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::Notify,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -16,13 +18,15 @@ use super::supervisor;
 /// What is under way gets this long once the end is to be quick.
 const QUICK: Duration = Duration::from_secs(2);
 
-/// How a service is told to end: in order, or in order and quickly. Clones are the same one.
+/// How a service is told to end, in order or in order and quickly, and to read its credentials again.
+/// Clones are the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     told: CancellationToken,
     quick: CancellationToken,
     /// Cancelled once the service has started.
     started: CancellationToken,
+    reload: Arc<Notify>,
 }
 
 impl Shutdown {
@@ -32,8 +36,9 @@ impl Shutdown {
     }
 
     /// Told by the process' signals: SIGTERM and SIGINT end it in order, and at once when they come
-    /// again; SIGQUIT ends it in order and quickly. SIGHUP, SIGUSR1 and SIGUSR2 change nothing, and
-    /// the log says so; but SIGHUP ends it in order where it says that the terminal is gone.
+    /// again; SIGQUIT ends it in order and quickly. At SIGHUP credentials are read again; but it ends
+    /// in order where that says that the terminal is gone. SIGUSR1 and SIGUSR2 change nothing, and the
+    /// log says so.
     ///
     /// # Errors
     /// When the signals cannot be listened to.
@@ -48,6 +53,23 @@ impl Shutdown {
     pub fn tell_ready(&self) {
         supervisor::tell_ready();
         self.started.cancel();
+    }
+
+    /// Until it is asked to read its credentials again. For one that waits.
+    pub(super) async fn reload_asked(&self) {
+        self.reload.notified().await;
+    }
+
+    /// Tells the service manager that the reload it was asked for is over.
+    pub(super) fn tell_reloaded(&self) {
+        if self.runs() {
+            supervisor::tell_ready();
+        }
+    }
+
+    /// Whether it has started, and is not about to end.
+    fn runs(&self) -> bool {
+        self.started.is_cancelled() && !self.told.is_cancelled()
     }
 
     /// Ends it in order.
@@ -161,16 +183,12 @@ async fn heed(mut signals: Signals, shutdown: Shutdown) {
     }
 }
 
-/// Whoever asked waits for the answer.
+/// Whoever asked waits for the answer: [`Shutdown::tell_reloaded`].
 fn reload(shutdown: &Shutdown) {
-    tracing::info!(
-        signal = "SIGHUP",
-        "nothing is reloaded while the process runs; ignored: restart it for a new configuration"
-    );
-    if shutdown.started.is_cancelled() && !shutdown.told.is_cancelled() {
+    if shutdown.runs() {
         supervisor::tell_reloading();
-        supervisor::tell_ready();
     }
+    shutdown.reload.notify_one();
 }
 
 /// Cancelled at the first SIGTERM or SIGINT; the second ends the process at once. For a command:

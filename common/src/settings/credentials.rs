@@ -1,13 +1,15 @@
-//! Who may connect and who may send: what `[auth]` says and what stands in `auth.dir`, read together.
+//! Who may connect and who may send: what `[auth]` says and what stands in `auth.dir`, put together.
+//!
+//! Each file of the folder counts as a whole. One that is not in order is left out, and what it held when
+//! it last was stays in force: a slip in one file revokes nothing, and takes nothing else down.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::auth::{ApiKeySettings, AuthSettings, IssuerSettings};
-use super::error::{Origin, SettingsError, SettingsErrors};
-use super::files::{read_issuer, read_toml};
-use super::read::settings;
-use super::rest;
-use super::tree::{self, Node};
+use super::auth::AuthSettings;
+use super::error::{SettingsError, SettingsErrors};
+use super::folder::{Part, Reading, Tables};
 use crate::auth::{ApiKeys, Verifier};
 
 /// Everything that credentials are judged by, as it stood when it was read.
@@ -18,176 +20,158 @@ pub struct Credentials {
     pub api_keys: ApiKeys,
 }
 
-settings! {
-    /// What a file in `auth.dir` holds.
-    struct CredentialsFile {
-        /// As `[[auth.issuers]]`.
-        issuers: Vec<IssuerSettings>,
-        /// As `[[auth.api_keys]]`.
-        api_keys: Vec<ApiKeySettings>,
-    }
+/// A file that is not in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fault {
+    /// The file, or the folder; none for the configuration itself.
+    pub file: Option<PathBuf>,
+    /// All that is wrong with it.
+    pub errors: Vec<SettingsError>,
+    /// Whether what it held before stays in force.
+    pub kept: bool,
+}
+
+/// What is in force, place by place.
+pub(crate) struct InForce {
+    own: Tables,
+    files: BTreeMap<PathBuf, Part>,
+    leeway: Duration,
 }
 
 impl AuthSettings {
-    /// Reads the folder and every file that holds a key. Each call reads anew: that is a reload.
+    /// Reads the folder and every file that holds a key.
     ///
     /// # Errors
     /// Every file and field that is not in order; then nothing of it holds.
     pub fn credentials(&self) -> Result<Credentials, SettingsErrors> {
-        let mut errors = Vec::new();
-        match self.read_credentials(&mut errors) {
-            Some(credentials) if errors.is_empty() => Ok(credentials),
-            _ => Err(SettingsErrors(errors)),
+        let (credentials, faults) = self.usable();
+        match faults.is_empty() {
+            true => Ok(credentials),
+            false => Err(all_errors(faults)),
         }
     }
 
-    pub(super) fn read_credentials(&self, errors: &mut Vec<SettingsError>) -> Option<Credentials> {
-        let mut tables = Tables::of(self);
-        if let Some(folder) = &self.dir {
-            match toml_files(folder) {
-                Ok(files) => files.iter().for_each(|file| tables.read(file, errors)),
-                Err(error) => errors.push(error),
-            }
-        }
-        let mut broken = Vec::new();
-        for (index, issuer) in tables.issuers.iter_mut().enumerate() {
-            read_issuer(issuer, &format!("{ISSUERS}{index}"), &mut broken);
-        }
-        let verifier = Verifier::new(&tables.issuers, self.leeway)
-            .map_err(|errors| broken.extend(errors.into_iter().filter(|it| !tables.is_unread(it))));
-        let api_keys = ApiKeys::new(&tables.api_keys).map_err(|errors| broken.extend(errors));
-        errors.extend(broken.into_iter().map(|error| tables.locate(error)));
-        Some(Credentials {
-            verifier: verifier.ok()?,
-            api_keys: api_keys.ok()?,
-        })
+    /// What is in order, and what is not.
+    pub(crate) fn usable(&self) -> (Credentials, Vec<Fault>) {
+        InForce::nothing(self).take(&Reading::of(self))
+    }
+
+    /// Appends what is wrong with the tables of the configuration itself.
+    pub(super) fn check_own(&self, errors: &mut Vec<SettingsError>) {
+        let (_, faults) = InForce::nothing(self).take(&Reading::default());
+        errors.extend(all_errors(faults).0);
     }
 }
 
-/// How the paths of tables begin in the errors of those who judge them; a position follows.
-const ISSUERS: &str = "auth.issuers.";
-const API_KEYS: &str = "auth.api_keys.";
-
-/// The tables of all places in one list each, and where each stands.
-struct Tables {
-    issuers: Vec<IssuerSettings>,
-    api_keys: Vec<ApiKeySettings>,
-    issuer_places: Vec<Place>,
-    api_key_places: Vec<Place>,
+/// The errors of all files in one list.
+pub(crate) fn all_errors(faults: Vec<Fault>) -> SettingsErrors {
+    SettingsErrors(faults.into_iter().flat_map(|fault| fault.errors).collect())
 }
 
-/// Where a table stands: its path, as an error tells it, and its origin.
-type Place = (String, Origin);
-
-impl Tables {
-    /// Those of the configuration itself.
-    fn of(auth: &AuthSettings) -> Self {
-        let places = |start: &str, count: usize| {
-            let place = |index| (format!("{start}{index}"), Origin::Default);
-            (0..count).map(place).collect()
-        };
+impl InForce {
+    /// What the configuration says itself, which is read once; nothing of the folder yet.
+    pub(crate) fn nothing(auth: &AuthSettings) -> Self {
         Self {
-            issuer_places: places(ISSUERS, auth.issuers.len()),
-            api_key_places: places(API_KEYS, auth.api_keys.len()),
-            issuers: auth.issuers.clone(),
-            api_keys: auth.api_keys.clone(),
+            own: Tables::own(auth),
+            files: BTreeMap::new(),
+            leeway: auth.leeway,
         }
     }
 
-    /// Adds those of a file.
-    fn read(&mut self, file: &Path, errors: &mut Vec<SettingsError>) {
-        let name = file.file_name().unwrap_or_default().display();
-        let mut broken = Vec::new();
-        let told = errors.len();
-        let Some(root) = read_toml("auth.dir", file, errors) else {
-            return;
-        };
-        let sound = errors.len() == told;
-        let nothing = Node::table(Origin::Default);
-        let tables = rest::read::<CredentialsFile>(&root, &nothing, sound, &mut broken);
-        errors.extend(broken.into_iter().map(|error| SettingsError {
-            path: format!("{name}: {}", error.path),
-            ..error
-        }));
-        let Some((CredentialsFile { issuers, api_keys }, unread)) = tables else {
-            return;
-        };
-        let places = |key: &str, count: usize| {
-            let place = |index| {
-                let path = format!("{key}.{}", unread.position(key, index));
-                let origin = tree::origin(&root, &path);
-                (format!("{name}: {path}"), origin)
-            };
-            (0..count).map(place).collect::<Vec<_>>()
-        };
-        self.issuer_places.extend(places("issuers", issuers.len()));
-        self.api_key_places
-            .extend(places("api_keys", api_keys.len()));
-        self.issuers.extend(issuers);
-        self.api_keys.extend(api_keys);
-    }
-
-    /// Whether an error is about an issuer whose key could not be read, which has been reported.
-    fn is_unread(&self, error: &SettingsError) -> bool {
-        position(&error.path, ISSUERS)
-            .and_then(|(index, _)| self.issuers.get(index))
-            .is_some_and(|issuer| issuer.secret.is_none() && issuer.public_key.is_none())
-    }
-
-    /// An error about a position in these lists becomes one about its place.
-    fn locate(&self, mut error: SettingsError) -> SettingsError {
-        for (start, places) in [
-            (ISSUERS, &self.issuer_places),
-            (API_KEYS, &self.api_key_places),
-        ] {
-            if let Some((index, rest)) = position(&error.path, start)
-                && let Some((place, origin)) = places.get(index)
-            {
-                error.path = format!("{place}{rest}");
-                if error.origin == Origin::Default {
-                    error.origin = origin.clone();
-                }
-                break;
+    /// Puts in force what was read, as far as it is in order; answers with what that comes to, and
+    /// what is not.
+    pub(crate) fn take(&mut self, reading: &Reading) -> (Credentials, Vec<Fault>) {
+        let mut credentials = Credentials::none(self.leeway);
+        let mut faults = Vec::new();
+        if let Err(errors) = credentials.add(&self.own) {
+            faults.push(Fault::new(None, errors));
+        }
+        let before = std::mem::take(&mut self.files);
+        for (path, tables) in &reading.files {
+            match credentials.add(tables) {
+                Ok(()) => drop(self.files.insert(path.clone(), tables.part.clone())),
+                Err(errors) => faults.push(Fault::new(Some(path), errors)),
             }
         }
-        error
+        // After all that is new: a key that has moved to another file is that file's.
+        for fault in &mut faults {
+            let Some((path, part)) = fault.file.as_ref().and_then(|it| before.get_key_value(it))
+            else {
+                continue;
+            };
+            credentials.keep(part);
+            self.files.insert(path.clone(), part.clone());
+            fault.kept = true;
+        }
+        if let Some((folder, error)) = &reading.unreadable {
+            before.values().for_each(|part| credentials.keep(part));
+            faults.push(Fault {
+                kept: !before.is_empty(),
+                ..Fault::new(Some(folder), vec![error.clone()])
+            });
+            self.files = before;
+        }
+        (credentials, faults)
     }
 }
 
-/// `auth.issuers.12.secret` after `auth.issuers.` is 12 and `.secret`.
-fn position<'a>(path: &'a str, start: &str) -> Option<(usize, &'a str)> {
-    let rest = path.strip_prefix(start)?;
-    let (index, rest) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
-    Some((index.parse().ok()?, rest))
-}
-
-/// The files of a folder that are read, in the order of their names. A mounted Secret has hidden
-/// entries beside its keys (`..data` and the folder it points to): hidden is never read.
-fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, SettingsError> {
-    let error = |error: std::io::Error, path: &Path| SettingsError {
-        path: "auth.dir".to_owned(),
-        problem: format!("cannot be read: {error}"),
-        remedy: "name a folder that this user may read, or leave the setting out".to_owned(),
-        origin: Origin::File {
-            path: path.to_owned(),
-            line: 0,
-        },
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|it| error(it, folder))? {
-        let path = entry.map_err(|it| error(it, folder))?.path();
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        if name.starts_with(b".") || path.extension().is_none_or(|end| end != "toml") {
-            continue;
-        }
-        // Through a link, as those of a mounted Secret are; one that leads nowhere is a mistake.
-        if !std::fs::metadata(&path)
-            .map_err(|it| error(it, &path))?
-            .is_dir()
-        {
-            files.push(path);
+impl Fault {
+    fn new(file: Option<&PathBuf>, errors: Vec<SettingsError>) -> Self {
+        Self {
+            file: file.cloned(),
+            errors,
+            kept: false,
         }
     }
-    files.sort();
-    Ok(files)
+}
+
+impl Credentials {
+    /// Those that nobody has.
+    fn none(leeway: Duration) -> Self {
+        Self {
+            verifier: Verifier::none(leeway),
+            api_keys: ApiKeys::default(),
+        }
+    }
+
+    /// What they hold is called, as far as `others` do not hold it, or hold it otherwise.
+    pub(crate) fn beyond(&self, others: &Self) -> Vec<String> {
+        let issuers = self.verifier.beyond(&others.verifier);
+        issuers
+            .chain(self.api_keys.beyond(&others.api_keys))
+            .collect()
+    }
+
+    /// Adds those of one place, if all of it is in order.
+    fn add(&mut self, tables: &Tables) -> Result<(), Vec<SettingsError>> {
+        let Tables { part, errors } = tables;
+        let keys = Verifier::parse(&part.issuers).map_err(|mut errors| {
+            errors.retain(|error| !part.is_unread(error));
+            errors
+        });
+        let api_keys = self.api_keys.parse(&part.api_keys);
+        let (keys, api_keys) = match (keys, api_keys) {
+            (Ok(keys), Ok(api_keys)) if errors.is_empty() => (keys, api_keys),
+            (keys, api_keys) => {
+                let judged = [keys.err(), api_keys.err()].into_iter().flatten().flatten();
+                let located = judged.map(|error| part.locate(error));
+                return Err(errors.iter().cloned().chain(located).collect());
+            }
+        };
+        self.verifier.add(keys);
+        self.api_keys.add(api_keys);
+        Ok(())
+    }
+
+    /// Adds what was in order before, apart from keys that are here already.
+    fn keep(&mut self, part: &Part) {
+        let mut part = part.clone();
+        part.api_keys.retain(|key| !self.api_keys.knows(key));
+        let tables = Tables {
+            part,
+            errors: Vec::new(),
+        };
+        // It was in order by itself, and now nothing of it stands elsewhere.
+        drop(self.add(&tables));
+    }
 }

@@ -1,5 +1,7 @@
 //! The files that a configuration names: the operator's own, and those that hold secrets.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::error::{Origin, SettingsError};
@@ -7,6 +9,9 @@ use super::tree::{self, Node};
 use super::{IssuerSettings, Settings};
 use crate::auth::Secret;
 use crate::text::decoded;
+
+/// More than any of these files needs, and as much as a Secret of Kubernetes holds.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Reads and parses a TOML file that `setting` names, as far as it is one.
 pub(super) fn read_toml(
@@ -81,10 +86,18 @@ fn read_text(setting: &str, path: &Path) -> Result<String, SettingsError> {
             line: 0,
         },
     };
-    let bytes = std::fs::read(path).map_err(|error| {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    let length = read.map_err(|error| {
         let remedy = "name a readable file, or leave the setting out";
         wrong(format!("cannot be read: {error}"), remedy)
     })?;
+    if length as u64 > MOST_BYTES {
+        return Err(wrong(
+            "is larger than 1 MiB".to_owned(),
+            "name the file that was meant",
+        ));
+    }
     decoded(&bytes)
         .map(str::to_owned)
         .map_err(|error| wrong(error.to_string(), "or name another file"))

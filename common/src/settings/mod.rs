@@ -10,6 +10,7 @@ mod channels;
 mod credentials;
 mod error;
 mod files;
+mod folder;
 mod gateway;
 mod inbox;
 mod kubernetes;
@@ -34,7 +35,9 @@ pub use self::channels::{
     ChannelSettings, Namespace, NamespaceKind, NamespaceSettings, OverflowPolicy,
 };
 pub use self::credentials::Credentials;
+pub(crate) use self::credentials::{Fault, InForce, all_errors};
 pub use self::error::{Origin, SettingsError, SettingsErrors};
+pub(crate) use self::folder::{Reading, Stamp};
 pub use self::gateway::{DrainSettings, GatewaySettings};
 pub use self::inbox::{IdempotencySettings, InboxSettings};
 pub use self::kubernetes::KubernetesSettings;
@@ -90,6 +93,7 @@ read::settings! {
 impl Settings {
     /// Reads the defaults, then `file`, then the `CARILLON__…` variables among `env`, and the files
     /// that hold secrets, to see that they are in order. Reports every mistake, not only the first.
+    /// Those in `auth.dir` are none: a service does without a file that is not in order.
     pub fn load(
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
@@ -99,6 +103,26 @@ impl Settings {
         match settings {
             Some(settings) if errors.is_empty() => Ok(settings),
             _ => Err(SettingsErrors(errors)),
+        }
+    }
+
+    /// As [`load`](Self::load); but every file in `auth.dir` has to be in order as well.
+    pub fn check(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, Credentials), SettingsErrors> {
+        let mut errors = Vec::new();
+        let settings = Self::read_all(file, env, &mut errors);
+        let Some(settings) = settings else {
+            return Err(SettingsErrors(errors));
+        };
+        let (credentials, mut faults) = settings.auth.usable();
+        // What is wrong with the configuration itself is known already.
+        faults.retain(|fault| fault.file.is_some());
+        errors.extend(all_errors(faults).0);
+        match errors.is_empty() {
+            true => Ok((settings, credentials)),
+            false => Err(SettingsErrors(errors)),
         }
     }
 

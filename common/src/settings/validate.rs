@@ -13,7 +13,7 @@ const MAX_PARTITIONS: u16 = 1024;
 
 /// Appends everything that is wrong with `settings`.
 pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
-    settings.auth.read_credentials(errors);
+    settings.auth.check_own(errors);
     settings.backend.read_store(errors);
 
     let mut rules = Rules { errors };

@@ -79,6 +79,18 @@ metrics! {
 }
 
 metrics! {
+    /// What became of reading `auth.dir`.
+    pub struct ReloadMetrics {
+        reload_success: IntGauge = "carillon_config_reload_success" []
+            "1 if all of auth.dir was in order when it was last read, else 0.";
+        reload_success_at: Gauge = "carillon_config_last_reload_success_timestamp_seconds" []
+            "When all of auth.dir was last read and in order.";
+        reloads: IntCounterVec = "carillon_config_reloads_total" ["result"]
+            "Times that auth.dir was read again (changed, unchanged; faulty: a file was left out).";
+    }
+}
+
+metrics! {
     /// What a gateway counts.
     pub struct GatewayMetrics {
         connections: IntGauge = "carillon_gateway_connections" []
@@ -211,6 +223,8 @@ pub struct Metrics {
     /// What the process would have changed about its configuration and its Redis: 1 for each reason
     /// (see [`checks::REASONS`](crate::checks::REASONS)) that it has, 0 for the others.
     pub config_warnings: IntGaugeVec,
+    /// Of what keeps the credentials up to date.
+    pub reload: ReloadMetrics,
 }
 
 impl Metrics {
@@ -224,8 +238,10 @@ impl Metrics {
             gateway: GatewayMetrics::new(),
             dispatcher: DispatcherMetrics::new(),
             config_warnings: process.config_warnings.clone(),
+            reload: ReloadMetrics::new(),
         };
         metrics.add(process.collectors());
+        metrics.add(metrics.reload.collectors());
         metrics.add(metrics.gateway.collectors());
         metrics.add(metrics.dispatcher.collectors());
         metrics
@@ -245,6 +261,7 @@ impl Metrics {
     pub fn declared() -> impl Iterator<Item = &'static Declared> {
         [
             ProcessMetrics::DECLARED,
+            ReloadMetrics::DECLARED,
             GatewayMetrics::DECLARED,
             DispatcherMetrics::DECLARED,
             RedisMetrics::DECLARED,

@@ -7,5 +7,6 @@ mod redact;
 pub use self::logging::LogLevel;
 pub use self::metrics::{
     Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, RedisMetrics,
+    ReloadMetrics,
 };
 pub use self::redact::redact_query;

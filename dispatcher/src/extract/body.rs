@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
-use carillon_common::{auth::ApiKey, settings::DispatcherSettings};
+use carillon_common::settings::DispatcherSettings;
 use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -63,7 +63,7 @@ impl Bodies {
     /// The whole body of a JSON request.
     pub(crate) async fn read_json(
         &self,
-        caller: &ApiKey,
+        caller: &str,
         headers: &HeaderMap,
         body: Body,
         deadline: Instant,
@@ -75,7 +75,7 @@ impl Bodies {
     /// For requests whose fields are in the query string: those in a body would be passed over silently.
     pub(crate) async fn refuse(
         &self,
-        caller: &ApiKey,
+        caller: &str,
         headers: &HeaderMap,
         body: Body,
         deadline: Instant,
@@ -92,7 +92,7 @@ impl Bodies {
     /// The whole body, whatever it is.
     async fn read(
         &self,
-        caller: &ApiKey,
+        caller: &str,
         headers: &HeaderMap,
         body: Body,
         deadline: Instant,
@@ -107,7 +107,7 @@ impl Bodies {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let room = self.bytes.clone().try_acquire_many_owned(most);
         let room = room.map_err(|_| ApiError::Overloaded)?;
-        let _coming = self.coming(&caller.name)?;
+        let _coming = self.coming(caller)?;
         let pace = FIRST_SECOND + FIRST_SECOND * most / PACE_BYTES;
         let deadline = deadline.min(Instant::now() + pace.min(self.longest));
         let read = timeout_at(deadline, collect(&mut stream, self.limit)).await;

@@ -1,19 +1,23 @@
 //! Who calls, and whether it may.
 
+use std::sync::Arc;
+
 use carillon_common::{
-    auth::{ApiKey, ApiKeys, CredentialKind, bearer},
+    auth::{CredentialKind, Keyring, bearer},
     settings::Scope,
 };
 use http::{HeaderMap, header};
 
 use crate::error::{ApiError, Presented};
 
-/// Lets a caller pass whose API key has this scope; answers with the key.
-pub(crate) fn authorize<'a>(
-    keys: &'a ApiKeys,
+/// Lets a caller pass whose API key has this scope; answers with the key's name.
+pub(crate) fn authorize(
+    keyring: &Keyring,
     headers: &HeaderMap,
     scope: Scope,
-) -> Result<&'a ApiKey, ApiError> {
+) -> Result<Arc<str>, ApiError> {
+    let credentials = keyring.current();
+    let keys = &credentials.api_keys;
     if keys.is_empty() {
         return Err(ApiError::NoApiKeys);
     }
@@ -32,7 +36,7 @@ pub(crate) fn authorize<'a>(
         .authenticate(presented)
         .ok_or_else(|| ApiError::Unauthenticated(instead_of_a_key(presented)))?;
     if key.allows(scope) {
-        Ok(key)
+        Ok(key.name.clone())
     } else {
         Err(ApiError::InsufficientScope(scope))
     }

@@ -43,19 +43,19 @@ pub(crate) async fn broadcast(
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let (head, body) = request.into_parts();
-    let caller = authorize(&service.keys, &head.headers, Scope::Broadcast)?;
+    let caller = authorize(&service.keyring, &head.headers, Scope::Broadcast)?;
     let key = IdempotencyKey::of(&head.headers)?;
     let bodies = &service.bodies;
     let (text, input, fields);
     match head.uri.query().filter(|query| !query.is_empty()) {
         Some(query) => {
-            bodies.refuse(caller, &head.headers, body, deadline).await?;
+            bodies.refuse(&caller, &head.headers, body, deadline).await?;
             input = query.as_bytes();
             fields = Fields::from_query(query)?;
         }
         None => {
             text = bodies
-                .read_json(caller, &head.headers, body, deadline)
+                .read_json(&caller, &head.headers, body, deadline)
                 .await?;
             input = &text;
             fields = Fields::from_json(input)?;

@@ -27,7 +27,7 @@ pub(crate) async fn gateways(
     request: Request,
 ) -> Result<Json<Gateways>, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
-    authorize(&service.keys, request.headers(), Scope::Read)?;
+    authorize(&service.keyring, request.headers(), Scope::Read)?;
     refuse_query(request.uri())?;
     let live = deliver(deadline, || service.backend.gateways()).await?;
     let gateways = live.answer.into_iter().map(|gateway| Gateway {
@@ -53,13 +53,13 @@ pub(crate) async fn drain(
     request: Request,
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
-    let key = authorize(&service.keys, request.headers(), Scope::Admin)?;
+    let key = authorize(&service.keyring, request.headers(), Scope::Admin)?;
     refuse_query(request.uri())?;
     // What is not UTF-8 names no gateway.
     let Path(id) = id.map_err(|_| ApiError::GatewayUnknown)?;
     let outcome = ask_to_drain(&service, &id, deadline).await;
     tracing::info!(
-        key = &*key.name,
+        key = &*key,
         action = "drain",
         gateway = id,
         outcome = outcome.as_ref().map_or_else(ApiError::code, |_| "asked"),

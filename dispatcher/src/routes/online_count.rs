@@ -25,7 +25,7 @@ pub(crate) async fn online_count(
     request: Request,
 ) -> Result<Json<OnlineCount>, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
-    authorize(&service.keys, request.headers(), Scope::Read)?;
+    authorize(&service.keyring, request.headers(), Scope::Read)?;
     refuse_query(request.uri())?;
     let count = deliver(service.store_deadline(deadline), || {
         service.backend.online_count()

@@ -30,13 +30,13 @@ pub(crate) async fn rebalance(
     request: Request,
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
-    let key = authorize(&service.keys, request.headers(), Scope::Admin)?;
+    let key = authorize(&service.keyring, request.headers(), Scope::Admin)?;
     refuse_query(request.uri())?;
     let outcome = ask_to_move(&service, deadline).await;
     let moving = outcome.as_deref().unwrap_or_default();
     let users: u64 = moving.iter().map(|excess| excess.to_move).sum();
     tracing::info!(
-        key = &*key.name,
+        key = &*key,
         action = "rebalance",
         gateways = moving.len(),
         users,

@@ -44,12 +44,12 @@ pub(crate) async fn send(
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let (head, body) = request.into_parts();
-    let caller = authorize(&service.keys, &head.headers, Scope::Send)?;
+    let caller = authorize(&service.keyring, &head.headers, Scope::Send)?;
     let key = IdempotencyKey::of(&head.headers)?;
     refuse_query(&head.uri)?;
     let bodies = &service.bodies;
     let body = bodies
-        .read_json(caller, &head.headers, body, deadline)
+        .read_json(&caller, &head.headers, body, deadline)
         .await?;
 
     let fields = Fields::from_json(&body)?;

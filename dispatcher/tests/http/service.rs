@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use carillon_common::{
-    auth::ApiKeys,
+    auth::{ApiKeys, Keyring},
     backend::Backend,
     http::listen,
     process::Shutdown,
@@ -80,7 +80,9 @@ impl Service {
         let admin_listener = listen(loopback).unwrap();
         let address = listener.local_addr().unwrap();
         let admin = admin_listener.local_addr().unwrap();
-        let app = App::new(Arc::new(settings), backend, Metrics::new("dispatcher")).unwrap();
+        let keyring = Keyring::new(settings.auth.credentials().unwrap());
+        let metrics = Metrics::new("dispatcher");
+        let app = App::new(Arc::new(settings), keyring, backend, metrics);
         let app = finish(app);
         let shutdown = Shutdown::new();
         let running = tokio::spawn(app.run(listener, admin_listener, shutdown.clone()));

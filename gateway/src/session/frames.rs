@@ -3,7 +3,7 @@
 use carillon_common::{
     auth::may_join,
     backend::{BackendError, Gap, Page, Subscription},
-    ids::{ChannelName, Cursor},
+    ids::{ChannelName, Cursor, Millis},
     notification::{Frame, rfc3339},
     protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Ref, Request, ServerFrame},
 };
@@ -103,7 +103,13 @@ impl Session {
     }
 
     fn renew(&mut self, token: &str, reference: Option<&Ref>, now: Now, effects: &mut Vec<Effect>) {
-        let claims = match self.rules.verifier.verify(token, now.wall) {
+        let claims = match self
+            .rules
+            .keyring
+            .current()
+            .verifier
+            .verify(token, now.wall)
+        {
             Ok(claims) => claims,
             Err(error) => {
                 let message = error.to_string();
@@ -115,6 +121,7 @@ impl Session {
             return self.refuse(reference, ErrorCode::UserMismatch, message, None, effects);
         }
         self.claims = claims;
+        self.revoked_at = Millis::MAX;
         self.warned_of_expiry = false;
         let expires_at = rfc3339(self.claims.exp_ms);
         let frame = ServerFrame::Authenticated {

@@ -21,7 +21,7 @@ mod written;
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
-    auth::{Claims, Verifier},
+    auth::{Claims, Keyring},
     backend::{
         Ack, BackendError, Claimed, Device, Gap, Holder, Page, Registered, Registration,
         Subscription,
@@ -48,8 +48,8 @@ use receipts::Receipts;
 pub(crate) struct Rules {
     /// The configuration.
     pub settings: Settings,
-    /// Checks tokens that are renewed in band.
-    pub verifier: Verifier,
+    /// What tokens are checked by.
+    pub keyring: Keyring,
     /// Told in `welcome`.
     pub limits: SocketLimits,
 }
@@ -63,8 +63,8 @@ impl std::fmt::Debug for Rules {
 }
 
 impl Rules {
-    /// From the configuration and the keys made of it.
-    pub(crate) fn new(settings: Settings, verifier: Verifier) -> Self {
+    /// From the configuration and the keys that are in force.
+    pub(crate) fn new(settings: Settings, keyring: Keyring) -> Self {
         let limits = SocketLimits {
             frame_bytes: settings.socket.frame_bytes,
             channels: settings.socket.channels,
@@ -73,7 +73,7 @@ impl Rules {
         };
         Self {
             settings,
-            verifier,
+            keyring,
             limits,
         }
     }
@@ -121,6 +121,8 @@ pub(crate) enum Event {
         /// Why, as in the frame.
         reason: &'static str,
     },
+    /// Keys have gone: a connection whose token was signed with one of them ends after this.
+    Revocation(Duration),
     /// End now.
     Close(CloseCode),
 }
@@ -217,6 +219,8 @@ pub(crate) struct Session {
     /// At most three delays are left before this simple connection gives up claiming.
     claims_left: u8,
     warned_of_expiry: bool,
+    /// When its connection ends because the token's key is gone; `Millis::MAX` while it is not.
+    revoked_at: Millis,
     /// A registration is under way, and whether another one is to follow it: what it answers may be
     /// older than the doubt.
     registering: bool,
@@ -269,6 +273,7 @@ impl Session {
             live_by: Some(now.mono + LIVE_WITHIN),
             claims_left: 3,
             warned_of_expiry: false,
+            revoked_at: Millis::MAX,
             registering: true,
             register_once_more: false,
             told_of_loss: false,
@@ -408,6 +413,7 @@ impl Session {
                 }
             }
             Event::Drain { close_in, reason } => self.on_drain(close_in, reason, now, effects),
+            Event::Revocation(ends_in) => self.on_revocation(ends_in, now, effects),
             Event::Close(code) => effects.push(Effect::Close(code, None)),
         }
     }
@@ -559,7 +565,7 @@ impl Session {
             next = due.map_or(next, |due| next.min(due));
         }
         let end = if self.is_to_be_warned() {
-            self.claims.exp_ms - EXPIRY_WARNING_MS
+            self.token_end().min(self.claims.exp_ms - EXPIRY_WARNING_MS)
         } else {
             self.token_end()
         };
@@ -570,7 +576,8 @@ impl Session {
     /// The token is good as long as it would be accepted (`auth.leeway`).
     fn token_end(&self) -> Millis {
         let leeway = self.rules.settings.auth.leeway.as_millis();
-        self.claims.exp_ms + Millis::try_from(leeway).unwrap_or(0)
+        let end = self.claims.exp_ms + Millis::try_from(leeway).unwrap_or(0);
+        end.min(self.revoked_at)
     }
 
     /// Whether `token_expiring` is still to come.
@@ -597,10 +604,7 @@ impl Session {
         self.announce_close(now, effects);
         if self.is_to_be_warned() && self.claims.exp_ms - now.wall <= EXPIRY_WARNING_MS {
             self.warned_of_expiry = true;
-            let expires_at = carillon_common::notification::rfc3339(self.claims.exp_ms);
-            effects.push(Effect::Write(
-                ServerFrame::TokenExpiring { expires_at }.encode().into(),
-            ));
+            self.tell_expiring(self.claims.exp_ms, effects);
         }
         if self.pace.ping_due(now.mono) {
             self.ping(now, effects);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use carillon_common::{
     backend::{Ack, Departure, Holder, Subscription},
+    ids::Millis,
+    notification::rfc3339,
     protocol::{CloseCode, Dialect, ServerFrame},
 };
 
@@ -49,6 +51,38 @@ impl Session {
             spread_ms: millis(left * 2 / 5),
             deadline_ms: millis(left),
         };
+        effects.push(Effect::Write(frame.encode().into()));
+    }
+
+    /// Keys have gone. If the token's is one of them, the token ends in a moment, and the client is told
+    /// as it is told of any token's end: it may renew it until then. If the key has come back, it stands.
+    pub(super) fn on_revocation(&mut self, ends_in: Duration, now: Now, effects: &mut Vec<Effect>) {
+        let stands = self
+            .rules
+            .keyring
+            .current()
+            .verifier
+            .stands(&self.claims.warrant);
+        if stands {
+            self.revoked_at = Millis::MAX;
+            return;
+        }
+        let end = now.wall + Millis::try_from(ends_in.as_millis()).unwrap_or(Millis::MAX);
+        // One that ends anyway, or has been told, is not told again.
+        if self.token_end() <= end {
+            return;
+        }
+        self.revoked_at = end;
+        if self.can_be_told() {
+            self.warned_of_expiry = true;
+            self.tell_expiring(end, effects);
+        }
+    }
+
+    /// Tells when the token ends, so that it can be renewed.
+    pub(super) fn tell_expiring(&self, end: Millis, effects: &mut Vec<Effect>) {
+        let expires_at = rfc3339(end);
+        let frame = ServerFrame::TokenExpiring { expires_at };
         effects.push(Effect::Write(frame.encode().into()));
     }
 

@@ -13,6 +13,7 @@ use super::*;
 mod confirming;
 mod giving_way;
 mod planned;
+mod revoked;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const WALL: Millis = 1_767_225_600_000;
@@ -84,9 +85,10 @@ impl Desk {
 
     fn with(dialect: Dialect, mut settings: Settings) -> Self {
         settings.auth.issuers = vec![IssuerSettings::hs256("test", SECRET)];
-        let verifier = Verifier::new(&settings.auth.issuers, settings.auth.leeway).unwrap();
-        let rules = Arc::new(Rules::new(settings, verifier));
-        let claims = rules
+        let keyring = Keyring::new(settings.auth.credentials().unwrap());
+        let rules = Arc::new(Rules::new(settings, keyring.clone()));
+        let claims = keyring
+            .current()
             .verifier
             .verify(&token("alice", &["private:team"]), WALL)
             .unwrap();

@@ -172,10 +172,7 @@ fn claims_are_kept() {
         .verify(&hs256_token(&payload), NOW * 1000)
         .unwrap();
     assert_eq!((&*claims.sub, claims.exp_ms), ("älice", (NOW + 60) * 1000));
-    assert_eq!(
-        (claims.iat_ms, claims.jti.as_deref()),
-        (Some(NOW * 1000 - 1500), Some("j"))
-    );
+    assert_eq!(claims.jti.as_deref(), Some("j"));
     assert!(claims.channels[0].matches("a.b"));
     assert!(
         size_of::<Claims>() <= 80,

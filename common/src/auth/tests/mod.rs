@@ -5,6 +5,7 @@
 
 mod claims;
 mod keys;
+mod warrants;
 
 use std::time::Duration;
 

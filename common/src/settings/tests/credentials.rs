@@ -3,6 +3,8 @@
 use super::*;
 use crate::auth::{NewToken, mint};
 
+mod in_force;
+
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const ISSUER: &str = "[[issuers]]\nname='a'\nalgorithms=['HS256']\nsecret_file='jwt'\n";
 
@@ -35,18 +37,24 @@ impl Drop for Folder {
     }
 }
 
-/// As [`Folder::load`], with the files in `auth/` beside it.
-fn load_dir(folder: &Folder) -> Result<Settings, SettingsErrors> {
-    let name = folder.0.display();
-    Settings::load(
-        None,
-        [("CARILLON__AUTH__DIR".to_owned(), name.to_string())].into_iter(),
-    )
+/// The environment of a process whose `auth.dir` is this one.
+fn with_dir(folder: &Path) -> impl Iterator<Item = (String, String)> {
+    let name = folder.display();
+    [("CARILLON__AUTH__DIR".to_owned(), name.to_string())].into_iter()
+}
+
+/// The settings of such a process.
+fn load_dir(folder: &Folder) -> Settings {
+    Settings::load(None, with_dir(&folder.0)).unwrap()
 }
 
 #[track_caller]
-fn dir_errors(folder: &Folder) -> Vec<String> {
-    let errors = load_dir(folder).unwrap_err().0;
+fn dir_errors(folder: &Path) -> Vec<String> {
+    assert!(
+        Settings::load(None, with_dir(folder)).is_ok(),
+        "a service does without what is not in order"
+    );
+    let errors = Settings::check(None, with_dir(folder)).err().unwrap().0;
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -163,7 +171,7 @@ fn a_mounted_secret_is_read_through_its_links_and_again_when_it_changed() {
     for name in ["issuers.toml", "jwt", "orders.toml"] {
         symlink(format!("..data/{name}"), folder.0.join(name)).unwrap();
     }
-    let settings = load_dir(&folder).unwrap();
+    let settings = load_dir(&folder);
     assert!(connects(&settings, &alice(SECRET)));
     assert_eq!(sends(&settings, &old).as_deref(), Some("orders"));
 
@@ -198,7 +206,7 @@ fn mistakes_in_the_folder_name_file_and_field() {
         ),
     ]);
     std::os::unix::fs::symlink("nowhere", folder.0.join("link")).unwrap();
-    let errors = dir_errors(&folder);
+    let errors = dir_errors(&folder.0);
     assert_error(&errors, &["broken.toml", "not valid TOML", "line 1"]);
     assert_error(
         &errors,
@@ -246,21 +254,20 @@ fn mistakes_in_the_folder_name_file_and_field() {
 #[test]
 fn a_folder_that_cannot_be_read_is_a_mistake() {
     let folder = Folder::with(&[]);
-    let settings = load_dir(&folder).unwrap();
+    let settings = load_dir(&folder);
     let keys = settings.auth.credentials().unwrap().api_keys;
     assert!(keys.is_empty(), "an empty folder is none");
 
     let link = folder.0.join("orders.toml");
     std::os::unix::fs::symlink("nowhere", &link).unwrap();
     assert_error(
-        &dir_errors(&folder),
+        &dir_errors(&folder.0),
         &["auth.dir: cannot be read", "orders.toml"],
     );
     std::fs::remove_file(&link).unwrap();
 
-    let missing = [("CARILLON__AUTH__DIR", "/nonexistent/auth")];
     assert_error(
-        &errors("", &missing),
+        &dir_errors(Path::new("/nonexistent/auth")),
         &["auth.dir: cannot be read", "/nonexistent/auth"],
     );
 }
