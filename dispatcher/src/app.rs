@@ -72,7 +72,7 @@ impl App {
             clock: backend.clock(),
             under_way: Semaphore::new(MAX_UNDER_WAY),
             failures: FailureLog::default(),
-            counters: Counters::new(metrics.dispatcher.clone()),
+            counters: Counters::new(metrics.dispatcher.clone(), MAX_UNDER_WAY),
             pods: Names::default(),
             settings,
             backend,

@@ -61,7 +61,8 @@ impl Gateway {
         uri: Uri,
         headers: HeaderMap,
     ) -> Option<Box<Opened>> {
-        let place = match self.admission().admit(Instant::now()) {
+        let begun = Instant::now();
+        let place = match self.admission().admit(begun) {
             Ok(place) => place,
             Err(refused) => {
                 self.rejected(refused.reason);
@@ -83,6 +84,8 @@ impl Gateway {
             }
         };
         let (socket, arrived) = opened;
+        let took = begun.elapsed().as_secs_f64();
+        self.metrics().all.handshake_duration.observe(took);
         Some(Box::new(Opened {
             socket,
             arrived,

@@ -218,6 +218,9 @@ async fn converse(socket: &mut Socket, arrived: &mut Arrived, around: &Surroundi
         match woken {
             Woken::Mail(taken) => on_mail(session, taken, now, &mut effects),
             Woken::Frame(frame) => {
+                if let Some(Ok(frame)) = &frame {
+                    around.metrics.received(frame);
+                }
                 if let Some(end) = on_frame(session, frame, now, &mut effects) {
                     socket.flush().now_or_never();
                     return end;
@@ -351,6 +354,7 @@ fn put(socket: &mut Socket, message: Message) {
 /// Writes what was gathered. A client that does not read for too long is given up: what it has
 /// of a frame leaves no room for another, so there is no close frame either.
 async fn write(socket: &Socket, outgoing: Outgoing, around: &Surroundings) -> Option<End> {
+    around.metrics.all.bytes_written.inc_by(outgoing.len());
     match outgoing.write(socket.get_ref(), around.slow).await {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some(End::BROKEN),

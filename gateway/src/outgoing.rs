@@ -47,6 +47,11 @@ impl Outgoing {
         self.0.extend_from_slice(payload);
     }
 
+    /// Bytes of them all.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     /// Writes everything, and waits for a client that does not read for at most `slow`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod descriptors;
 mod service;
 mod signals;
 mod supervisor;
+mod usage;
 
 pub use addresses::{Addresses, write_addresses};
 pub use attendants::Attendants;
@@ -15,6 +16,7 @@ pub use descriptors::raise_descriptors;
 pub use service::{ServiceArguments, bind, exit_code};
 pub use signals::{Shutdown, interruption};
 pub use supervisor::tell_status;
+pub(crate) use usage::measure;
 
 /// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).
 pub const BAD_SETTINGS: u8 = 64;

@@ -6,6 +6,7 @@ mod redact;
 
 pub use self::logging::LogLevel;
 pub use self::metrics::{
-    Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, RedisMetrics,
+    Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, ProcessMetrics,
+    RedisMetrics,
 };
 pub use self::redact::redact_query;

@@ -44,7 +44,7 @@ pub(crate) async fn send(
 ) -> Result<Response, ApiError> {
     let deadline = service.deadline(Arrival::of(&request));
     let (head, body) = request.into_parts();
-    authorize(&service.keys, &head.headers, Scope::Send)?;
+    let sender = authorize(&service.keys, &head.headers, Scope::Send)?;
     let key = IdempotencyKey::of(&head.headers)?;
     refuse_query(&head.uri)?;
     let body = read_json(&head.headers, body, service.body_limit(), deadline).await?;
@@ -68,7 +68,8 @@ pub(crate) async fn send(
     })
     .await;
     let answer = delivered.as_ref().map(|delivered| &delivered.answer);
-    service.counters.send(answer, start.elapsed());
+    let took = start.elapsed();
+    service.counters.send(&sender.name, answer, took);
     let delivered = delivered?;
     let replayed = delivered.answer.repeated && !delivered.after_doubt;
     Ok(accepted(
