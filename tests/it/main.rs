@@ -24,6 +24,7 @@ mod failover;
 mod ledger;
 mod loss;
 mod moving;
+mod observed;
 mod outage;
 mod rebalanced;
 mod reconnect;
