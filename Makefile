@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart bench attack images push test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart dashboards bench attack images push test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ check: setup-check ## formatting, lints, documentation, dependencies' licences a
 check-chart: ## lint, drift, unit tests and every value set of the Helm chart and of k8s/; needs no cluster
 	@scripts/setup chart
 	scripts/chart check
+
+dashboards: setup ## make the dashboards and the rules of the service levels out of observability/
+	$(BUILD) --bin carillon-observability
+	target/$(HOST)/release/carillon-observability
+	@scripts/setup chart
+	scripts/chart docs
 
 bench: build ## measure cost per connection, delivery, connect and send against a floor
 	$(BUILD) --bin bench

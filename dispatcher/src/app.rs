@@ -76,7 +76,7 @@ impl App {
             under_way: Semaphore::new(MAX_UNDER_WAY),
             bodies: Bodies::new(&settings.dispatcher),
             failures: FailureLog::default(),
-            counters: Counters::new(metrics.dispatcher.clone()),
+            counters: Counters::new(metrics.dispatcher.clone(), MAX_UNDER_WAY),
             pods: Names::default(),
             settings,
             backend,

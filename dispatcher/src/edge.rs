@@ -49,6 +49,7 @@ pub(crate) async fn edge(
     next: Next,
 ) -> Response {
     let arrived = Instant::now();
+    let _under_way = service.counters.under_way();
     let id = request_id(request.headers());
     let route = router::pattern(request.uri().path());
     request.extensions_mut().insert(Arrival(arrived));
@@ -63,7 +64,8 @@ pub(crate) async fn edge(
         response = problem(&error, &id, response.headers_mut().remove(header::ALLOW));
     }
     response.headers_mut().insert(REQUEST_ID, id);
-    service.counters.request(route, response.status());
+    let took = arrived.elapsed();
+    service.counters.request(route, response.status(), took);
     response
 }
 

@@ -24,8 +24,8 @@ pub const ROUTES: [(&str, &str); 6] = [
     ("POST", REBALANCE),
 ];
 
-const SEND: &str = "/api/notifications/send";
-const BROADCAST: &str = "/api/notifications/broadcast";
+pub(crate) const SEND: &str = "/api/notifications/send";
+pub(crate) const BROADCAST: &str = "/api/notifications/broadcast";
 const ONLINE_COUNT: &str = "/api/notifications/online-count";
 const GATEWAYS: &str = "/api/gateways";
 const DRAIN: &str = "/api/gateways/{id}/drain";

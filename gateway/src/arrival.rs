@@ -77,6 +77,7 @@ impl Gateway {
             self.refuse(guest, &refused).await;
             return None;
         }
+        let begun = Instant::now();
         let settings = &self.settings().gateway;
         guest.address = forwarded::client(guest.address, &upgrade.headers, settings.trusted_hops);
         let request = Asking {
@@ -84,7 +85,7 @@ impl Gateway {
             upgrade,
             early,
         };
-        match Hello::read(&request.upgrade.uri, &request.upgrade.headers, settings) {
+        let opened = match Hello::read(&request.upgrade.uri, &request.upgrade.headers, settings) {
             Ok(hello) if hello.token.is_none() && hello.dialect == Dialect::V1 => {
                 self.by_first_frame(guest, request, hello).await
             }
@@ -93,7 +94,10 @@ impl Gateway {
                 self.turn_away(guest, request, code, reason).await;
                 None
             }
-        }
+        }?;
+        let took = begun.elapsed().as_secs_f64();
+        self.metrics().all.handshake_duration.observe(took);
+        Some(opened)
     }
 
     /// The token came with the request: the 101 is what says that the client is connected.

@@ -62,12 +62,10 @@ impl Channels {
         metrics: Metrics,
         tasks: TaskTracker,
     ) -> Self {
-        let feeds = Mutex::default();
-        let order = tokio::sync::Mutex::default();
         Self {
             hub,
-            feeds,
-            order,
+            feeds: Mutex::default(),
+            order: tokio::sync::Mutex::default(),
             membership: OnceLock::new(),
             settings,
             metrics,
@@ -224,6 +222,7 @@ impl Channels {
     }
 
     fn fan_out(&self, feed: &Feed, push: &Arc<ChannelPush>) {
+        let _observed = self.metrics.all.fan_out.start_timer();
         let bound = self.hub.outbox_bytes();
         let mut overflows = 0;
         let mut give = |handle: &Arc<Handle>| {
@@ -391,6 +390,13 @@ impl Channels {
         }
     }
 
+    /// How many channels there are, and how many memberships in them.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let feeds = self.lock();
+        let members = feeds.values().map(|feed| feed.members.len());
+        (feeds.len(), members.sum())
+    }
+
     /// Stops following channels that have had no member for a while.
     pub(crate) async fn sweep(&self) {
         let linger = self.settings.channels.linger;
@@ -406,9 +412,8 @@ impl Channels {
             let _order = self.order.lock().await;
             let unused = {
                 let mut feeds = self.lock();
-                let unused = feeds
-                    .get(&channel)
-                    .is_some_and(|feed| feed.members.is_empty());
+                let feed = feeds.get(&channel);
+                let unused = feed.is_some_and(|feed| feed.members.is_empty());
                 if unused {
                     feeds.remove(&channel);
                 }

@@ -224,6 +224,9 @@ async fn converse(socket: &mut Socket, arrived: &mut Arrived, around: &Surroundi
         match woken {
             Woken::Mail(taken) => on_mail(session, taken, now, &mut effects),
             Woken::Frame(frame) => {
+                if let Some(Ok(frame)) = &frame {
+                    around.metrics.received(frame);
+                }
                 if let Some(end) = on_frame(session, frame, now, &mut effects) {
                     socket.flush().now_or_never();
                     return end;
@@ -353,6 +356,7 @@ fn carry_out(
 async fn write(socket: &mut Socket, outgoing: Outgoing, around: &Surroundings) -> Option<End> {
     let screen = socket.get_mut();
     screen.asked(outgoing.pings());
+    around.metrics.all.bytes_written.inc_by(outgoing.len());
     match outgoing.write(screen.stream(), around.slow).await {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some(End::BROKEN),

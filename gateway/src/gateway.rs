@@ -96,6 +96,7 @@ impl Gateway {
         let tasks = TaskTracker::new();
         let over = CancellationToken::new();
         let metrics = Metrics::new(metrics);
+        metrics.all.connections_limit.set(i64::from(limit));
         let hub = Arc::new(Hub::new(
             settings.gateway.per_user_connections,
             settings.socket.outbox_bytes,
@@ -283,9 +284,12 @@ impl Gateway {
         self.metrics.all.connections_opened.inc();
         self.metrics.all.connections.inc();
         let handle = opened.arrived.handle.clone();
+        let began = self.around.clock.now();
         let end = connection::run(opened, &self.around).await;
         self.hub.remove(&handle);
         self.metrics.all.connections.dec();
+        let lived = (self.around.clock.now() - began).max(0) as f64 / 1e3;
+        self.metrics.all.connection_duration.observe(lived);
         self.metrics
             .all
             .connections_closed

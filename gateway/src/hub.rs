@@ -16,6 +16,7 @@ use carillon_common::{
 
 use crate::{
     mailbox::{Mail, Mailbox, Put},
+    metrics::Waiting,
     push::Push,
     session::Event,
 };
@@ -198,6 +199,18 @@ impl Hub {
         for users in self.shards() {
             users.values().flatten().for_each(&mut visit);
         }
+    }
+
+    /// What waits for the connections.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let mut all = Waiting::default();
+        self.each(|handle| {
+            let (messages, bytes) = handle.mailbox.waiting();
+            all.messages += messages;
+            all.bytes += bytes;
+            all.most = all.most.max(bytes);
+        });
+        all
     }
 
     /// All connections at this moment.

@@ -171,6 +171,12 @@ impl Mailbox {
         std::mem::take(&mut queue.taken)
     }
 
+    /// How many things wait, and how many bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let queue = self.lock();
+        (queue.taken.mails.len(), queue.bytes)
+    }
+
     /// Whether the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed

@@ -1,5 +1,7 @@
 //! The gateway's counters, looked up once.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use carillon_common::{
     backend::{BusEvent, LEASE_LOST},
     ids::Millis,
@@ -7,6 +9,7 @@ use carillon_common::{
     telemetry::GatewayMetrics,
 };
 use prometheus::IntCounter;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::session::Note;
 
@@ -19,18 +22,73 @@ pub(crate) struct Metrics {
     replayed: IntCounter,
     foreign_acks: IntCounter,
     acks: IntCounter,
+    texts: IntCounter,
+    pongs: IntCounter,
+}
+
+/// What waits in the outboxes of connections.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Notifications and events.
+    pub messages: usize,
+    /// Bytes of them.
+    pub bytes: usize,
+    /// Bytes in the fullest one.
+    pub most: usize,
 }
 
 impl Metrics {
     /// Counts into these.
     pub(crate) fn new(all: GatewayMetrics) -> Self {
+        // There before the first: an alert on their growth needs a zero to grow from.
+        for reason in ["connections", "rate", "store"] {
+            all.handshakes_rejected.with_label_values(&[reason]);
+        }
+        for labels in [["4102", "server"], ["1006", "none"]] {
+            all.connections_closed.with_label_values(&labels);
+        }
         Self {
             live: all.notifications_written.with_label_values(&["live"]),
             replayed: all.notifications_written.with_label_values(&["replayed"]),
             foreign_acks: all.acks.with_label_values(&["unknown"]),
             acks: all.acks.with_label_values(&["accepted"]),
+            texts: all.frames_received.with_label_values(&["text"]),
+            pongs: all.frames_received.with_label_values(&["pong"]),
             all,
         }
+    }
+
+    /// A frame of a client.
+    pub(crate) fn received(&self, frame: &Message) {
+        match frame {
+            Message::Text(text) => {
+                self.texts.inc();
+                self.all.bytes_received.inc_by(text.len() as u64);
+            }
+            Message::Pong(_) => self.pongs.inc(),
+            _ => self.all.frames_received.with_label_values(&["other"]).inc(),
+        }
+    }
+
+    /// What waits for connections, of `bound` bytes that may wait for each.
+    pub(crate) fn waiting(&self, waiting: Waiting, bound: usize) {
+        self.all.outbox_messages.set(gauge(waiting.messages));
+        self.all.outbox_bytes.set(gauge(waiting.bytes));
+        let fullest = waiting.most as f64 / bound.max(1) as f64;
+        self.all.outbox_fullest.set(fullest);
+    }
+
+    /// Channels that are followed, and memberships in them.
+    pub(crate) fn followed(&self, channels: usize, subscriptions: usize) {
+        self.all.channels.set(gauge(channels));
+        self.all.subscriptions.set(gauge(subscriptions));
+    }
+
+    /// Every connection is to be gone in so long.
+    pub(crate) fn drains_within(&self, time: Duration) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let deadline = now.unwrap_or_default() + time;
+        self.all.drain_deadline.set(deadline.as_secs_f64());
     }
 
     /// A hint that does not continue the chain.
@@ -99,7 +157,7 @@ impl Metrics {
                 stored_at,
             } => {
                 self.live.inc();
-                let seconds = std::time::Duration::from_millis((now - stored_at).max(0) as u64);
+                let seconds = Duration::from_millis((now - stored_at).max(0) as u64);
                 self.all.delivery_latency.observe(seconds.as_secs_f64());
             }
             Note::ChainBreak => self.chain_break("chain"),
@@ -118,4 +176,8 @@ impl Metrics {
             Note::Refused(code) => self.all.refused_frames.with_label_values(&[code]).inc(),
         }
     }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -16,7 +16,9 @@ impl Gateway {
     /// Closes every connection, spread over the window, each at a time of its own.
     pub async fn drain(&self, reason: &'static str) {
         let all = self.hub().all();
-        let deadline = Instant::now() + self.ask_to_move(all, reason);
+        let within = self.ask_to_move(all, reason);
+        self.metrics().drains_within(within);
+        let deadline = Instant::now() + within;
         while !self.hub().is_empty() && Instant::now() < deadline {
             sleep(Duration::from_millis(20)).await;
         }

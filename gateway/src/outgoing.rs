@@ -56,6 +56,11 @@ impl Outgoing {
         self.bytes.extend_from_slice(payload);
     }
 
+    /// Bytes of them all.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// Writes everything, and waits for a client that does not read for at most `slow`.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 const REVOKED: Duration = Duration::from_millis(1_200);
 /// How often a gateway that drains says so, at least.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
+/// How often what waits for connections is looked at, which takes a look at each of them.
+const LOOKED_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection that stands behind may take to catch up before it is told to.
 pub(crate) const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,7 @@ pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Ba
     spawn(gateway, close_revoked(gateway.clone()));
     spawn(gateway, audit(gateway.clone()));
     spawn(gateway, sweep(gateway.clone()));
+    spawn(gateway, show_load(gateway.clone()));
     let (health, backend) = (gateway.health().clone(), backend.clone());
     spawn(gateway, async move {
         show_condition(&*backend, &health).await;
@@ -218,5 +221,18 @@ async fn sweep(gateway: Arc<Gateway>) {
     loop {
         tick.tick().await;
         gateway.channels().sweep().await;
+    }
+}
+
+/// Counts what waits for connections, and what they are on.
+async fn show_load(gateway: Arc<Gateway>) {
+    let mut tick = interval(LOOKED_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let metrics = gateway.metrics();
+        metrics.waiting(gateway.hub().waiting(), gateway.hub().outbox_bytes());
+        let (channels, subscriptions) = gateway.channels().sizes();
+        metrics.followed(channels, subscriptions);
     }
 }

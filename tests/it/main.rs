@@ -28,6 +28,7 @@ mod keys;
 mod ledger;
 mod loss;
 mod moving;
+mod observed;
 mod outage;
 mod rebalanced;
 mod reconnect;

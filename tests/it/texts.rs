@@ -88,7 +88,9 @@ fn spans(prose: &str) -> Vec<String> {
 /// Every block and span of every document, with its place.
 fn quoted() -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for (path, text) in documents() {
+    let mut texts = documents();
+    texts.extend(files("helm/carillon/files/runbooks", &["md"]));
+    for (path, text) in texts {
         let (blocks, prose) = parts(&path, &text);
         all.extend(blocks.into_iter().map(|block| (block.place, block.text)));
         all.extend(spans(&prose).into_iter().map(|span| (path.clone(), span)));

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod nginx;
 pub mod poll;
 pub mod process;
+pub mod prometheus;
 pub mod redis;
 pub mod traffic;
 pub mod turn;

@@ -8,6 +8,7 @@ mod reload;
 mod service;
 mod signals;
 mod supervisor;
+mod usage;
 
 pub use addresses::{Addresses, write_addresses};
 pub use attendants::Attendants;
@@ -17,6 +18,7 @@ pub use reload::Reload;
 pub use service::{ServiceArguments, bind, exit_code};
 pub use signals::{Shutdown, interruption};
 pub use supervisor::tell_status;
+pub(crate) use usage::measure;
 
 /// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).
 pub const BAD_SETTINGS: u8 = 64;

@@ -6,7 +6,7 @@ mod redact;
 
 pub use self::logging::LogLevel;
 pub use self::metrics::{
-    Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, RedisMetrics,
-    ReloadMetrics,
+    Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, ProcessMetrics,
+    RedisMetrics, ReloadMetrics,
 };
 pub use self::redact::redact_query;

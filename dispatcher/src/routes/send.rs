@@ -71,7 +71,8 @@ pub(crate) async fn send(
     })
     .await;
     let answer = delivered.as_ref().map(|delivered| &delivered.answer);
-    service.counters.send(answer, start.elapsed());
+    let took = start.elapsed();
+    service.counters.send(&caller, answer, took);
     let delivered = delivered?;
     let replayed = delivered.answer.repeated && !delivered.after_doubt;
     Ok(accepted(

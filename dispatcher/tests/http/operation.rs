@@ -40,7 +40,7 @@ async fn the_admin_port_tells_health_and_counts() {
         r#"carillon_dispatcher_http_requests_total{code="200",route="/api/notifications/send"} 1"#,
         r#"carillon_dispatcher_http_requests_total{code="400",route="/api/notifications/send"} 1"#,
         r#"carillon_dispatcher_http_requests_total{code="404",route="other"} 1"#,
-        r#"carillon_dispatcher_sends_total{outcome="routed"} 1"#,
+        r#"carillon_dispatcher_sends_total{outcome="routed",sender="all"} 1"#,
         r#"carillon_dispatcher_auth_failures_total{reason="unauthenticated"} 1"#,
     ] {
         assert!(metrics.lines().any(|it| it == line), "{line} in {metrics}");

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::link::{Dialer, Lane, Link, LinkError, Redirect, read};
+use super::link::{Dialer, Lane, Link, LinkError, Redirect, name_of, read};
 use super::url::Address;
 
 /// How often one durable call follows redirects.
@@ -49,10 +50,12 @@ impl Link {
             replicas,
             timeout: wait_timeout,
         };
+        let start = Instant::now();
         let result = self
             .commit(partition, &cmd, durability)
             .await
             .and_then(read);
+        self.stats().took(name_of(&cmd), start);
         self.stats().observe(result)
     }
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use error::LinkError;
@@ -37,6 +37,7 @@ pub(crate) use dial::Dialer;
 pub(crate) use error::{Redirect, fault_of};
 pub(crate) use node::{Lane, Node, backoff, lock};
 pub(crate) use reply::read;
+pub(crate) use stats::name_of;
 
 use super::topology::{Topology, partition_tags};
 use super::url::{Address, RedisUrl};
@@ -124,7 +125,9 @@ impl Link {
     /// # Errors
     /// See [`LinkError`]; MOVED and ASK have been followed already.
     pub async fn call<T: FromRedisValue>(&self, partition: u16, cmd: &Cmd) -> Result<T, LinkError> {
+        let start = Instant::now();
         let result = self.inner.value(partition, cmd).await.and_then(read);
+        self.stats().took(name_of(cmd), start);
         self.stats().observe(result)
     }
 
@@ -138,7 +141,9 @@ impl Link {
         partition: u16,
         pipeline: &Pipeline,
     ) -> Result<T, LinkError> {
+        let start = Instant::now();
         let result = self.inner.values(partition, pipeline).await;
+        self.stats().took("pipeline", start);
         let result = match result {
             Ok(values) => reply::compose(pipeline, values).await,
             Err(error) => Err(error),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Value};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::pushes::Pushes;
@@ -289,6 +289,7 @@ impl Session {
         let mut seen = self.pushes.probe_seen.subscribe();
         let mut publish: Cmd = redis::cmd("SPUBLISH");
         publish.arg(&name).arg(self.probes);
+        let start = Instant::now();
         // A probe that was not sent says nothing about this connection.
         let Ok(receivers) = shared.link.call::<u64>(partition, &publish).await else {
             return Ok(());
@@ -297,7 +298,11 @@ impl Session {
         let number = self.probes;
         let back = async { receivers > 0 && seen.wait_for(|seen| *seen >= number).await.is_ok() };
         match timeout(shared.settings.probe_deadline, back).await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                let lag = start.elapsed().as_secs_f64();
+                shared.link.stats().bus_lag.observe(lag);
+                Ok(())
+            }
             _ => {
                 shared.link.stats().probes_lost.inc();
                 self.pushes.break_off(DirtyReason::ProbeLost);

@@ -2,6 +2,9 @@
 
 use std::ops::Deref;
 
+use redis::{Arg, Cmd};
+use tokio::time::Instant;
+
 use super::{error::LinkError, faults::Faults};
 use crate::{backend::FaultKind, telemetry::RedisMetrics};
 
@@ -46,15 +49,68 @@ impl LinkStats {
     /// The same for a question whose refusal is an answer.
     pub(crate) fn count<T>(&self, result: Result<T, LinkError>) -> Result<T, LinkError> {
         self.calls.inc();
-        if let Err(error) = &result {
-            let kind = error.kind().as_str();
-            self.errors.with_label_values(&[kind]).inc();
+        match &result {
+            Ok(_) => self.up.set(1),
+            Err(error) => {
+                let kind = error.kind();
+                self.errors.with_label_values(&[kind.as_str()]).inc();
+                let silent = matches!(kind, FaultKind::Unreachable | FaultKind::Unanswered);
+                self.up.set(i64::from(!silent));
+            }
         }
         result
+    }
+
+    /// What a call took, whatever became of it.
+    pub(crate) fn took(&self, call: &str, since: Instant) {
+        let took = since.elapsed().as_secs_f64();
+        let duration = self.call_duration.with_label_values(&[call]);
+        duration.observe(took);
     }
 
     /// What keeps the store from serving now, in the words for an operator.
     pub fn faults(&self) -> Vec<String> {
         self.faults.now()
+    }
+}
+
+/// What a command does, in a word: its function, else itself. There are few of either.
+pub(crate) fn name_of(cmd: &Cmd) -> &str {
+    let mut words = cmd.args_iter().filter_map(|arg| match arg {
+        Arg::Simple(word) => str::from_utf8(word).ok(),
+        _ => None,
+    });
+    match words.next() {
+        Some("FCALL" | "FCALL_RO") => words.next().unwrap_or("FCALL"),
+        Some(command) => command,
+        None => "none",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_by_its_function() {
+        let mut call = redis::cmd("FCALL");
+        call.arg("c2_send").arg(1).arg("a key of a user");
+        assert_eq!(name_of(&call), "c2_send");
+        assert_eq!(name_of(&redis::cmd("TIME")), "TIME");
+        assert_eq!(name_of(&Cmd::new()), "none");
+    }
+
+    #[test]
+    fn redis_is_up_while_it_answers_even_if_it_refuses() {
+        let stats = LinkStats::default();
+        let refusal = || LinkError::Server {
+            code: "OOM".into(),
+            message: String::new(),
+        };
+        let away = || LinkError::Unavailable("away".to_owned());
+        for (result, up) in [(Ok(()), 1), (Err(away()), 0), (Err(refusal()), 1)] {
+            drop(stats.count(result));
+            assert_eq!(stats.up.get(), up);
+        }
     }
 }

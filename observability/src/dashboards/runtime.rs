@@ -1,0 +1,94 @@
+//! The processes themselves.
+
+use crate::dashboard::{Dashboard, Unit, panel};
+
+pub(super) fn dashboard() -> Dashboard {
+    Dashboard {
+        name: "runtime",
+        title: "Runtime",
+        description: "The processes themselves: threads, tasks, memory, files.",
+        panels: vec![
+            panel(
+                "Busy threads",
+                Unit::Ratio,
+                "Of the threads that run tasks.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"rate(carillon_runtime_busy_seconds_total{*}[$__rate_interval]) / (carillon_runtime_workers{*} > 0)"#,
+                )],
+            ),
+            panel(
+                "Tasks",
+                Unit::Count,
+                "Tasks that live: about one for each connection. Growth without connections: a leak.",
+                &[("{{pod}} {{instance}}", r#"carillon_runtime_tasks{*}"#)],
+            ),
+            panel(
+                "Waiting tasks",
+                Unit::Count,
+                "Tasks that wait for any thread. Above 0 for long: too little CPU.",
+                &[("{{pod}} {{instance}}", r#"carillon_runtime_queue_depth{*}"#)],
+            ),
+            panel(
+                "CPU",
+                Unit::Count,
+                "Cores in use.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"rate(process_cpu_seconds_total{*}[$__rate_interval])"#,
+                )],
+            ),
+            panel(
+                "Memory in use",
+                Unit::Bytes,
+                "Resident memory.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"process_resident_memory_bytes{*}"#,
+                )],
+            ),
+            panel(
+                "Address space",
+                Unit::Bytes,
+                "Says little about memory in use.",
+                &[("{{pod}} {{instance}}", r#"process_virtual_memory_bytes{*}"#)],
+            ),
+            panel(
+                "Open files",
+                Unit::Count,
+                "Each connection is one.",
+                &[("{{pod}} {{instance}}", r#"process_open_fds{*}"#)],
+            ),
+            panel(
+                "Threads",
+                Unit::Count,
+                "Of the operating system; workers among them.",
+                &[
+                    ("{{pod}} {{instance}}", r#"process_threads{*}"#),
+                    (
+                        "{{pod}} {{instance}} workers",
+                        r#"carillon_runtime_workers{*}"#,
+                    ),
+                ],
+            ),
+            panel(
+                "Age",
+                Unit::Seconds,
+                "How long ago each process began. A fall that nobody asked for: it crashed.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"time() - process_start_time_seconds{*}"#,
+                )],
+            ),
+            panel(
+                "Builds",
+                Unit::Count,
+                "Processes by version and compiler.",
+                &[(
+                    "{{service}} {{version}} rustc {{rustc}}",
+                    r#"count by (service, version, rustc) (carillon_build_info{*})"#,
+                )],
+            ),
+        ],
+    }
+}

@@ -1,0 +1,129 @@
+//! A real Prometheus that reads the metrics of running services, and what it makes of them.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::child::Child;
+use crate::poll::eventually;
+
+/// For what takes as long as the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running Prometheus; killed when dropped.
+#[derive(Debug)]
+pub struct Prometheus {
+    _child: Child,
+    _dir: TempDir,
+    address: SocketAddr,
+    http: reqwest::Client,
+}
+
+impl Prometheus {
+    /// Starts it with these rule files (their texts), reading each of `targets` and evaluating every second.
+    /// Targets get the labels that the chart's PodMonitor gives.
+    ///
+    /// # Errors
+    /// When it is missing, or refuses its configuration.
+    pub async fn start(targets: &[SocketAddr], rules: &[String]) -> Result<Self> {
+        let dir = TempDir::new()?;
+        for (at, rule) in rules.iter().enumerate() {
+            fs::write(dir.path().join(format!("{at}.rules.yaml")), rule)?;
+        }
+        let scraped = targets.iter().enumerate().map(|(at, target)| {
+            json!({
+                "targets": [target.to_string()],
+                "labels": {"cluster": "c", "namespace": "rt", "pod": format!("pod-{at}")},
+            })
+        });
+        let configuration = json!({
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [dir.path().join("*.rules.yaml")],
+            "scrape_configs": [{
+                "job_name": "rt/carillon",
+                "static_configs": scraped.collect::<Vec<_>>(),
+            }],
+        });
+        // JSON is YAML, too.
+        let file = dir.path().join("prometheus.yml");
+        fs::write(&file, configuration.to_string())?;
+        let log = dir.path().join("log");
+        let output = File::create(&log)?;
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                dir.path().join("data").display()
+            ))
+            .arg("--web.listen-address=127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child =
+            Child::spawn(command).context("prometheus does not start; `make setup` installs it")?;
+        let address = eventually("Prometheus says where it listens", PATIENCE, async || {
+            let log = fs::read_to_string(&log)?;
+            if let Some(status) = child.status() {
+                return Ok(Err(format!("it ended, {status}: {log}")));
+            }
+            let line = log.lines().find(|line| line.contains("\"Listening on\""));
+            let address = line.and_then(|line| line.rsplit_once("address=")?.1.parse().ok());
+            address.map(Ok).context("it does not say it")
+        });
+        let address = match address.await? {
+            Ok(address) => address,
+            Err(ended) => bail!("{ended}"),
+        };
+        let prometheus = Self {
+            _child: child,
+            _dir: dir,
+            address,
+            http: reqwest::Client::new(),
+        };
+        eventually("every target was read", PATIENCE, async || {
+            let up = prometheus.query("count(up == 1)").await?;
+            let read = up
+                .first()
+                .map_or("0", |series| series["value"][1].as_str().unwrap_or("0"));
+            ensure!(read == targets.len().to_string(), "{read} were");
+            Ok(())
+        })
+        .await?;
+        Ok(prometheus)
+    }
+
+    /// The series that a query gives now.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn query(&self, query: &str) -> Result<Vec<Value>> {
+        let url = format!("http://{}/api/v1/query", self.address);
+        let url = Url::parse_with_params(&url, [("query", query)])?;
+        let answer: Value = self.http.get(url).send().await?.json().await?;
+        ensure!(answer["status"] == "success", "{query}: {answer}");
+        let result = answer["data"]["result"].as_array().cloned();
+        result.with_context(|| format!("{query}: {answer}"))
+    }
+
+    /// Waits until the alert fires, or until it does not.
+    ///
+    /// # Errors
+    /// When that is not so `within` this time.
+    pub async fn until(&self, alert: &str, fires: bool, within: Duration) -> Result<()> {
+        let what = format!("{alert} fires: {fires}");
+        let query = format!(r#"ALERTS{{alertname="{alert}", alertstate="firing"}}"#);
+        eventually(&what, within, async || {
+            let firing = self.query(&query).await?;
+            ensure!(firing.is_empty() != fires, "{firing:?}");
+            Ok(())
+        })
+        .await
+    }
+}
