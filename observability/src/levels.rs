@@ -89,7 +89,7 @@ pub const LEVELS: [Level; 3] = [
 ];
 
 const REFUSED: &str =
-    r#"carillon_gateway_handshakes_rejected_total{reason=~"connections|rate|store"}"#;
+    r#"carillon_gateway_handshakes_rejected_total{reason=~"arrivals|connections|rate|store"}"#;
 
 impl Level {
     /// How many events a second, over a window.

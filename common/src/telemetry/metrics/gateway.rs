@@ -18,7 +18,7 @@ metrics! {
             "How long connections lived. Many of the same length: something between here and the client ends them.";
         handshakes_rejected: IntCounterVec =
             "carillon_gateway_handshakes_rejected_total" ["reason"]
-            "Connection attempts that were refused. connections, rate and store are ours to mend, the others the client's.";
+            "Connection attempts that were refused. arrivals, connections, rate and store are ours to mend, the others the client's.";
         handshake_duration: Histogram = "carillon_gateway_handshake_duration_seconds" []
             "From the upgrade request to the answer that the client is connected. Slow: Redis is, or too many come at once.";
         notifications_written: IntCounterVec =
