@@ -98,17 +98,29 @@ def nulls(chart: str, values: list[Value]) -> list[str]:
     return problems
 
 
+LISTED = {
+    "extraEnv": [{"name": "A", "value": 1}],
+    "tolerations": [{"key": "a", "value": True}],
+    "sysctls": [{"name": "a", "value": 600}],
+    "dnsConfig": {"options": [{"name": "ndots", "value": 2}]},
+}
+PLACES = ["extraEnv/0/value", "tolerations/0/value", "sysctls/0/value", "dnsConfig/options/0/value"]
+
+
 # Where Kubernetes takes texts alone, YAML's numbers and truths are refused: 1.10 would be 1.1.
 def types(chart: str, values: list[Value]) -> list[str]:
     kinds = ("Labels", "labels", "nnotations", "nodeSelector")
     maps = [value.path for value in walk(values) if value.path.endswith(kinds)]
     wrong = {"number": 1.10, "whole": 42, "truth": True, "nothing": None, "map": {}}
     calls = [(chart, merged(ALL, *(nested(path, wrong) for path in maps)))]
-    calls += [(chart, merged(ALL, nested("gateway.extraEnv", [{"name": "A", "value": value}]))) for value in (1, True)]
-    (_, said), *variables = renders(calls)
+    listed = [nested(f"{service}.{path}", value) for service in ("gateway", "dispatcher") for path, value in LISTED.items()]
+    calls += [(chart, merged(ALL, *listed, nested("tests.tolerations", LISTED["tolerations"]), nested("redis.dev.tolerations", LISTED["tolerations"])))]
+    (_, said), (_, variables) = renders(calls)
     wanted = [f"/{path.replace('.', '/')}/{key}'" for path in maps for key in wrong]
     problems = [f"{place[:-1]} is not refused" for place in wanted if place not in said]
-    problems += ["gateway.extraEnv: a value that is no text is not refused" for _, said in variables if "/gateway/extraEnv/0/value'" not in said]
+    places = [f"/{service}/{path}" for service in ("gateway", "dispatcher") for path in PLACES]
+    places += [f"/{owner}/tolerations/0/value" for owner in ("tests", "redis/dev")]
+    problems += [f"{place}: what is no text is not refused" for place in places if f"{place}'" not in variables]
     return problems + ([] if len(maps) > 20 else [f"only {maps} hold texts"])
 
 

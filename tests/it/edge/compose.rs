@@ -194,7 +194,10 @@ fn its_secrets_are_kept_and_its_configuration_is_in_order() -> Result<()> {
         let mounted = format!("/run/secrets/{name}\"");
         text = text.replace(&mounted, &format!("{}\"", dir.join(file).display()));
     }
-    text = text.replace("/etc/carillon/auth", &prepared.auth()?.display().to_string());
+    text = text.replace(
+        "/etc/carillon/auth",
+        &prepared.auth()?.display().to_string(),
+    );
     ensure!(
         !text.contains("/run/secrets"),
         "an unknown secret in {text}"

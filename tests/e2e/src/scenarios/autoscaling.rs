@@ -1,12 +1,18 @@
 //! More gateways under load, fewer after it.
 
-use std::time::{Duration, Instant};
+use std::{
+    convert::Infallible,
+    future::pending,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use carillon_tests::{figures::Figures, poll::eventually};
 use tokio::time::sleep;
 
+use super::install::ELSEWHERE;
 use crate::{
+    command::run,
     deployment::{Deployment, RELEASE},
     load::Load,
     stage::Stage,
@@ -28,6 +34,11 @@ const AUTOSCALED: [&str; 12] = [
     "gateway.minReadySeconds=0",
 ];
 const LEAST: u32 = 2;
+/// As little as that takes.
+const SWITCHED_ON: [&str; 2] = [
+    "gateway.autoscaling.enabled=true",
+    "gateway.autoscaling.connectionsPerPod=0",
+];
 /// The metrics are measured every 10 s, and the autoscaler looks every 15 s.
 const NOTICED: Duration = Duration::from_secs(150);
 
@@ -82,6 +93,47 @@ async fn up_and_down(stage: &Stage, deployment: &Deployment) -> Result<Figures> 
     report.no_call_failed()?;
     report.closes_were_planned(usize::MAX)?;
     Ok(figures)
+}
+
+/// Switched on where three run, by either Helm: never fewer than three.
+pub(super) async fn switched_on(stage: &Stage) -> Result<Figures> {
+    let mut figures = Figures::new("autoscaling switched on in a release that runs");
+    for helm in ["helm", "helm3"] {
+        let deployment = Deployment::prepare("scaled", helm, stage.sizes.window()).await?;
+        deployment.start_upgrade(&ELSEWHERE).await?;
+        deployment.pods.settled(NOTICED).await?;
+        let settings = [&ELSEWHERE[..], &SWITCHED_ON].concat();
+        let fewest = tokio::select! {
+            fewest = fewest(&deployment) => fewest?,
+            upgraded = twice(&deployment, &settings) => match upgraded? {},
+        };
+        figures.row(&format!("the fewest gateways, by {helm}"), fewest);
+        deployment.uninstall().await?;
+        ensure!(fewest == 3, "{fewest} gateways by {helm}");
+    }
+    let words = ["delete", "namespace", "scaled", "--wait=false"];
+    run("kubectl", &words).await?;
+    Ok(figures)
+}
+
+/// Upgrades, and once more when the autoscaler has taken over; then waits to be ended.
+async fn twice(deployment: &Deployment, settings: &[&str]) -> Result<Infallible> {
+    for _ in 0..2 {
+        deployment.start_upgrade(settings).await?;
+        sleep(Duration::from_secs(30)).await;
+    }
+    pending().await
+}
+
+/// The fewest gateways that there are to be, looked at for as long as two upgrades take.
+async fn fewest(deployment: &Deployment) -> Result<u32> {
+    let began = Instant::now();
+    let mut fewest = u32::MAX;
+    while began.elapsed() < Duration::from_secs(75) {
+        fewest = fewest.min(replicas(deployment).await?);
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(fewest)
 }
 
 fn gateways() -> String {

@@ -13,17 +13,17 @@ use crate::{
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// The ingress's host and path belong to one release at a time.
+pub(super) const ELSEWHERE: [&str; 2] = [
+    "ingress.hosts[0]=fresh.localhost",
+    "ingress.tls[0].hosts[0]=fresh.localhost",
+];
 
 pub(super) async fn with_helm3(stage: &Stage) -> Result<Figures> {
     let deployment = Deployment::prepare("fresh", "helm3", stage.sizes.window()).await?;
-    // The ingress's host and path belong to one release at a time.
-    let elsewhere = [
-        "ingress.hosts[0]=fresh.localhost",
-        "ingress.tls[0].hosts[0]=fresh.localhost",
-    ];
     let mut figures = Figures::new("install with Helm 3");
     let began = Instant::now();
-    let said = deployment.start_upgrade(&elsewhere).await?;
+    let said = deployment.start_upgrade(&ELSEWHERE).await?;
     ensure!(!said.contains("Warning"), "{said}");
     ready(&deployment, began, &mut figures).await?;
     let test = Instant::now();

@@ -6,7 +6,10 @@ mod autoscaling;
 mod browser;
 mod configuration;
 mod crash;
+mod dedicated_nodes;
 mod edge;
+mod failed_upgrade;
+mod foreign_redis;
 mod install;
 mod network;
 mod nodes;
@@ -19,6 +22,7 @@ mod scaling;
 mod shutdown;
 mod slow;
 mod systemd;
+mod umbrella;
 
 use std::pin::Pin;
 
@@ -65,6 +69,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "restart" rollout::restart: "kubectl rollout restart under traffic: the same";
     "rollback" rollback::in_the_middle: "back in the middle of a rollout: nothing lost, old pods keep their sockets";
     "bad-image" rollback::of_a_bad_image: "an image that does not start: undone, no socket closed";
+    "failed-upgrade" failed_upgrade::leaves_old_pods_whole: "new pods crash: old ones are killed, deleted and undone, nothing lost, no call refused";
     "configuration" configuration::of_one_service: "a setting restarts the pods that read it, and only those; a new API key none";
     "crash-gateway" crash::of_a_gateway: "kill -9: clients back within 5 s, nothing lost, presence right";
     "crash-memory" crash::of_memory: "killed by the kernel for its memory: the same";
@@ -73,12 +78,16 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "shutdown" shutdown::timeline: "ready while load balancers learn, then drained, exit code 0 before the grace ends";
     "scale-up" scaling::up: "gateways added under traffic: clients move to them when asked, nothing lost";
     "autoscaling" autoscaling::by_cpu: "up under load and down one by one: nothing lost, an upgrade keeps the number";
+    "autoscaling-on" autoscaling::switched_on: "switched on in a release that runs, by Helm 4 and 3: never fewer pods";
     "redis-restart" redis::restart: "Redis killed and back: no socket closed, pods stay ready, nothing lost";
     "redis-sentinel" redis::sentinel: "failovers: no socket closed, sends go on, nothing lost";
     "redis-cluster" redis_cluster::moved: "slots moved and a primary killed: no socket closed, nothing lost";
+    "foreign-redis" foreign_redis::under_the_default_policy: "port 6380 and a Secret with a password alone: connections cut under the policy come back, no socket closed";
     "partition" network::partition: "gateways cut off from Redis: sockets stay, nothing lost";
     "slow-redis" slow::network: "25 ms each way, then nothing at all: no socket closed, pods stay ready, nothing lost";
     "network-policy" network::policy: "friends get through, strangers do not";
+    "umbrella" umbrella::applied_twice: "a dependency, applied as Argo CD does: the second time changes nothing";
+    "dedicated-nodes" dedicated_nodes::tested: "tainted nodes: ready, helm test green, and failing at once without its Secret";
     "edge-certificate" edge::renewed: "a new certificate at the ingress: no socket closed, nothing lost";
     "edge-restart" edge::restarted: "the ingress replaced: everyone back, nothing lost";
     "admission" admission::of_every_render: "every value set and overlay: taken by the API server under the restricted profile, and valid by kubeconform, strict";

@@ -48,6 +48,12 @@ pub(super) async fn partition(stage: &Stage) -> Result<Figures> {
     Ok(figures)
 }
 
+/// Who may read metrics.
+const SCRAPED: [&str; 2] = [
+    "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=strangers",
+    "networkPolicy.metricsFrom[0].podSelector.matchLabels.app=scraper",
+];
+
 /// A pod of `manifests/probe.yaml` that tries to reach something.
 struct Probe<'a> {
     deployment: &'a Deployment,
@@ -76,10 +82,14 @@ impl Probe<'_> {
 }
 
 pub(super) async fn policy(stage: &Stage) -> Result<Figures> {
-    let deployment = stage.deployment().await?;
+    let deployment = stage.deployment_with(&SCRAPED).await?;
     let manifest = file("manifests/probe.yaml").display().to_string();
     run("kubectl", &["apply", "-f", &manifest]).await?;
-    for (namespace, pod) in [("carillon", "like-a-gateway"), ("strangers", "stranger")] {
+    for (namespace, pod) in [
+        ("carillon", "like-a-gateway"),
+        ("strangers", "stranger"),
+        ("strangers", "scraper"),
+    ] {
         let words = [
             "wait",
             "--namespace",
@@ -118,6 +128,11 @@ async fn reach(deployment: &Deployment) -> Result<Figures> {
         name: "stranger",
         namespace: "strangers",
     };
+    let scraper = Probe {
+        deployment,
+        name: "scraper",
+        namespace: "strangers",
+    };
     let mut figures = Figures::new("who reaches what");
     let expected = [
         (&gateways, "Redis", redis.as_str(), 6379, true),
@@ -126,9 +141,45 @@ async fn reach(deployment: &Deployment) -> Result<Figures> {
         (&stranger, "Redis", &redis, 6379, false),
         (&stranger, "a gateway's sockets", &gateway, 8080, true),
         (&stranger, "a dispatcher's REST", &dispatcher, 8081, true),
+        (&stranger, "a gateway's metrics", &gateway, 9090, false),
+        (
+            &stranger,
+            "a dispatcher's metrics",
+            &dispatcher,
+            9090,
+            false,
+        ),
+        (&scraper, "a gateway's metrics", &gateway, 9090, true),
+        (&scraper, "a dispatcher's metrics", &dispatcher, 9090, true),
     ];
+    as_expected(&expected, &mut figures).await?;
+
+    // Each service by itself: nobody but pods like these of the namespace may send now.
+    let shop = "networkPolicy.dispatcher.ingressFrom[0].podSelector.matchLabels.app=shop";
+    let narrowed = [&SCRAPED[..], &[shop]].concat();
+    deployment.start_upgrade(&narrowed).await?;
+    let expected = [
+        (
+            &stranger,
+            "a dispatcher's REST now",
+            dispatcher.as_str(),
+            8081,
+            false,
+        ),
+        (&stranger, "a gateway's sockets still", &gateway, 8080, true),
+    ];
+    let result = as_expected(&expected, &mut figures).await;
+    deployment.upgrade(&[]).await?;
+    result?;
+    Ok(figures)
+}
+
+/// What a probe tries to reach, and whether it may.
+type Expected<'a> = (&'a Probe<'a>, &'a str, &'a str, u16, bool);
+
+async fn as_expected(expected: &[Expected<'_>], figures: &mut Figures) -> Result<()> {
     let mut wrong = Vec::new();
-    for (probe, what, host, port, allowed) in expected {
+    for &(probe, what, host, port, allowed) in expected {
         // A policy takes a moment to know a new pod.
         let as_expected = eventually(what, Duration::from_secs(20), async || {
             let reached = probe.reaches(host, port).await;
@@ -146,7 +197,7 @@ async fn reach(deployment: &Deployment) -> Result<Figures> {
         }
     }
     ensure!(wrong.is_empty(), "{wrong:?}");
-    Ok(figures)
+    Ok(())
 }
 
 async fn run_get(object: &str, namespace: &str) -> Result<String> {
