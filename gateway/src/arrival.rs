@@ -6,7 +6,7 @@
 //! 101, or `authenticated` and `welcome` where the token comes in a frame. What arrives in between
 //! waits in the mailbox, bounded like any other; a handshake that fails afterwards leaves nothing.
 
-use std::{io, mem::MaybeUninit, net::IpAddr};
+use std::{io, mem::MaybeUninit};
 
 use carillon_common::{
     auth::{Claims, TokenError},
@@ -31,13 +31,13 @@ use tokio_tungstenite::tungstenite::{
 use crate::{
     accept::{self, Guest},
     admission::Refused,
-    closing,
     connection::{Arrived, Opened, Socket},
     forwarded,
     gateway::Gateway,
     handshake::Upgrade,
     hello::{self, Hello, Since, TurnedAway},
     hub::Handle,
+    refusing::turn_away,
     rewound::Rewound,
     screen::Screen,
     session::{Effect, Identity, Now, Session},
@@ -49,7 +49,7 @@ const READ_BUFFER: usize = 512;
 const WRITE_BUFFER: usize = 0;
 
 /// A handshake to be answered.
-struct Asking {
+pub(crate) struct Asking {
     upgrade: Upgrade,
     /// The subprotocol to answer with.
     protocol: Option<HeaderValue>,
@@ -317,7 +317,7 @@ impl Gateway {
     }
 
     /// Says 101.
-    async fn handshake(&self, guest: Guest, request: Asking) -> Option<(Socket, Place)> {
+    pub(crate) async fn handshake(&self, guest: Guest, request: Asking) -> Option<(Socket, Place)> {
         let Asking {
             upgrade,
             protocol,
@@ -344,56 +344,6 @@ impl Gateway {
         Some((socket, place))
     }
 
-    /// Lets a client in that is turned away at once, because browsers hide the status of a handshake; each
-    /// address so often.
-    async fn turn_away(
-        &self,
-        guest: Guest,
-        request: Asking,
-        code: CloseCode,
-        reason: &'static str,
-    ) {
-        self.rejected(reason);
-        if let Err(refused) = self.may_be_told(&guest) {
-            return self.refuse(guest, &refused).await;
-        }
-        if let Some((socket, place)) = self.handshake(guest, request).await {
-            turn_away(socket, &place, code, reason).await;
-        }
-    }
-
-    fn may_be_told(&self, guest: &Guest) -> Result<(), Refused> {
-        self.admission().may_be_told(guest.address, Instant::now())
-    }
-
-    async fn refuse(&self, guest: Guest, refused: &Refused) {
-        self.rejected(refused.reason);
-        accept::refuse(guest, refused).await;
-    }
-
-    async fn refuse_token(
-        &self,
-        socket: Socket,
-        waiting: Place,
-        address: IpAddr,
-        token: Option<&str>,
-        reason: &'static str,
-    ) {
-        let code = CloseCode::Unauthenticated;
-        let again = token.and_then(|it| self.refusals().refuse(address, it, Instant::now()));
-        let Some(((hold, _held), _spare)) = again.zip(self.admission().spare()) else {
-            turn_away(socket, &waiting, code, reason).await;
-            return;
-        };
-        // One that is held is not on its way in any more.
-        drop(waiting);
-        tokio::select! {
-            () = tokio::time::sleep(hold) => {}
-            () = self.over().cancelled() => {}
-        }
-        closing::turn_away(socket, code, reason).await;
-    }
-
     pub(crate) fn rejected(&self, reason: &str) {
         self.metrics()
             .all
@@ -409,15 +359,6 @@ fn has_gone(stream: &TcpStream) -> bool {
     match SockRef::from(stream).peek(&mut next) {
         Ok(read) => read == 0,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-    }
-}
-
-/// Ends a socket that never became a connection, unless another needs its place first.
-async fn turn_away(socket: Socket, place: &Place, code: CloseCode, reason: &'static str) {
-    place.waits();
-    tokio::select! {
-        _ = closing::turn_away(socket, code, reason) => {}
-        () = place.gone() => {}
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// Sockets that are not connections yet: handshakes under way, refusals being read, other requests.
-const ARRIVALS: usize = 512;
+const ARRIVALS: usize = 768;
 
 /// A running gateway.
 pub struct Gateway {

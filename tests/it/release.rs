@@ -43,6 +43,7 @@ impl Checkout {
             "gateway",
             "dispatcher",
             "cli",
+            "observability",
             "tests",
         ];
         for name in folders.iter().filter(|name| root().join(name).exists()) {

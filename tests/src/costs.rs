@@ -88,7 +88,7 @@ impl Hall {
         let redis = Standalone::start(&Options::default()).await?;
         for (setting, value) in [
             ("slowlog-log-slower-than", "0"),
-            ("slowlog-max-len", "4096"),
+            ("slowlog-max-len", "65536"),
         ] {
             let mut set = cmd("CONFIG");
             set.arg("SET").arg(setting).arg(value);
@@ -117,7 +117,7 @@ impl Hall {
     /// The times of a function's calls since the last look, in microseconds.
     async fn times(&self, function: &str) -> Result<Vec<u64>> {
         let mut get = cmd("SLOWLOG");
-        let entries: Vec<Vec<Value>> = self.redis.query(get.arg("GET").arg(4096)).await?;
+        let entries: Vec<Vec<Value>> = self.redis.query(get.arg("GET").arg(65_536)).await?;
         let mut times = Vec::new();
         for entry in entries {
             let [_, _, Value::Int(micros), Value::Array(words), ..] = &entry[..] else {

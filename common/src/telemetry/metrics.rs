@@ -174,7 +174,7 @@ mod tests {
         metrics
             .dispatcher
             .sends
-            .with_label_values(&["routed"])
+            .with_label_values(&["routed", "billing"])
             .inc_by(2);
         let text = metrics.render();
         let version = env!("CARGO_PKG_VERSION");
@@ -183,7 +183,7 @@ mod tests {
             "carillon_gateway_connections_closed_total{code=\"4008\",initiator=\"server\"} 1",
             "carillon_gateway_delivery_latency_seconds_bucket{le=\"0.001\"} 0",
             "carillon_gateway_delivery_latency_seconds_bucket{le=\"0.0025\"} 1",
-            "carillon_dispatcher_sends_total{outcome=\"routed\"} 2",
+            "carillon_dispatcher_sends_total{outcome=\"routed\",sender=\"billing\"} 2",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }

@@ -49,7 +49,9 @@ pub(crate) async fn broadcast(
     let (text, input, fields);
     match head.uri.query().filter(|query| !query.is_empty()) {
         Some(query) => {
-            bodies.refuse(&caller, &head.headers, body, deadline).await?;
+            bodies
+                .refuse(&caller, &head.headers, body, deadline)
+                .await?;
             input = query.as_bytes();
             fields = Fields::from_query(query)?;
         }

@@ -137,6 +137,15 @@ pub(super) fn dashboard() -> Dashboard {
                     r#"sum by (code) (rate(carillon_gateway_refused_frames_total{*}[$__rate_interval]))"#,
                 )],
             ),
+            panel(
+                "Devices forgotten",
+                Unit::PerSecond,
+                "Of users with more devices than are remembered. A steady rate: a client takes a new name each time.",
+                &[(
+                    "forgotten",
+                    r#"sum(rate(carillon_gateway_devices_forgotten_total{*}[$__rate_interval]))"#,
+                )],
+            ),
         ],
     }
 }

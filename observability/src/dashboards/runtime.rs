@@ -89,6 +89,33 @@ pub(super) fn dashboard() -> Dashboard {
                     r#"count by (service, version, rustc) (carillon_build_info{*})"#,
                 )],
             ),
+            panel(
+                "Keys and issuers in order",
+                Unit::Truth,
+                "1 if all of auth.dir was in order when it was last read; 0: a file is left out, and the log names it.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"carillon_config_reload_success{*}"#,
+                )],
+            ),
+            panel(
+                "Readings of auth.dir",
+                Unit::PerSecond,
+                "Times that it was read again, by what became of it.",
+                &[(
+                    "{{result}}",
+                    r#"sum by (result) (rate(carillon_config_reloads_total{*}[$__rate_interval]))"#,
+                )],
+            ),
+            panel(
+                "Since auth.dir was last in order",
+                Unit::Seconds,
+                "Grows where nothing changes; it is a fault only while the panel before shows 0.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"time() - carillon_config_last_reload_success_timestamp_seconds{*}"#,
+                )],
+            ),
         ],
     }
 }

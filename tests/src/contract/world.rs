@@ -248,7 +248,13 @@ impl Gateway {
 
     /// All that is kept of a user's inbox.
     pub(super) async fn kept(&self, user: &str) -> Result<Vec<Frame>> {
-        Ok(self.page(user, "anyone", Cursor::ZERO).await?.frames)
+        let mut page = self.page(user, "anyone", Cursor::ZERO).await?;
+        let mut frames = std::mem::take(&mut page.frames);
+        while page.more {
+            page = self.page(user, "anyone", page.end).await?;
+            frames.append(&mut page.frames);
+        }
+        Ok(frames)
     }
 
     /// A page of a channel's log.

@@ -2,8 +2,6 @@
 
 use carillon_common::settings::AuthSettings;
 
-use std::time::Duration;
-
 use super::*;
 
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
