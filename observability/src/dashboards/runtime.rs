@@ -113,7 +113,7 @@ pub(super) fn dashboard() -> Dashboard {
                 "Grows where nothing changes; it is a fault only while the panel before shows 0.",
                 &[(
                     "{{pod}} {{instance}}",
-                    r#"time() - carillon_config_last_reload_success_timestamp_seconds{*}"#,
+                    r#"time() - (carillon_config_last_reload_success_timestamp_seconds{*} > 0)"#,
                 )],
             ),
         ],

@@ -20,7 +20,7 @@ use crate::world::{World, next_content};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Panels that show nothing here, and why.
-const EMPTY: [(&str, &str); 13] = [
+const EMPTY: [(&str, &str); 15] = [
     ("Overview / Alerts", "nothing fires"),
     (
         "Connections / Refused requests of clients",
@@ -31,6 +31,11 @@ const EMPTY: [(&str, &str); 13] = [
     ("Delivery / Inboxes read again", "no hint was lost"),
     ("Dispatchers / Gateways reaped", "no pod died"),
     ("Redis / In memory", "the store is Redis"),
+    ("Runtime / Readings of auth.dir", "where auth.dir changes"),
+    (
+        "Runtime / Since auth.dir was last in order",
+        "where auth.dir is used",
+    ),
     (
         "Capacity / Users and channels in memory",
         "the store is Redis",
