@@ -61,6 +61,7 @@ pub async fn measure() -> Result<Vec<Cost>> {
     let mut hall = Hall::open().await?;
     hall.sends().await?;
     hall.connections().await?;
+    hall.whole_inbox().await?;
     hall.subscriptions().await?;
     hall.channels().await?;
     hall.leases().await?;
@@ -373,8 +374,11 @@ impl Hall {
             Ok(())
         };
         self.fastest("reap", "all connections of a gateway", reap)
-            .await?;
+            .await
+    }
 
+    async fn whole_inbox(&mut self) -> Result<()> {
+        let phone = Who::of(0, 2);
         let erin: UserId = "erin".parse()?;
         let all = async |hall: &Self, _| {
             hall.connect(0, &erin, &phone).await?;
@@ -553,6 +557,7 @@ impl Who {
     fn named(number: usize) -> Self {
         let name = format!("device-of-a-user-{number:05}");
         Self {
+            #[expect(clippy::expect_used, reason = "the name is one by its letters")]
             device: Device::Named(name.parse().expect("a device's name")),
             session: name,
         }

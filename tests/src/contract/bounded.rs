@@ -144,8 +144,10 @@ pub(super) async fn durable_ones_go_with_their_device(on: Arc<dyn Stores>) -> Re
 
 #[track_caller]
 fn too_many<T: std::fmt::Debug>(outcome: Result<T>) {
-    let error = outcome.unwrap_err();
-    let error = error.downcast_ref::<BackendError>();
+    let error = outcome.err();
+    let error = error
+        .as_ref()
+        .and_then(|it| it.downcast_ref::<BackendError>());
     assert!(
         matches!(error, Some(BackendError::TooManyConnections)),
         "{error:?}"
@@ -238,8 +240,10 @@ fn keeping(kept: u32) -> Limits {
 
 #[track_caller]
 fn not_kept(outcome: Result<()>) {
-    let error = outcome.unwrap_err();
-    let error = error.downcast_ref::<BackendError>();
+    let error = outcome.err();
+    let error = error
+        .as_ref()
+        .and_then(|it| it.downcast_ref::<BackendError>());
     assert!(
         matches!(error, Some(BackendError::TooManyChannels)),
         "{error:?}"
