@@ -60,6 +60,8 @@ pub(super) async fn leaves_old_pods_whole(stage: &Stage) -> Result<Figures> {
         Ok(())
     })
     .await?;
+    // kubectl owns what it undid.
+    deployment.take_back().await?;
     figures.row("calls refused", report.refused.len());
     ensure!(report.refused.is_empty(), "{:?}", report.refused);
     Ok(figures)
