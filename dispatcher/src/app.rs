@@ -45,7 +45,8 @@ pub struct App {
     service: Arc<Service>,
     metrics: Metrics,
     cluster: Cluster,
-    connections: usize,
+    /// The hard limit of open files.
+    descriptors: u64,
 }
 
 /// What the routes work with.
@@ -69,7 +70,6 @@ impl App {
         backend: Arc<dyn Backend>,
         metrics: Metrics,
     ) -> Self {
-        let connections = settings.dispatcher.connection_limit(u64::MAX);
         let service = Service {
             keyring,
             clock: backend.clock(),
@@ -85,15 +85,14 @@ impl App {
             service: Arc::new(service),
             metrics,
             cluster: Cluster::Inferred,
-            connections,
+            descriptors: u64::MAX,
         }
     }
 
     /// On a machine with this hard limit of open files.
     pub fn with_descriptors(self, descriptors: u64) -> Self {
-        let settings = &self.service.settings.dispatcher;
         Self {
-            connections: settings.connection_limit(descriptors),
+            descriptors,
             ..self
         }
     }
@@ -134,7 +133,7 @@ impl App {
             let router = self
                 .router()
                 .layer(map_response_with_state(health.clone(), part));
-            let crowd = Crowd::new(self.connections);
+            let crowd = Crowd::new(settings.dispatcher.connection_limit(self.descriptors));
             let serving = serve(listener, router, crowd, stop.clone(), patience);
             shutdown.last(Duration::MAX, serving).await;
             end.cancel();

@@ -193,6 +193,11 @@ fn unavailable(refused: &Refused) -> Vec<u8> {
             "Overloaded",
             "is at its limit of handshakes under way",
         ),
+        "gone" => (
+            "unavailable",
+            "Unavailable",
+            "has seen that your side of the connection is closed",
+        ),
         "store" => (
             "unavailable",
             "Unavailable",
@@ -204,21 +209,24 @@ fn unavailable(refused: &Refused) -> Vec<u8> {
     let problem = Problem::new(503, code, title)
         .detail(format!("this gateway {why}; try again in {seconds} s"))
         .retry_after(refused.retry_after);
-    answer(&problem, &format!("retry-after: {seconds}\r\n"))
+    answer(&problem, "")
 }
 
 /// A problem as the last answer of a connection.
 fn answer(problem: &Problem, fields: &str) -> Vec<u8> {
-    let status = http::StatusCode::from_u16(problem.status).unwrap_or_default();
+    let (status, headers, body) = problem.answer();
     let reason = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::to_string(problem).unwrap_or_default();
-    format!(
-        "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\n{fields}connection: close\r\n\
-         content-length: {}\r\n\r\n{body}",
-        problem.status,
-        body.len()
-    )
-    .into_bytes()
+    let mut answer = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in &headers {
+        answer.extend_from_slice(
+            &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat(),
+        );
+    }
+    let length = body.len();
+    let rest = format!("{fields}connection: close\r\ncontent-length: {length}\r\n\r\n");
+    answer.extend_from_slice(rest.as_bytes());
+    answer.extend_from_slice(&body);
+    answer
 }
 
 /// Says a last word. What the client still sends lies unread; closing on it would reset the word away.

@@ -33,7 +33,7 @@ pub(crate) struct Admission {
 /// Why a handshake is refused, and when to try again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// `connections`, `rate`, `user`, `address`, `arrivals`, `draining` or `store`.
+    /// `connections`, `rate`, `user`, `address`, `arrivals`, `gone`, `draining` or `store`.
     pub reason: &'static str,
     /// For `Retry-After`.
     pub retry_after: Duration,

@@ -21,6 +21,7 @@ use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     time::{Instant, timeout},
 };
 use tokio_tungstenite::tungstenite::{
@@ -118,12 +119,7 @@ impl Gateway {
                 return None;
             }
         };
-        // Its next attempt may be under way already: to register this one would take the session from that.
-        if has_gone(&guest.stream) {
-            self.rejected("gone");
-            return None;
-        }
-        let place = match self.admission().admit(&user, Instant::now()) {
+        let place = match self.let_in(&guest.stream, &user) {
             Ok(place) => place,
             Err(refused) => {
                 self.refuse(guest, &refused).await;
@@ -185,7 +181,7 @@ impl Gateway {
                 return None;
             }
         };
-        let place = match self.admission().admit(&user, Instant::now()) {
+        let place = match self.let_in(socket.get_ref().stream(), &user) {
             Ok(place) => place,
             Err(refused) => {
                 self.rejected(refused.reason);
@@ -232,6 +228,15 @@ impl Gateway {
         let claims = claims.map_err(|error| error.code())?;
         let user = UserId::new(&claims.sub).map_err(|_| "token_claim")?;
         Ok((user, claims))
+    }
+
+    /// A place for a client whose token is good. One that has gone gets none: its next attempt may be under way
+    /// already, and to register this one would take the session from that.
+    fn let_in(&self, stream: &TcpStream, user: &UserId) -> Result<OwnedSemaphorePermit, Refused> {
+        if has_gone(stream) {
+            return Err(Refused::later("gone"));
+        }
+        self.admission().admit(user, Instant::now())
     }
 
     /// Makes it reachable and has it registered, before it can see that it is connected.

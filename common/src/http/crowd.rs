@@ -84,14 +84,9 @@ impl Crowd {
         gone.map(|(_, waiting)| waiting.gone.cancel()).count()
     }
 
-    /// How many there are.
-    pub fn present(&self) -> usize {
+    #[cfg(test)]
+    fn present(&self) -> usize {
         lock(&self.inner).present
-    }
-
-    /// How many there may be.
-    pub fn most(&self) -> usize {
-        self.most
     }
 }
 
