@@ -19,23 +19,42 @@ use crate::churn::{self, Client, Kind, Manners};
 const STAYS: Range<Duration> = Duration::from_millis(100)..Duration::from_millis(1_500);
 const BETWEEN_BROADCASTS: Duration = Duration::from_millis(30);
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Frames for each that is owed.
-const MOST: f64 = 1.3;
 
-/// `AGAIN=40s` in the environment, with 40 users then; 6 seconds and 10 users without.
-fn scale() -> Result<(Duration, usize)> {
+struct Scale {
+    lasting: Duration,
+    users: usize,
+    /// Frames for each that is owed.
+    most: f64,
+}
+
+/// `AGAIN=40s` in the environment, with 40 users then; 6 seconds and 10 users without, and more
+/// frames, since other tests run beside it: a ping whose pong comes late confirms late. (When only the
+/// ping of every 25 seconds confirmed, there were twelve.)
+fn scale() -> Result<Scale> {
     let Ok(text) = std::env::var("AGAIN") else {
-        return Ok((Duration::from_secs(6), 10));
+        return Ok(Scale {
+            lasting: Duration::from_secs(6),
+            users: 10,
+            most: 2.0,
+        });
     };
     let seconds = text.strip_suffix('s').and_then(|text| text.parse().ok());
     let seconds = seconds.with_context(|| format!("AGAIN={text}: write it as 40s"))?;
-    Ok((Duration::from_secs(seconds), 40))
+    Ok(Scale {
+        lasting: Duration::from_secs(seconds),
+        users: 40,
+        most: 1.3,
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn little_comes_again_to_pages_and_nothing_to_the_application_of_a_device() -> Result<()> {
     let _turn = turn().await;
-    let (lasting, count) = scale()?;
+    let Scale {
+        lasting,
+        users: count,
+        most,
+    } = scale()?;
     let redis = Standalone::start(&Options::default()).await?;
     let deployment = Plan::over(redis.url()).start().await?;
     let restless = Manners {
@@ -73,7 +92,7 @@ async fn little_comes_again_to_pages_and_nothing_to_the_application_of_a_device(
         figures.row("came again", again);
         figures.row("frames for each that is owed", format!("{frames:.2}"));
         println!("{figures}");
-        ensure!(frames <= MOST, "{frames:.2} frames for each\n{figures}");
+        ensure!(frames <= most, "{frames:.2} frames for each\n{figures}");
         if kind == Kind::Device {
             let given = sum(&|record| record.notifications.len());
             ensure!(given == owed, "{given} to the applications, not {owed}");

@@ -58,8 +58,10 @@ pub(super) async fn the_device_not_seen_for_the_longest_is_forgotten(
         assert_eq!(visits(&gateway, name, last).await?, 1, "{name}");
     }
     assert_eq!(gateway.connect("alice", "i").await?.registered.forgotten, 1);
+    // Where one starts depends on which of those that were seen in one instant went first.
+    let new = gateway.connect("alice", "new").await?;
     let old = gateway.connect("alice", "old").await?;
-    assert_eq!(old.cursors(), [], "it starts as any new device");
+    assert_eq!(old.cursors(), new.cursors(), "it starts as any new device");
     Ok(())
 }
 
