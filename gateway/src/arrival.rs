@@ -38,6 +38,7 @@ use crate::{
     handshake::Upgrade,
     hello::{self, Hello, Since, TurnedAway},
     hub::Handle,
+    rate::Rate,
     refusing::turn_away,
     rewound::Rewound,
     screen::Screen,
@@ -344,7 +345,8 @@ impl Gateway {
             .max_message_size(Some(limits.frame_bytes))
             .max_frame_size(Some(limits.frame_bytes));
         let stream = Rewound::new(stream, early);
-        let screen = Screen::new(stream, limits.frames_per_second, limits.frames_burst);
+        let rate = Rate::new(limits.frames_per_second, limits.frames_burst);
+        let screen = Screen::new(stream, rate);
         let socket = Socket::from_raw_socket(screen, Role::Server, Some(config)).await;
         Some((socket, place))
     }

@@ -381,3 +381,15 @@ async fn answer(socket: &mut Socket, around: &Surroundings) -> Option<End> {
     };
     result.is_err().then_some(End::BROKEN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The allocator has no size between 1 024 and 1 280 bytes.
+    #[test]
+    fn a_connection_is_small() {
+        let size = size_of::<Opened>();
+        assert!(size <= 1_024, "{size} bytes each");
+    }
+}

@@ -5,41 +5,55 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
     marker::PhantomData,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
-/// Of so many is remembered how often they came; beyond it those are forgotten that may come again anyway,
-/// and all where those are few.
+/// Of so many is remembered how often they came; all are forgotten where more come too often.
 const REMEMBERED: usize = 65_536;
 
-/// So many a second, and so many at once (a token bucket).
+/// So many a second, and so many at once beyond it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
-    rate: f64,
-    burst: f64,
+    per_second: u32,
+    burst: u32,
 }
 
 impl Rate {
-    pub(crate) fn new(rate: u32, burst: u32) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         Self {
-            rate: f64::from(rate),
-            burst: f64::from(burst.max(1)),
+            per_second: per_second.max(1),
+            burst: burst.max(1),
         }
     }
 }
 
+/// How much of a [`Rate`] is left, told by one instant: the virtual scheduling form of the generic cell rate
+/// algorithm (ITU-T I.371, annex A).
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
-    left: f64,
-    filled: Instant,
+pub(crate) struct Bucket {
+    full_at: Instant,
 }
 
 impl Bucket {
-    fn fill(&mut self, rate: Rate, now: Instant) {
-        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.left = (self.left + passed * rate.rate).min(rate.burst);
-        self.filled = now;
+    pub(crate) fn full(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    /// Whether there may be one more now; counts it if so.
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> bool {
+        let every = Duration::from_secs(1) / rate.per_second;
+        let full_at = self.full_at.max(now) + every;
+        let may = full_at <= now + every * rate.burst;
+        if may {
+            self.full_at = full_at;
+        }
+        may
+    }
+
+    fn is_full(self, now: Instant) -> bool {
+        self.full_at <= now
     }
 }
 
@@ -64,45 +78,51 @@ impl<T: Hash> Rates<T> {
 
     /// Whether `one` may once more; counts it if so.
     pub(crate) fn take(&self, one: &T, now: Instant) -> bool {
-        let rate = self.rate;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = Bucket {
-            left: rate.burst,
-            filled: now,
-        };
-        if buckets.len() >= REMEMBERED {
-            buckets.retain(|_, bucket| {
-                bucket.fill(rate, now);
-                bucket.left < rate.burst
-            });
-            if buckets.len() > REMEMBERED / 2 {
+        // Before it grows, those are forgotten that may come as often as if they never had.
+        if buckets.len() == buckets.capacity() {
+            buckets.retain(|_, bucket| !bucket.is_full(now));
+            if buckets.len() >= REMEMBERED {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(self.hasher.hash_one(one)).or_insert(full);
-        bucket.fill(rate, now);
-        let may = bucket.left >= 1.0;
-        if may {
-            bucket.left -= 1.0;
-        }
-        may
+        let bucket = buckets.entry(self.hasher.hash_one(one));
+        let bucket = bucket.or_insert(Bucket::full(now));
+        bucket.take(self.rate, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let (rate, mut now) = (Rate::new(4, 3), Instant::now());
+        let mut bucket = Bucket::full(now);
+        let mut taken = |now| (0..9).filter(|_| bucket.take(rate, now)).count();
+        assert_eq!(taken(now), 3);
+        now += Duration::from_millis(250);
+        assert_eq!(taken(now), 1);
+        now += Duration::from_millis(200);
+        assert_eq!(taken(now), 0);
+        now += Duration::from_secs(60);
+        assert_eq!(taken(now), 3);
+    }
 
     #[test]
     fn each_has_its_own_and_many_are_forgotten() {
         let (rates, now) = (Rates::new(Rate::new(1, 2)), Instant::now());
         assert_eq!([0; 3].map(|one| rates.take(&one, now)), [true, true, false]);
         assert!(rates.take(&1, now));
+        let remembered = || rates.buckets.lock().unwrap().capacity();
         for one in 0..REMEMBERED as i32 * 2 {
-            rates.take(&one, now + Duration::from_secs(60));
+            rates.take(&one, now + Duration::from_millis(60) * one.unsigned_abs());
         }
-        assert!(rates.buckets.lock().unwrap().len() <= REMEMBERED);
+        assert!(remembered() < 100, "{} who come slowly", remembered());
+        for one in 0..REMEMBERED as i32 * 4 {
+            rates.take(&one, now);
+        }
+        assert!(remembered() <= REMEMBERED * 2, "{}", remembered());
     }
 }

@@ -16,7 +16,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::rewound::Rewound;
+use crate::{
+    rate::{Bucket, Rate},
+    rewound::Rewound,
+};
 
 /// Of a frame's header with its mask, and the code of a close frame after it.
 const HEADER_BYTES: usize = 14 + 2;
@@ -29,11 +32,9 @@ const PONG: u8 = 0xa;
 pub(crate) struct Screen {
     socket: Rewound,
     frames: Frames,
-    /// Frames that are no whole message, a second.
-    rate: f32,
-    burst: f32,
-    left: f32,
-    filled: Instant,
+    /// Of frames that are no whole message.
+    rate: Rate,
+    left: Bucket,
     /// Pings of ours whose pong is on its way.
     asked: u32,
 }
@@ -52,16 +53,13 @@ impl Screened {
 }
 
 impl Screen {
-    /// `rate` and `burst`: how many control frames and fragments a second, and at once beyond it.
-    pub(crate) fn new(socket: Rewound, rate: u32, burst: u32) -> Self {
-        let (rate, burst) = (rate as f32, burst.max(1) as f32);
+    /// `rate`: of control frames and fragments.
+    pub(crate) fn new(socket: Rewound, rate: Rate) -> Self {
         Self {
             socket,
             frames: Frames::default(),
             rate,
-            burst,
-            left: burst,
-            filled: Instant::now(),
+            left: Bucket::full(Instant::now()),
             asked: 0,
         }
     }
@@ -84,27 +82,13 @@ impl Screen {
                     self.asked -= 1;
                     true
                 }
-                Seen::Pong | Seen::Part => self.spend(),
+                Seen::Pong | Seen::Part => self.left.take(self.rate, Instant::now()),
             };
             if !free {
                 return Err(Screened(CloseCode::RateLimited));
             }
         }
         Ok(())
-    }
-
-    fn spend(&mut self) -> bool {
-        if self.left < 1.0 {
-            let now = Instant::now();
-            let passed = now.duration_since(self.filled).as_secs_f32();
-            self.left = (self.left + passed * self.rate).min(self.burst);
-            self.filled = now;
-        }
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
-        may
     }
 }
 

@@ -28,6 +28,6 @@ settings! {
         /// How long acknowledgements are gathered …
         pub ack_interval: Duration,
         /// … or how many.
-        pub ack_batch: usize,
+        pub ack_batch: u32,
     }
 }

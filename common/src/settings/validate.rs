@@ -128,7 +128,7 @@ impl Rules<'_> {
             ),
             ("socket.frames_burst", socket.frames_burst as usize),
             ("socket.outbox_bytes", socket.outbox_bytes),
-            ("socket.ack_batch", socket.ack_batch),
+            ("socket.ack_batch", socket.ack_batch as usize),
             ("drain.min_rate", settings.drain.min_rate as usize),
             ("dispatcher.body_bytes", dispatcher.body_bytes),
             (

@@ -34,7 +34,7 @@ impl Session {
     pub(super) fn wrote_passing(&mut self, channel: &ChannelName, cursor: Cursor, now: Now) {
         match self.dialect() {
             Dialect::Simple => {
-                let latest = self.rules.settings.socket.ack_interval;
+                let latest = self.rules.socket().ack_interval;
                 self.asking.wrote(now.mono, self.age(now), latest);
             }
             Dialect::V1 => {
@@ -57,7 +57,7 @@ impl Session {
 
     /// When a ping goes out to confirm what was written, though nothing else is.
     pub(super) fn asks_alone_at(&self, now: Now) -> Option<Instant> {
-        let latest = self.rules.settings.socket.ack_interval;
+        let latest = self.rules.socket().ack_interval;
         self.asking.alone(now.mono, self.age(now), latest)
     }
 
@@ -77,8 +77,7 @@ impl Session {
             self.ping(now, effects);
         }
         let stands = (self.inbox.position(), self.broadcast.confirmed());
-        self.receipts
-            .settle(stands, now.mono, &self.rules.settings.socket);
+        self.receipts.settle(stands, now.mono, self.rules.socket());
         if self.receipts.flush_at().is_some_and(|at| at <= now.mono) {
             self.flush_acks(effects);
         }
@@ -91,7 +90,7 @@ impl Session {
         self.broadcast.pinged(self.dialect());
         self.channels.pinged(self.dialect());
         self.asking.asked();
-        self.pace.pinged(now.mono);
+        self.pace.pinged(now.mono, self.rules.socket());
         effects.push(Effect::Ping(payload));
     }
 
@@ -105,7 +104,7 @@ impl Session {
         self.broadcast.ponged(self.dialect());
         self.channels.ponged(self.dialect());
         self.tell_what_was_caught_up(effects);
-        let rarely = self.rules.settings.socket.ping_interval;
+        let rarely = self.rules.socket().ping_interval;
         if self.channels.told_longer_ago(rarely, now.mono) {
             self.tell_channels(true, effects);
         }
@@ -115,7 +114,7 @@ impl Session {
     /// Anything else that shows that the client lives: a ping of its own, a pong nobody asked for.
     pub(crate) fn on_sign_of_life(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.pace.heard(now.mono);
-        if !self.pace.allows_frame(now.mono) {
+        if !self.pace.allows_frame(now.mono, self.rules.socket()) {
             effects.push(Effect::Close(CloseCode::RateLimited, None));
         }
     }

@@ -28,7 +28,7 @@ impl Session {
         {
             return;
         }
-        if !self.pace.allows_frame(now.mono) {
+        if !self.pace.allows_frame(now.mono, self.rules.socket()) {
             return effects.push(Effect::Close(CloseCode::RateLimited, None));
         }
         match frame {
@@ -174,9 +174,9 @@ impl Session {
             }
             return;
         }
-        if self.channels.len() >= self.rules.settings.socket.channels && !self.make_room(effects) {
+        if self.channels.len() >= self.rules.socket().channels && !self.make_room(effects) {
             let code = ErrorCode::TooManyChannels;
-            let most = self.rules.settings.socket.channels;
+            let most = self.rules.socket().channels;
             let message = format!("a connection may be on {most} channels; unsubscribe from one");
             return self.refuse(reference.as_ref(), code, &message, Some(&channel), effects);
         }

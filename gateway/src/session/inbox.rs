@@ -42,7 +42,7 @@ pub(super) struct Inbox {
     /// Something was dropped while a page was under way: read once more after it.
     missed: bool,
     /// Notifications replayed since the catch-up began; `None` when nobody is waiting to be told.
-    replayed: Option<u64>,
+    replayed: Option<u32>,
 }
 
 impl Inbox {
@@ -111,7 +111,7 @@ impl Inbox {
     }
 
     /// A page was handled up to `end`; `count` of it was delivered.
-    pub(super) fn on_page(&mut self, end: Cursor, more: bool, count: u64) -> Step {
+    pub(super) fn on_page(&mut self, end: Cursor, more: bool, count: u32) -> Step {
         self.position = end;
         if let Some(replayed) = &mut self.replayed {
             *replayed += count;
@@ -134,7 +134,7 @@ impl Inbox {
     }
 
     /// How many were replayed, if the client is to be told.
-    pub(super) fn take_replayed(&mut self) -> Option<u64> {
+    pub(super) fn take_replayed(&mut self) -> Option<u32> {
         self.replayed.take()
     }
 

@@ -74,7 +74,7 @@ impl Session {
     /// Subscriptions that ended connections left for this one.
     pub(super) fn on_claimed(&mut self, claimed: Claimed, effects: &mut Vec<Effect>) {
         for subscription in claimed.subscriptions {
-            if self.channels.len() < self.rules.settings.socket.channels {
+            if self.channels.len() < self.rules.socket().channels {
                 self.rejoin(subscription, effects);
             } else if self.channels.get(&subscription.channel).is_none() {
                 // Those asked for the longest ago come last. Kept for ever they would only grow.

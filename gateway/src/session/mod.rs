@@ -18,7 +18,7 @@ mod receipts;
 mod tests;
 mod written;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use carillon_common::{
     auth::{Claims, Keyring},
@@ -29,7 +29,7 @@ use carillon_common::{
     ids::{ChannelName, Cursor, Millis},
     notification::Frame,
     protocol::{CloseCode, Dialect, ServerFrame, SocketLimits},
-    settings::Settings,
+    settings::{Settings, SocketSettings},
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -52,6 +52,12 @@ pub(crate) struct Rules {
     pub keyring: Keyring,
     /// Told in `welcome`.
     pub limits: SocketLimits,
+}
+
+impl Rules {
+    fn socket(&self) -> &SocketSettings {
+        &self.settings.socket
+    }
 }
 
 impl std::fmt::Debug for Rules {
@@ -207,7 +213,8 @@ pub(crate) struct Session {
     rules: Arc<Rules>,
     identity: Identity,
     claims: Claims,
-    fence: Option<u64>,
+    /// A number that no store gives is none.
+    fence: Option<NonZeroU64>,
     inbox: Inbox,
     receipts: Receipts,
     broadcast: Feed,
@@ -282,7 +289,7 @@ impl Session {
 
     /// The fence of its registration, once it has one.
     pub(crate) fn fence(&self) -> Option<u64> {
-        self.fence
+        self.fence.map(NonZeroU64::get)
     }
 
     /// Where it stands in its inbox.
@@ -419,7 +426,8 @@ impl Session {
     }
 
     fn on_registered(&mut self, registered: Registered, now: Now, effects: &mut Vec<Effect>) {
-        let again = self.fence.replace(registered.fence).is_some();
+        let again = self.fence.is_some();
+        self.fence = NonZeroU64::new(registered.fence);
         let page = registered.page;
         if !again {
             self.receipts.start(page.start, registered.broadcast);
@@ -449,7 +457,7 @@ impl Session {
             device,
             cursor: page.start,
             recovered: page.gap.is_none() && !page.frames.iter().any(Frame::is_loss),
-            ping_interval_ms: millis(self.rules.settings.socket.ping_interval),
+            ping_interval_ms: millis(self.rules.socket().ping_interval),
             token_expires_at: carillon_common::notification::rfc3339(self.claims.exp_ms),
             limits: self.rules.limits,
         };
@@ -512,7 +520,7 @@ impl Session {
         {
             let frame = ServerFrame::Replayed {
                 cursor: self.inbox.position(),
-                count,
+                count: count.into(),
             };
             effects.push(Effect::Write(frame.encode().into()));
         }
@@ -544,7 +552,7 @@ impl Session {
             self.register_once_more = true;
             return;
         }
-        let Some(fence) = self.fence else { return };
+        let Some(fence) = self.fence() else { return };
         self.registering = true;
         self.inbox.register_again();
         let since = Some(self.inbox.position());
@@ -556,7 +564,7 @@ impl Session {
 
     /// When [`on_deadline`](Self::on_deadline) has something to do next.
     pub(crate) fn next_deadline(&self, now: Now) -> Instant {
-        let mut next = self.pace.next();
+        let mut next = self.pace.next(self.rules.socket());
         let told = self.pace.tell_at().filter(|_| self.can_be_told());
         // While a ping waits for its pong no other is sent.
         let ask = self.asks_alone_at(now);
@@ -592,7 +600,7 @@ impl Session {
 
     /// Whatever is due: pings, acks, the token's end, a drain's close.
     pub(crate) fn on_deadline(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if let Some(code) = self.pace.overdue(now.mono) {
+        if let Some(code) = self.pace.overdue(now.mono, self.rules.socket()) {
             return effects.push(Effect::Close(self.dialect_code(code), None));
         }
         if self.token_end() <= now.wall {

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use carillon_common::{protocol::CloseCode, settings::Settings};
+use carillon_common::{
+    protocol::CloseCode,
+    settings::{Settings, SocketSettings},
+};
 use tokio::time::Instant;
+
+use crate::rate::{Bucket, Rate};
 
 /// How long before `gateway.max_age` ends a connection its client is told; sooner where that age is
 /// less than twice as much.
@@ -26,28 +31,19 @@ pub(super) struct Planned {
 
 #[derive(Debug)]
 pub(super) struct Pace {
-    ping_interval: Duration,
-    pong_timeout: Duration,
-    idle_timeout: Duration,
     next_ping: Instant,
     pong_due: Option<Instant>,
     heard: Instant,
     /// Boxed, because most connections have none.
     close: Option<Box<Planned>>,
-    /// Frames the client may send at once, refilled at `rate` per second.
-    tokens: f32,
-    rate: f32,
-    burst: f32,
-    refilled: Instant,
+    /// Of the frames that the client may send.
+    frames: Bucket,
 }
 
 impl Pace {
     pub(super) fn new(settings: &Settings, now: Instant) -> Self {
         let socket = &settings.socket;
         let mut pace = Self {
-            ping_interval: socket.ping_interval,
-            pong_timeout: socket.pong_timeout,
-            idle_timeout: socket.idle_timeout,
             // The first ping comes anywhere in the interval, so that connections that came
             // together do not ping together.
             next_ping: now
@@ -57,12 +53,8 @@ impl Pace {
             pong_due: None,
             heard: now,
             close: None,
-            tokens: 0.0,
-            rate: count(socket.frames_per_second),
-            burst: count(socket.frames_burst.max(1)),
-            refilled: now,
+            frames: Bucket::full(now),
         };
-        pace.tokens = pace.burst;
         if !settings.gateway.max_age.is_zero() {
             let jitter = settings.gateway.max_age_jitter * (2.0 * rand::random::<f64>() - 1.0);
             let age = settings.gateway.max_age.mul_f64((1.0 + jitter).max(0.0));
@@ -78,7 +70,7 @@ impl Pace {
     }
 
     /// The next moment at which something is due.
-    pub(super) fn next(&self) -> Instant {
+    pub(super) fn next(&self, socket: &SocketSettings) -> Instant {
         let ping = if self.pong_due.is_some() {
             None
         } else {
@@ -91,12 +83,13 @@ impl Pace {
         ]
         .into_iter()
         .flatten()
-        .fold(self.heard + self.idle_timeout, Instant::min)
+        .fold(self.heard + socket.idle_timeout, Instant::min)
     }
 
     /// Why the connection is to be closed now, if it is.
-    pub(super) fn overdue(&self, now: Instant) -> Option<CloseCode> {
-        if self.pong_due.is_some_and(|due| due <= now) || self.heard + self.idle_timeout <= now {
+    pub(super) fn overdue(&self, now: Instant, socket: &SocketSettings) -> Option<CloseCode> {
+        let silent = self.heard + socket.idle_timeout <= now;
+        if silent || self.pong_due.is_some_and(|due| due <= now) {
             return Some(CloseCode::Idle);
         }
         self.close
@@ -109,9 +102,9 @@ impl Pace {
         self.pong_due.is_none() && self.next_ping <= now
     }
 
-    pub(super) fn pinged(&mut self, now: Instant) {
-        self.pong_due = Some(now + self.pong_timeout);
-        self.next_ping = now + self.ping_interval;
+    pub(super) fn pinged(&mut self, now: Instant, socket: &SocketSettings) {
+        self.pong_due = Some(now + socket.pong_timeout);
+        self.next_ping = now + socket.ping_interval;
     }
 
     pub(super) fn ponged(&mut self) {
@@ -149,19 +142,8 @@ impl Pace {
     }
 
     /// Whether the client may send one more frame now.
-    pub(super) fn allows_frame(&mut self, now: Instant) -> bool {
-        let refill = now.duration_since(self.refilled).as_secs_f32() * self.rate;
-        self.refilled = now;
-        self.tokens = (self.tokens + refill).min(self.burst);
-        let allowed = self.tokens >= 1.0;
-        if allowed {
-            self.tokens -= 1.0;
-        }
-        allowed
+    pub(super) fn allows_frame(&mut self, now: Instant, socket: &SocketSettings) -> bool {
+        let rate = Rate::new(socket.frames_per_second, socket.frames_burst);
+        self.frames.take(rate, now)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "rates are small numbers")]
-fn count(value: u32) -> f32 {
-    value as f32
 }

@@ -118,7 +118,7 @@ impl Session {
                 user: self.identity.user.clone(),
                 device: self.identity.device.clone(),
                 session: self.identity.session.clone(),
-                fence,
+                fence: fence.get(),
                 broadcast: Some(broadcast),
                 restorable,
             }),

@@ -34,7 +34,7 @@ pub(super) struct Receipts {
     /// When the store is to be told, if there is something to tell.
     flush_at: Option<Instant>,
     /// Confirmed since the store was told.
-    batch: usize,
+    batch: u32,
     /// An ack is under way to the store.
     busy: bool,
     /// The client was told of a loss, and no pong has shown yet that it heard.
@@ -165,8 +165,10 @@ impl Receipts {
         {
             self.written.pop_front();
         }
-        self.batch += before - self.written.len();
-        if before > self.written.len() {
+        let confirmed = before - self.written.len();
+        self.batch =
+            u32::try_from(confirmed).map_or(u32::MAX, |more| self.batch.saturating_add(more));
+        if confirmed > 0 {
             self.confirmed = cursor;
         }
         if self.written.is_empty() {
