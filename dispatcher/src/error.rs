@@ -333,6 +333,12 @@ fn backend_kind(error: &BackendError) -> Kind {
             "The store did not confirm",
         )
         .after(1),
+        BackendError::Partly(_) => kind(
+            S::SERVICE_UNAVAILABLE,
+            "outcome_unknown",
+            "The store refuses a part",
+        )
+        .after(10),
         BackendError::Replaced
         | BackendError::TooManyConnections
         | BackendError::TooManyChannels
@@ -361,6 +367,11 @@ fn told(error: &BackendError) -> &'static str {
         BackendError::Unknown(_) => {
             "the store did not confirm in time, so the notification may or may not have been \
              accepted; retry with the same Idempotency-Key and it is not doubled"
+        }
+        BackendError::Partly(_) => {
+            "the store does not allow this service all that it needs, so the notification is stored and \
+             may reach connected devices late or not at all; correct the rights (`carillon doctor` names \
+             them), then retry with the same Idempotency-Key"
         }
         BackendError::Replaced
         | BackendError::TooManyConnections

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use carillon_common::{auth::Secret, backend, settings::Settings};
-use carillon_tests::client::{Socket, broadcast};
+use carillon_tests::client::{Socket, broadcast, notification};
 use carillon_tests::poll::eventually;
 use carillon_tests::redis::{Options, Standalone};
 use redis::{FromRedisValue, Value, cmd};
 use serde_json::json;
 
+use crate::refusing_store::{run, said};
 use crate::world::{SOON, World, content, next_content, next_of};
 
 const DOCUMENT: &str = include_str!("../../docs/redis-acl.md");
@@ -227,6 +228,35 @@ async fn a_dispatcher_that_watches_pods_needs_what_its_row_adds() {
         refused(&world.redis).await,
         BTreeSet::from(["function|load".to_owned()])
     );
+}
+
+#[tokio::test]
+async fn a_missing_channel_is_told_and_what_was_stored_arrives() {
+    let change = |line: &str| match line.contains("carillon-dispatcher") {
+        true => line.replace(" &carillon:*", ""),
+        false => line.to_owned(),
+    };
+    let world = start(change, true).await;
+    let mut page = world.open_simple("alice").await;
+    world.until_connections("alice", 1).await;
+    let body = notification("alice", "t", "kept");
+    let refusal = world.api.send(&body, Some("key")).await.unwrap_err();
+    assert_eq!(refusal.code(), "outcome_unknown", "{refusal}");
+    assert!(refusal.to_string().contains("carillon doctor"), "{refusal}");
+    let refusal = world
+        .api
+        .broadcast(&broadcast(None, "t", "everyone"), Some("key"))
+        .await;
+    assert_eq!(refusal.unwrap_err().code(), "outcome_unknown");
+    // The audit finds it in the inbox, and a retry doubles nothing.
+    assert_eq!(next_content(&mut page).await.unwrap(), "kept");
+    let again = world.api.send(&body, Some("key")).await.unwrap();
+    assert_eq!(world.inbox_length("alice").await, 1, "{again:?}");
+
+    let [_, url] = make_users(&world.redis, change).await;
+    let doctor = run(&["doctor", "--backend", &url], &[]);
+    assert_eq!(doctor.status.code(), Some(2), "{}", said(&doctor));
+    assert!(said(&doctor).contains("SPUBLISH"), "{}", said(&doctor));
 }
 
 #[tokio::test]

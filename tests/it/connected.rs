@@ -140,6 +140,7 @@ fn body(content: &str) -> String {
 
 fn once() -> Idempotency {
     Idempotency {
+        former: None,
         key: Uuid::now_v7().to_string(),
         body_hash: String::new(),
         ttl: HOUR,

@@ -1,6 +1,7 @@
 //! Carillon behind the real nginx, with the very files of `examples/`.
 
 mod compose;
+mod limits;
 mod nginx;
 mod origin;
 mod systemd;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use carillon_common::backend::redis::{keys::Keys, topology::partition_tags};
 use carillon_tests::{
     client::Socket,
     poll::eventually,
-    redis::{Options, Sentinel, Standalone},
+    redis::{Cluster, Options, Sentinel, Standalone},
 };
 use redis::cmd;
 use serde_json::{Value, json};
@@ -255,6 +256,48 @@ async fn a_replica_that_was_promoted_behind_its_primary_is_told() -> Result<()> 
     assert_eq!(told, [rewound(Value::Null)]);
     assert_eq!(opened.replayed.len(), 1);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_comes_back_empty_is_told_to_its_users_alone() -> Result<()> {
+    let mut redis = Cluster::start(3, 1, &Options::default()).await?;
+    // The broadcasts are on the first shard.
+    let (lost, kept) = (user_on(&redis, 2).await?, user_on(&redis, 1).await?);
+    let unused = Standalone::start(&Options::default()).await?;
+    let settings = [("durability.replicas", "1")];
+    let world = World::over(unused, [redis.url(), redis.url()], &settings, "").await;
+    let mut here = world.open(&lost, "laptop").await;
+    world.send(&lost, "gone").await;
+    world.send(&kept, "kept").await;
+    assert_eq!(next_content(&mut here.socket).await?, "gone");
+
+    redis.crash_primary(2).await?;
+
+    let opened = back(&world, &lost, "phone").await?;
+    assert_eq!(opened.welcome["recovered"], false);
+    assert_eq!(gaps(&opened), [rewound(Value::Null)]);
+    assert!(opened.replayed.is_empty());
+    told_once(&world, &lost, "phone").await?;
+    assert_eq!(next_gap(&mut here.socket).await?, rewound(Value::Null));
+
+    let opened = back(&world, &kept, "phone").await?;
+    assert_eq!(opened.contents(), ["kept"]);
+    assert_eq!(gaps(&opened), []);
+    assert_eq!(opened.welcome["recovered"], true);
+    Ok(())
+}
+
+/// A user whose inbox is on this shard.
+async fn user_on(redis: &Cluster, shard: usize) -> Result<String> {
+    let (tags, slots): (Vec<_>, Vec<_>) = partition_tags(64).into_iter().unzip();
+    let keys = Keys::new("", tags);
+    for user in (0..).map(|n| format!("user-{n}")) {
+        let slot = slots[usize::from(keys.partition(&user))];
+        if redis.shard_of(slot).await? == shard {
+            return Ok(user);
+        }
+    }
+    unreachable!("each shard has partitions")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ mod delivery;
 mod drain;
 mod edge;
 mod failover;
+mod former;
 mod keys;
 mod ledger;
 mod loss;

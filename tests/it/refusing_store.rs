@@ -20,7 +20,7 @@ use crate::world::{SOON, World, next_content};
 const AT_ONCE: Duration = Duration::from_secs(8);
 
 /// `carillon` with these arguments and settings of its environment.
-fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+pub(crate) fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(carillon());
     command.args(arguments);
     for (name, value) in settings {
@@ -30,7 +30,7 @@ fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     command.output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&text).into_owned()
 }

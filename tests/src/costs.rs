@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use carillon_common::{
     auth::Secret,
     backend::{
-        self, Ack, Backend, BackendError, BusEvent, BusSink, Departure, Device, Holder,
+        self, Ack, Backend, BackendError, BusEvent, BusSink, Departure, Device, Former, Holder,
         Idempotency, Limits, Membership, PublishOrder, Registered, Registration, SendOrder,
         Subscription,
     },
@@ -582,6 +582,10 @@ impl Who {
 fn idempotency(id: Uuid) -> Idempotency {
     Idempotency {
         key: id.to_string(),
+        former: Some(Former {
+            key: format!("former {id}"),
+            id,
+        }),
         body_hash: "hash".to_owned(),
         ttl: Duration::from_secs(60),
     }

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Packages install it where users other than root do not look.
 const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "nginx"];
 
+/// Every address is one that many share: for a load that has one alone.
+pub const SHARED: (&str, &str) = ("default 0;", "default 1;");
+
 /// A running nginx; told to end when dropped, so that its workers end as well.
 #[derive(Debug)]
 pub struct Nginx {
@@ -49,9 +52,21 @@ impl Nginx {
     /// # Errors
     /// When nginx is missing, or refuses its configuration.
     pub async fn start(gateways: &[SocketAddr], dispatchers: &[SocketAddr]) -> Result<Self> {
+        Self::start_with(gateways, dispatchers, &[]).await
+    }
+
+    /// The same with parts of its configuration replaced by others.
+    ///
+    /// # Errors
+    /// As above, and when a part is not in there.
+    pub async fn start_with(
+        gateways: &[SocketAddr],
+        dispatchers: &[SocketAddr],
+        changes: &[(&str, &str)],
+    ) -> Result<Self> {
         const ATTEMPTS: usize = 5;
         for _ in 0..ATTEMPTS {
-            let nginx = Self::launch(gateways, dispatchers)?;
+            let nginx = Self::launch(gateways, dispatchers, changes)?;
             match nginx.listens().await {
                 Ok(()) => return Ok(nginx),
                 // Another process took the port between the choice and the start.
@@ -62,10 +77,21 @@ impl Nginx {
         bail!("no free port in {ATTEMPTS} attempts")
     }
 
-    fn launch(gateways: &[SocketAddr], dispatchers: &[SocketAddr]) -> Result<Self> {
+    fn launch(
+        gateways: &[SocketAddr],
+        dispatchers: &[SocketAddr],
+        changes: &[(&str, &str)],
+    ) -> Result<Self> {
         let dir = TempDir::new()?;
         let address = (Ipv4Addr::LOCALHOST, free_port()?).into();
         configure(dir.path(), address, gateways, dispatchers)?;
+        let file = dir.path().join("nginx.conf");
+        let mut text = fs::read_to_string(&file)?;
+        for (part, other) in changes {
+            ensure!(text.contains(part), "nginx.conf has no {part}");
+            text = text.replace(part, other);
+        }
+        fs::write(&file, text)?;
         let output = File::create(dir.path().join("output"))?;
         let mut command = nginx(dir.path());
         command

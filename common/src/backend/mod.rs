@@ -8,21 +8,22 @@ pub mod clock;
 mod connect;
 mod fault;
 pub mod memory;
+mod orders;
 pub mod redis;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::{
-    ids::{ChannelName, Cursor, DeviceId, GatewayId, Millis, NotificationId, SessionId, UserId},
+    ids::{ChannelName, Cursor, DeviceId, GatewayId, Millis, SessionId, UserId},
     notification::Frame,
     telemetry::Collector,
 };
 pub use clock::Clock;
 pub use connect::{connect, connect_when_up, join_when_up, limits, redis_options};
 pub use fault::{AtStart, Fault, FaultKind};
+pub use orders::{Former, Idempotency, PublishOrder, Published, SendOrder, Sent};
 
 /// The reason of [`BusEvent::Dirty`] when a gateway's lease ended before it was renewed.
 pub const LEASE_LOST: &str = "lease_lost";
@@ -240,73 +241,6 @@ pub enum Control {
         /// How many may stay.
         users: u64,
     },
-}
-
-/// A personal notification to be accepted.
-#[derive(Debug, Clone)]
-pub struct SendOrder {
-    /// For whom.
-    pub user: UserId,
-    /// Its identity.
-    pub id: NotificationId,
-    /// The JSON of [`crate::notification::Notification`].
-    pub body: Bytes,
-    /// How long it may be delivered; zero: to whoever is connected now, stored nowhere.
-    pub ttl: Duration,
-    /// Recognises a repetition.
-    pub idempotency: Idempotency,
-}
-
-/// A channel's notification to be accepted.
-#[derive(Debug, Clone)]
-pub struct PublishOrder {
-    /// To which channel; [`ChannelName::broadcast`] for everyone.
-    pub channel: ChannelName,
-    /// Its identity.
-    pub id: NotificationId,
-    /// The JSON of [`crate::notification::Notification`].
-    pub body: Bytes,
-    /// How long it may be delivered; also bounded by the log's own retention.
-    pub ttl: Duration,
-    /// How many entries the channel's log keeps.
-    pub history: u32,
-    /// How long the channel's log lasts after its newest entry.
-    pub retention: Duration,
-    /// Recognises a repetition.
-    pub idempotency: Idempotency,
-}
-
-/// How a repeated order is recognised.
-#[derive(Debug, Clone)]
-pub struct Idempotency {
-    /// The caller's key, or the notification's id when the caller gave none.
-    pub key: String,
-    /// Of the request's body: another body under the same key is refused.
-    pub body_hash: String,
-    /// For how long.
-    pub ttl: Duration,
-}
-
-/// An accepted personal notification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// Its place; `None` for a fleeting one.
-    pub cursor: Option<Cursor>,
-    /// Connected devices at that moment, on gateways whose lease held.
-    pub devices: u32,
-    /// Whether the user ever connected (as far back as the inbox remembers).
-    pub user_seen: bool,
-    /// Whether this repeats an order that was accepted before.
-    pub repeated: bool,
-}
-
-/// An accepted channel notification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// Its place in the channel's log.
-    pub cursor: Cursor,
-    /// Whether this repeats an order that was accepted before.
-    pub repeated: bool,
 }
 
 /// One connection of a user.
@@ -580,6 +514,9 @@ pub enum BackendError {
     /// Nothing was done: the store is there, and refuses for a reason that somebody has to end.
     #[error("{0}")]
     Refused(Fault),
+    /// The store refused a part of it, after it had begun: what was written before stands.
+    #[error("refused after it had begun: {0}")]
+    Partly(Fault),
     /// It may or may not have been done; the same order may be given again.
     #[error("the store did not confirm in time: {0}")]
     Unknown(String),
@@ -593,7 +530,11 @@ impl BackendError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::Refused(_) | Self::Unknown(_) | Self::StoreFull(_)
+            Self::Unavailable(_)
+                | Self::Refused(_)
+                | Self::Partly(_)
+                | Self::Unknown(_)
+                | Self::StoreFull(_)
         )
     }
 
@@ -609,7 +550,7 @@ impl BackendError {
     /// What a service that starts does about it.
     pub fn at_start(&self) -> AtStart {
         match self {
-            Self::Refused(fault) => fault.kind.at_start(),
+            Self::Refused(fault) | Self::Partly(fault) => fault.kind.at_start(),
             error if error.is_retryable() => AtStart::Wait,
             _ => AtStart::End,
         }

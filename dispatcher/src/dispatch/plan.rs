@@ -1,7 +1,7 @@
 //! Turns a request into the order that the store is given, as often as it takes. No IO, no clock.
 
 use carillon_common::{
-    backend::{Idempotency, PublishOrder, SendOrder},
+    backend::{Former, Idempotency, PublishOrder, SendOrder},
     ids::{ChannelName, Millis, NotificationId},
     notification::{Notification, rfc3339},
     settings::IdempotencySettings,
@@ -25,9 +25,11 @@ pub(crate) struct Stamp {
     pub(crate) fresh_id: NotificationId,
 }
 
-/// The caller's key, and what its request was.
+/// Whose key it is, and what its request was.
 #[derive(Debug, Clone)]
 pub(crate) struct Repeatable<'a> {
+    /// The name of the caller: its next API key has the same.
+    pub(crate) caller: &'a str,
     pub(crate) key: IdempotencyKey<'a>,
     pub(crate) fingerprint: String,
 }
@@ -40,7 +42,8 @@ pub(crate) fn send_order(
     settings: &IdempotencySettings,
 ) -> Result<SendOrder, ApiError> {
     let user = &request.user;
-    let id = identity(PERSONAL, user.as_str(), stamp, repeatable.as_ref());
+    let identity = Identity::of(PERSONAL, user.as_str(), repeatable.as_ref());
+    let id = identity.as_ref().map_or(stamp.fresh_id, |it| it.id);
     let body = encode(&Notification {
         id,
         kind: &request.message.kind,
@@ -55,7 +58,7 @@ pub(crate) fn send_order(
         id,
         body,
         ttl: request.ttl,
-        idempotency: idempotency(id, repeatable, settings),
+        idempotency: idempotency(id, identity, repeatable, settings),
     })
 }
 
@@ -70,7 +73,8 @@ pub(crate) fn publish_order(
         .channel
         .clone()
         .unwrap_or_else(ChannelName::broadcast);
-    let id = identity(CHANNEL, channel.as_str(), stamp, repeatable.as_ref());
+    let identity = Identity::of(CHANNEL, channel.as_str(), repeatable.as_ref());
+    let id = identity.as_ref().map_or(stamp.fresh_id, |it| it.id);
     let body = encode(&Notification {
         id,
         kind: &request.message.kind,
@@ -87,40 +91,54 @@ pub(crate) fn publish_order(
         ttl: request.ttl,
         history: u32::try_from(request.log.history).unwrap_or(u32::MAX),
         retention: request.log.age,
-        idempotency: idempotency(id, repeatable, settings),
+        idempotency: idempotency(id, identity, repeatable, settings),
     })
 }
 
-/// A key's id is the same at every repetition, also after the store forgot the first (a failover
+/// What a key stands for: the same at every repetition, also after the store forgot the first (a failover
 /// that lost it, a key older than `idempotency.ttl`), so that clients still see one notification.
-fn identity(
-    namespace: Uuid,
-    receiver: &str,
-    stamp: Stamp,
-    repeatable: Option<&Repeatable<'_>>,
-) -> NotificationId {
-    let Some(Repeatable { key, .. }) = repeatable else {
-        return stamp.fresh_id;
-    };
-    // A key has no NUL, so the two parts cannot be taken for others.
-    let name = [receiver.as_bytes(), b"\0", key.as_str().as_bytes()].concat();
-    Uuid::new_v5(&namespace, &name)
+struct Identity {
+    id: NotificationId,
+    former: NotificationId,
+}
+
+impl Identity {
+    fn of(namespace: Uuid, receiver: &str, repeatable: Option<&Repeatable<'_>>) -> Option<Self> {
+        let Repeatable { caller, key, .. } = repeatable?;
+        // Neither receivers nor keys have a NUL, so the parts cannot be taken for others.
+        let named = |parts: &[&str]| Uuid::new_v5(&namespace, parts.join("\0").as_bytes());
+        Some(Self {
+            id: named(&[receiver, caller, key.as_str()]),
+            former: named(&[receiver, key.as_str()]),
+        })
+    }
 }
 
 /// Without a key of the caller's only the dispatcher itself repeats, and its order is then the same.
 fn idempotency(
     id: NotificationId,
+    identity: Option<Identity>,
     repeatable: Option<Repeatable<'_>>,
     settings: &IdempotencySettings,
 ) -> Idempotency {
     match repeatable {
-        Some(Repeatable { key, fingerprint }) => Idempotency {
-            key: key.as_str().to_owned(),
+        Some(Repeatable {
+            caller,
+            key,
+            fingerprint,
+        }) => Idempotency {
+            // A key has no tab: neither are two callers' the same, nor one's and a former one.
+            key: format!("{caller}\t{}", key.as_str()),
+            former: identity.map(|identity| Former {
+                key: key.as_str().to_owned(),
+                id: identity.former,
+            }),
             body_hash: fingerprint,
             ttl: settings.ttl,
         },
         None => Idempotency {
             key: id.to_string(),
+            former: None,
             body_hash: "-".to_owned(),
             ttl: settings.retry,
         },
@@ -163,6 +181,7 @@ mod tests {
 
     fn repeatable(key: &str) -> Repeatable<'_> {
         Repeatable {
+            caller: "shop",
             key: IdempotencyKey::of_text(key),
             fingerprint: "f".to_owned(),
         }
@@ -239,15 +258,40 @@ mod tests {
         // Recorded: another version must not give another id to a repetition.
         assert_eq!(
             to("alice", "k").to_string(),
+            "adba42fb-9086-5de7-b336-b6519f5059a1"
+        );
+        let body = r#"{"target_user":"alice","notification_type":"t","content":""}"#;
+        let former = send(body, Some("k")).idempotency.former.unwrap();
+        assert_eq!(former.key, "k");
+        assert_eq!(
+            former.id.to_string(),
             "0223b823-23c2-504e-bf52-a338555c6645"
         );
+    }
+
+    #[test]
+    fn a_key_is_its_callers_own() {
+        let settings = Settings::default();
+        let body = r#"{"target_user":"alice","notification_type":"t","content":""}"#;
+        let fields = Fields::from_json(body.as_bytes()).unwrap();
+        let request = SendRequest::read(&fields, &settings).unwrap();
+        let by = |caller| {
+            let repeatable = Repeatable {
+                caller,
+                ..repeatable("k")
+            };
+            send_order(&request, STAMP, Some(repeatable), &settings.idempotency).unwrap()
+        };
+        let (shop, desk) = (by("shop"), by("desk"));
+        assert_ne!(shop.id, desk.id);
+        assert_ne!(shop.idempotency.key, desk.idempotency.key);
     }
 
     #[test]
     fn a_key_is_remembered_for_longer_than_the_dispatchers_own_retry() {
         let body = r#"{"target_user":"a","notification_type":"t","content":""}"#;
         let keyed = send(body, Some("k")).idempotency;
-        assert_eq!((&*keyed.key, &*keyed.body_hash), ("k", "f"));
+        assert_eq!((&*keyed.key, &*keyed.body_hash), ("shop\tk", "f"));
         assert_eq!(keyed.ttl, Duration::from_secs(900));
         let own = send(body, None).idempotency;
         assert_eq!(own.key, Uuid::nil().to_string());

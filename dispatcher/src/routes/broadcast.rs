@@ -66,6 +66,7 @@ pub(crate) async fn broadcast(
 
     let request = BroadcastRequest::read(&fields, &service.settings)?;
     let repeatable = key.map(|key| Repeatable {
+        caller: &caller,
         key,
         fingerprint: fingerprint(ROUTE, input),
     });
@@ -86,7 +87,9 @@ pub(crate) async fn broadcast(
             Some(_) => "published to the channel",
             None => "published to everyone",
         },
-        id: order.id,
+        id: order
+            .idempotency
+            .accepted_id(order.id, delivered.answer.former),
         cursor: delivered.answer.cursor,
     };
     Ok(accepted(

@@ -55,6 +55,7 @@ pub(crate) async fn send(
     let fields = Fields::from_json(&body)?;
     let request = SendRequest::read(&fields, &service.settings)?;
     let repeatable = key.map(|key| Repeatable {
+        caller: &caller,
         key,
         fingerprint: fingerprint("POST /api/notifications/send", &body),
     });
@@ -75,10 +76,9 @@ pub(crate) async fn send(
     service.counters.send(&caller, answer, took);
     let delivered = delivered?;
     let replayed = delivered.answer.repeated && !delivered.after_doubt;
-    Ok(accepted(
-        &SendAnswer::new(order.id, &delivered.answer),
-        replayed,
-    ))
+    let former = delivered.answer.former;
+    let id = order.idempotency.accepted_id(order.id, former);
+    Ok(accepted(&SendAnswer::new(id, &delivered.answer), replayed))
 }
 
 /// What became of a notification.

@@ -147,7 +147,7 @@ async fn a_repetition_is_the_same_order_and_said_to_be_one() {
     assert_eq!(of(0), of(1));
     assert_eq!(of(0).0, of(2).0);
     assert_ne!(of(0).1, of(2).1);
-    assert_eq!(orders[0].idempotency.key, "order-7");
+    assert_eq!(orders[0].idempotency.key, "all\torder-7");
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub struct Service {
     pub key: String,
     /// May only read.
     pub reader: String,
+    /// Another service's, which may send.
+    pub other: String,
     pub shutdown: Shutdown,
     pub running: JoinHandle<()>,
     pub http: reqwest::Client,
@@ -66,6 +68,7 @@ impl Service {
         settings.drain.delay = Duration::ZERO;
         let (key, key_hash) = ApiKeys::generate();
         let (reader, reader_hash) = ApiKeys::generate();
+        let (other, other_hash) = ApiKeys::generate();
         settings.auth.api_keys = vec![
             api_key(
                 "all",
@@ -73,6 +76,7 @@ impl Service {
                 &[Scope::Send, Scope::Broadcast, Scope::Read, Scope::Admin],
             ),
             api_key("reader", reader_hash, &[Scope::Read]),
+            api_key("other", other_hash, &[Scope::Send, Scope::Broadcast]),
         ];
         change(&mut settings);
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -91,6 +95,7 @@ impl Service {
             admin,
             key: key.expose().clone(),
             reader: reader.expose().clone(),
+            other: other.expose().clone(),
             shutdown,
             running,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),

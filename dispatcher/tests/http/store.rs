@@ -23,6 +23,7 @@ pub const SENT: Sent = Sent {
     devices: 2,
     user_seen: true,
     repeated: false,
+    former: false,
 };
 
 pub enum Answer {
@@ -119,6 +120,7 @@ impl Backend for ToldStore {
         Ok(Published {
             cursor: sent.cursor.unwrap_or(CURSOR),
             repeated: sent.repeated,
+            former: sent.former,
         })
     }
 

@@ -130,6 +130,39 @@ async fn a_repeated_key_is_answered_alike_and_stored_once() {
 }
 
 #[tokio::test]
+async fn keys_are_each_callers_own() {
+    let stored = Stored::start().await;
+    let by_other = async |route: &str, body: &str| {
+        let request = stored.service.anonymous("POST", route);
+        let request = request.bearer_auth(&stored.service.other);
+        let request = request
+            .header("content-type", "application/json")
+            .header("idempotency-key", "k");
+        answer(request.body(body.to_owned())).await
+    };
+    let first = stored.send(&body("alice", "x"), Some("k")).await;
+    for content in ["x", "y"] {
+        let other = by_other(SEND, &body("alice", content)).await;
+        if content == "x" {
+            assert_eq!(
+                (other.status, other.header("idempotent-replayed")),
+                (200, None)
+            );
+            assert_ne!(other.json()["id"], first.json()["id"]);
+        } else {
+            assert_eq!(&*other.problem(), "idempotency_mismatch", "with its own");
+        }
+    }
+    assert_eq!(stored.connect("alice").await.frames.len(), 2);
+    let everyone = r#"{"notification_type":"t","content":""}"#;
+    let ours = stored.service.post(BROADCAST, everyone);
+    let ours = answer(ours.header("idempotency-key", "k")).await;
+    let others = by_other(BROADCAST, everyone).await;
+    assert_eq!(others.header("idempotent-replayed"), None);
+    assert_ne!(ours.json()["id"], others.json()["id"]);
+}
+
+#[tokio::test]
 async fn an_inbox_that_nobody_reads_is_full_in_the_end() {
     let stored = Stored::start().await;
     for content in ["1", "2", "3"] {

@@ -147,6 +147,7 @@ pub(super) fn publication(channel: &str) -> Result<PublishOrder> {
 pub(super) fn idempotency(key: &str, body_hash: &str) -> Idempotency {
     Idempotency {
         key: key.to_owned(),
+        former: None,
         body_hash: body_hash.to_owned(),
         ttl: Duration::from_secs(60),
     }

@@ -57,6 +57,7 @@ impl Channel {
             return Ok(Published {
                 cursor,
                 repeated: true,
+                former: false,
             });
         }
         let weight = Chain::weight(order.body.len()) + Dedup::weight(&order.idempotency);
@@ -85,6 +86,7 @@ impl Channel {
         Ok(Published {
             cursor,
             repeated: false,
+            former: false,
         })
     }
 

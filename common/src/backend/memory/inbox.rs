@@ -24,6 +24,7 @@ pub(super) fn send_fleeting(user: Option<&User>, order: &SendOrder, cx: &Context
             devices: 0,
             user_seen: false,
             repeated: false,
+            former: false,
         };
     };
     let frame = Frame {
@@ -86,6 +87,7 @@ impl User {
             devices: self.connected_devices(cx),
             user_seen: !self.records.is_empty(),
             repeated,
+            former: false,
         }
     }
 

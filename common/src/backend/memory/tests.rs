@@ -48,6 +48,7 @@ fn order(user: &str, ttl: Duration) -> SendOrder {
         ttl,
         idempotency: Idempotency {
             key: id.to_string(),
+            former: None,
             body_hash: String::new(),
             ttl: Duration::from_secs(60),
         },

@@ -34,7 +34,7 @@ pub use stats::LinkStats;
 pub use tls::{TlsFileError, client_config};
 
 pub(crate) use dial::Dialer;
-pub(crate) use error::{Redirect, fault_of};
+pub(crate) use error::{Redirect, fault_of, is_amid_a_function};
 pub(crate) use node::{Lane, Node, backoff, lock};
 pub(crate) use reply::read;
 pub(crate) use stats::name_of;

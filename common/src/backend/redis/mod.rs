@@ -4,6 +4,7 @@
 //! [`keys`], [`wire`] and `carillon_2/` are the data; [`store`] and [`membership`] bring them
 //! together.
 
+mod accepting;
 pub mod bus;
 pub mod commit;
 pub mod functions;

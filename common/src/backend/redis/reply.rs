@@ -6,7 +6,7 @@ use bytes::Bytes;
 use redis::Value;
 
 use super::{
-    link::{LinkError, fault_of},
+    link::{LinkError, fault_of, is_amid_a_function},
     wire,
 };
 use crate::{
@@ -164,6 +164,7 @@ impl From<LinkError> for BackendError {
 fn of_answer(code: &str, message: &str) -> BackendError {
     let fault = fault_of(code, message);
     match fault.kind {
+        _ if is_amid_a_function(message) => BackendError::Partly(fault),
         FaultKind::NotReady => BackendError::Unavailable(fault.detail),
         FaultKind::Unexpected => BackendError::Unexpected(fault.detail),
         _ => BackendError::Refused(fault),

@@ -20,7 +20,6 @@ use super::{
     lease,
     link::{Link, LinkSettings},
     membership::RedisMembership,
-    reply::Reply,
     url::RedisUrl,
     version, wire,
 };
@@ -29,7 +28,7 @@ use crate::{
         Backend, BackendError, BusSink, Clock, Control, Limits, LiveGateway, Membership, Presence,
         PublishOrder, Published, SendOrder, Sent,
     },
-    ids::{Cursor, GatewayId, Millis, UserId},
+    ids::{GatewayId, Millis, UserId},
     telemetry::Collector,
 };
 
@@ -164,7 +163,7 @@ impl Core {
     }
 
     /// The same, confirmed by as many replicas as the deployment asks for.
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         partition: u16,
         function: &str,
@@ -239,7 +238,7 @@ impl Core {
 
     /// How many devices of these connections (presence field, then place) are on a live gateway.
     /// Each anonymous connection is a device of its own.
-    fn count_devices(&self, entries: &[String]) -> u32 {
+    pub(super) fn count_devices(&self, entries: &[String]) -> u32 {
         let live = entries.chunks_exact(2).filter_map(|entry| {
             let mut place = entry[1].split('|');
             let gateway = place.next()?;
@@ -273,101 +272,14 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items
 }
 
-fn nonce() -> Bytes {
-    number(rand::random_range(1..=u32::MAX))
-}
-
-fn millis(duration: Duration) -> Bytes {
-    number(duration.as_millis())
-}
-
-/// At least a second, which is as fine as Redis' EX is.
-fn seconds(duration: Duration) -> Bytes {
-    number(duration.as_secs().max(1))
-}
-
 #[async_trait]
 impl Backend for RedisBackend {
     async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
-        let core = &self.core;
-        let limits = &core.options.limits;
-        let keys = core.keys.user(&order.user);
-        let dedup = core.keys.user_dedup(&order.user, &order.idempotency.key);
-        let args = [
-            word(order.user.as_str()),
-            number(order.id),
-            nonce(),
-            millis(order.ttl.min(limits.inbox_ttl)),
-            number(limits.inbox_max),
-            number(limits.inbox_keep),
-            number(limits.devices),
-            number(limits.device_ttl.as_secs()),
-            number(core.life_s()),
-            core.keys.gateway_channel_prefix(keys.partition).into(),
-            word(&order.idempotency.body_hash),
-            seconds(order.idempotency.ttl),
-            order.body.clone(),
-        ];
-        let names = [
-            &keys.inbox,
-            &keys.user,
-            &keys.left,
-            &keys.presence,
-            &dedup,
-            &keys.buried,
-        ];
-        let value = core
-            .commit(keys.partition, "send", &names.map(String::as_str), &args)
-            .await?;
-        let mut reply = Reply::new(value)?;
-        let outcome = reply.text()?;
-        match outcome.as_str() {
-            "full" => return Err(BackendError::InboxFull),
-            "mismatch" => return Err(BackendError::IdempotencyMismatch),
-            _ => {}
-        }
-        let cursor: Cursor = reply.parse()?;
-        let places = reply.texts()?;
-        Ok(Sent {
-            cursor: (cursor != Cursor::ZERO).then_some(cursor),
-            devices: core.count_devices(&places),
-            user_seen: reply.flag()?,
-            repeated: outcome == "repeated",
-        })
+        self.core.send(order).await
     }
 
     async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError> {
-        let core = &self.core;
-        let partition = core.keys.partition(order.channel.as_str());
-        let log = core.keys.log(&order.channel);
-        let dedup = core
-            .keys
-            .channel_dedup(&order.channel, &order.idempotency.key);
-        let args = [
-            word(order.channel.as_str()),
-            number(order.id),
-            nonce(),
-            millis(order.ttl.min(order.retention)),
-            number(order.history.max(1)),
-            seconds(order.retention),
-            core.keys.channel_channel(&order.channel).into(),
-            word(&order.idempotency.body_hash),
-            seconds(order.idempotency.ttl),
-            number(core.life_s()),
-            order.body.clone(),
-        ];
-        let end = core.keys.log_end(&order.channel);
-        let value = core
-            .commit(partition, "publish", &[&log, &dedup, &end], &args)
-            .await?;
-        let mut reply = Reply::new(value)?;
-        match reply.text()?.as_str() {
-            "mismatch" => Err(BackendError::IdempotencyMismatch),
-            outcome => Ok(Published {
-                repeated: outcome == "repeated",
-                cursor: reply.parse()?,
-            }),
-        }
+        self.core.publish(order).await
     }
 
     async fn online_count(&self) -> Result<u64, BackendError> {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use carillon_tests::{
     chaos_proxy::ChaosProxy,
     figures::Figures,
-    nginx::Nginx,
+    nginx::{Nginx, SHARED},
     poll::eventually,
     redis::{Options, Standalone},
 };
@@ -97,7 +97,7 @@ async fn serve(stage: &Stage, readme: &str, hosts: &[Host]) -> Result<Figures> {
     let at = |port| hosts.iter().map(move |host| (host.address, port).into());
     let (gateways, dispatchers): (Vec<SocketAddr>, Vec<_>) =
         (at(8080).collect(), at(8081).collect());
-    let nginx = Nginx::start(&gateways, &dispatchers).await?;
+    let nginx = Nginx::start_with(&gateways, &dispatchers, &[SHARED]).await?;
     let entrance = Entrance::new(nginx.ws(), nginx.http(), credentials.path())?;
 
     let sizes = stage.sizes.part(2);

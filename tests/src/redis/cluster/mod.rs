@@ -86,6 +86,31 @@ impl Cluster {
         Ok(old)
     }
 
+    /// Crashes a shard's primary and starts it again before a replica can replace it: it is back with
+    /// what it has on disk, which its replicas then copy.
+    ///
+    /// # Errors
+    /// When the shard has no primary, it does not start, or the cluster does not settle in time.
+    pub async fn crash_primary(&mut self, shard: usize) -> Result<()> {
+        let primary = self.primary(shard).await?.addr();
+        let replicas: Vec<_> = self
+            .running(shard)
+            .map(|member| &member.node)
+            .filter(|node| node.addr() != primary)
+            .map(Node::addr)
+            .collect();
+        let of = |node: &&Node| replicas.contains(&node.addr());
+        self.nodes().filter(of).for_each(Node::pause);
+        for member in &mut self.members {
+            if member.node.addr() == primary {
+                member.node.kill().await?;
+                member.node.restart().await?;
+            }
+        }
+        self.nodes().filter(of).for_each(Node::resume);
+        self.settle().await
+    }
+
     /// Waits until a shard has a primary other than `old` and all nodes that run agree.
     ///
     /// # Errors

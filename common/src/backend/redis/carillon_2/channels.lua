@@ -29,13 +29,13 @@ local function log_end(log, ending, history, now, life_s)
   return cursor, true
 end
 
--- KEYS log dedup end
+-- KEYS log dedup end [former dedup]
 -- ARGV channel id nonce ttl_ms history retention_s hint_channel hash dedup_s life_s body
 local function publish(K, A, history)
   local now = now_ms()
   local prev = log_end(K[1], K[3], history, now, A[10])
   local cursor = int(prev and seq(prev) + 1 or now) .. '-' .. A[3]
-  local before = remember(K[2], cursor, A[8], A[9])
+  local before = remember(K[2], K[4], cursor, A[8], A[9])
   if before then return before end
   accept(history)
   prev = prev or ZERO

@@ -232,7 +232,7 @@ local function make_room(K, max, keep, devices, last, now)
   return true
 end
 
--- KEYS inbox user left presence dedup buried
+-- KEYS inbox user left presence dedup buried [former dedup]
 -- ARGV user id nonce ttl_ms max keep most_devices device_ttl_s life_s gateway_channel hash dedup_s body
 local function send(K, A, history)
   local now = now_ms()
@@ -245,7 +245,7 @@ local function send(K, A, history)
     prev = last or ZERO
     cursor = int(last and seq(last) + 1 or now) .. '-' .. A[3]
   end
-  local before = remember(K[5], cursor, A[11], A[12])
+  local before = remember(K[5], K[7], cursor, A[11], A[12])
   if before then return { before[1], before[2], redis.call('HGETALL', K[4]), seen } end
   if ttl > 0 then
     if last and redis.call('LLEN', K[1]) >= tonumber(A[5]) then
@@ -258,7 +258,7 @@ local function send(K, A, history)
       local floor = least and math.max(seq(least.acked), seq(cursor_of(head)) - 1) or seq(cursor_of(head)) - 1
       if seq(last) - floor >= tonumber(A[5])
         and not make_room(K, tonumber(A[5]), tonumber(A[6]), devices, seq(last), now) then
-        redis.call('DEL', K[5])
+        unremember(K[5], K[7], cursor, A[11])
         return { 'full' }
       end
       fresh = true

@@ -224,14 +224,30 @@ local function renew(user, renewed, now, fresh, life, ...)
   for _, key in ipairs({ ... }) do redis.call('EXPIRE', key, life) end
 end
 
--- Remembers what an idempotency key stands for, or answers what it stood for before.
-local function remember(dedup, cursor, hash, seconds)
-  local before = redis.call('SET', dedup, cursor .. '|' .. hash, 'NX', 'GET', 'EX', seconds)
-  if not before then return nil end
-  -- A write, so that a WAIT that follows covers the first attempt too.
-  redis.call('EXPIRE', dedup, seconds)
-  local accepted, of = string.match(before, '^(%d+%-%d+)|(.*)$')
-  if of ~= hash then return { 'mismatch' } end
-  return { 'repeated', accepted }
+-- Remembers what an idempotency key stands for, or answers what it stood for before. `former`, if there is
+-- one, is the key to versions that took those of all callers for one: what they accepted is recognised, and
+-- they recognise what is accepted here, told apart by a 0 before its cursor.
+local function remember(dedup, former, cursor, hash, seconds)
+  local value = cursor .. '|' .. hash
+  local before = redis.call('SET', dedup, value, 'NX', 'GET', 'EX', seconds)
+  if before then
+    -- A write, so that a WAIT that follows covers the first attempt too.
+    redis.call('EXPIRE', dedup, seconds)
+    local accepted, of = string.match(before, '^(%d+%-%d+)|(.*)$')
+    if of ~= hash then return { 'mismatch' } end
+    return { 'repeated', accepted }
+  end
+  before = former and redis.call('SET', former, '0' .. value, 'NX', 'GET', 'EX', seconds)
+  local accepted, of = string.match(before or '', '^([1-9]%d*%-%d+)|(.*)$')
+  if of ~= hash then return nil end
+  redis.call('DEL', dedup)
+  redis.call('EXPIRE', former, seconds)
+  return { 'former', accepted }
+end
+
+-- Forgets what was just remembered.
+local function unremember(dedup, former, cursor, hash)
+  redis.call('DEL', dedup)
+  if former and redis.call('GET', former) == '0' .. cursor .. '|' .. hash then redis.call('DEL', former) end
 end
 

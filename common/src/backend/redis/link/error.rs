@@ -80,7 +80,7 @@ fn of_words(message: &str) -> (FaultKind, Option<&'static str>) {
         (FaultKind::MaxClients, None)
     } else if has("called without any password configured") || has("no password is set") {
         (FaultKind::Auth, None)
-    } else if has("has no permissions to") {
+    } else if has("has no permissions to") || is_amid_a_function(message) {
         // Some refusals come without their code.
         (FaultKind::Permission, None)
     } else if has("SELECT is not allowed in cluster mode") {
@@ -94,6 +94,16 @@ fn of_words(message: &str) -> (FaultKind, Option<&'static str>) {
     } else {
         (FaultKind::Unexpected, None)
     }
+}
+
+/// Whether a function was refused something after it had begun, so that what it wrote before stands.
+pub(crate) fn is_amid_a_function(message: &str) -> bool {
+    // Redis 7.0; and from 7.2 on, as Valkey.
+    let words = [
+        "The user executing the script can't",
+        "ACL failure in script",
+    ];
+    words.iter().any(|words| message.contains(words))
 }
 
 impl LinkError {
@@ -248,6 +258,17 @@ mod tests {
             ("WRONGPASS invalid username-password pair", K::Auth, false),
             ("NOAUTH Authentication required.", K::Auth, false),
             ("NOPERM this user has no permissions", K::Permission, false),
+            (
+                "ERR The user executing the script can't publish to the channel mentioned in the command \
+                 script: c2_send, on @user_function:1.",
+                K::Permission,
+                false,
+            ),
+            (
+                "ERR ACL failure in script: User u has no permissions to access the channel 'x' script: c2_send",
+                K::Permission,
+                false,
+            ),
             (
                 "DENIED Redis is running in protected mode",
                 K::Misconfigured,
