@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use carillon_common::backend::redis::{keys::Keys, topology::partition_tags};
+use carillon_common::{
+    backend::redis::{keys::Keys, topology::partition_tags},
+    ids::ChannelName,
+};
 use carillon_tests::{
     client::Socket,
     poll::eventually,
@@ -261,8 +264,13 @@ async fn a_replica_that_was_promoted_behind_its_primary_is_told() -> Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_comes_back_empty_is_told_to_its_users_alone() -> Result<()> {
     let mut redis = Cluster::start(3, 1, &Options::default()).await?;
-    // The broadcasts are on the first shard.
-    let (lost, kept) = (user_on(&redis, 2).await?, user_on(&redis, 1).await?);
+    // Not the one of the broadcasts, which would be told to everyone.
+    let everyone = shard_of(&redis, ChannelName::broadcast().as_str()).await?;
+    let (crashing, other) = ((everyone + 1) % 3, (everyone + 2) % 3);
+    let (lost, kept) = (
+        user_on(&redis, crashing).await?,
+        user_on(&redis, other).await?,
+    );
     let unused = Standalone::start(&Options::default()).await?;
     let settings = [("durability.replicas", "1")];
     let world = World::over(unused, [redis.url(), redis.url()], &settings, "").await;
@@ -271,7 +279,7 @@ async fn a_shard_that_comes_back_empty_is_told_to_its_users_alone() -> Result<()
     world.send(&kept, "kept").await;
     assert_eq!(next_content(&mut here.socket).await?, "gone");
 
-    redis.crash_primary(2).await?;
+    redis.crash_primary(crashing).await?;
 
     let opened = back(&world, &lost, "phone").await?;
     assert_eq!(opened.welcome["recovered"], false);
@@ -289,15 +297,19 @@ async fn a_shard_that_comes_back_empty_is_told_to_its_users_alone() -> Result<()
 
 /// A user whose inbox is on this shard.
 async fn user_on(redis: &Cluster, shard: usize) -> Result<String> {
-    let (tags, slots): (Vec<_>, Vec<_>) = partition_tags(64).into_iter().unzip();
-    let keys = Keys::new("", tags);
     for user in (0..).map(|n| format!("user-{n}")) {
-        let slot = slots[usize::from(keys.partition(&user))];
-        if redis.shard_of(slot).await? == shard {
+        if shard_of(redis, &user).await? == shard {
             return Ok(user);
         }
     }
     unreachable!("each shard has partitions")
+}
+
+/// The shard of a user's or a channel's keys.
+async fn shard_of(redis: &Cluster, name: &str) -> Result<usize> {
+    let (tags, slots): (Vec<_>, Vec<_>) = partition_tags(64).into_iter().unzip();
+    let partition = Keys::new("", tags).partition(name);
+    redis.shard_of(slots[usize::from(partition)]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,9 +47,7 @@ async fn one_address_takes_up_so_much_and_is_told() -> Result<()> {
     let answer = nginx.ask(&upgrade("")).await?;
     ensure!(told(&&answer), "{answer}");
     drop(first);
-    let free = eventually("a place is free again", PATIENCE, async || {
-        connect().await
-    });
+    let free = eventually("a place is free again", PATIENCE, async || connect().await);
     free.await?;
     Ok(())
 }
