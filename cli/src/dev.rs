@@ -126,7 +126,7 @@ impl Dev {
 
 #[cfg(test)]
 mod tests {
-    use carillon_common::auth::Verifier;
+    use carillon_common::auth::{TokenTimes, Verifier};
 
     use super::*;
 
@@ -136,7 +136,7 @@ mod tests {
         let dev = Dev::prepare(&mut settings);
         let now = now_ms();
         let token = dev.token("alice", now, now + 60_000).unwrap();
-        let verifier = Verifier::new(&settings.auth.issuers, Duration::ZERO).unwrap();
+        let verifier = Verifier::new(&settings.auth.issuers, TokenTimes::default()).unwrap();
         assert_eq!(&*verifier.verify(&token, now).unwrap().sub, "alice");
         let keys = ApiKeys::new(&settings.auth.api_keys).unwrap();
         assert!(

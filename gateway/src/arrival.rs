@@ -32,6 +32,7 @@ use tokio_tungstenite::tungstenite::{
 use crate::{
     accept::{self, Guest},
     admission::Refused,
+    closing,
     connection::{Arrived, Opened, Socket},
     forwarded,
     gateway::Gateway,
@@ -176,6 +177,12 @@ impl Gateway {
             Ok(known) => known,
             Err(reason) => {
                 self.rejected(reason);
+                if let Err(refused) = self.admission().may_be_told(address, Instant::now()) {
+                    self.rejected(refused.reason);
+                    let code = CloseCode::Unauthenticated;
+                    closing::turn_away_at_once(socket, code, reason);
+                    return None;
+                }
                 let token = token.as_deref();
                 self.refuse_token(socket, waiting, address, token, reason)
                     .await;

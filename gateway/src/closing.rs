@@ -3,7 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use carillon_common::protocol::CloseCode;
-use futures_util::{Sink, SinkExt, StreamExt};
+use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use socket2::SockRef;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::{
@@ -16,6 +16,8 @@ use crate::{
     session::Session,
 };
 
+/// Messages that are read of one who is turned away, before its answer to the close frame.
+const UNWANTED: u32 = 16;
 /// For a client to read its close frame, of which nothing more is read.
 const UNREAD_GRACE: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,7 @@ pub(crate) async fn part(
                 }
                 Message::Close(_) => return None,
                 Message::Pong(payload) => session.on_pong(&payload, now(around), &mut Vec::new()),
+                _ if !session.allows_frame(now(around)) => return None,
                 _ => {}
             }
         }
@@ -80,12 +83,23 @@ async fn parted_unread(socket: &mut Socket, code: CloseCode) -> End {
     End::here(code, false)
 }
 
+/// Tells one that it is turned away, if that costs no wait.
+pub(crate) fn turn_away_at_once(mut socket: Socket, code: CloseCode, reason: &'static str) {
+    put(&mut socket, close_message(code, reason));
+    socket.flush().now_or_never();
+}
+
 /// Ends a socket that never became a connection.
 pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) -> End {
     put(&mut socket, close_message(code, reason));
     let goodbye = async {
         drop(socket.flush().await);
-        while let Some(Ok(_)) = socket.next().await {}
+        let mut read = 0;
+        while let Some(Ok(_)) = socket.next().await
+            && read < UNWANTED
+        {
+            read += 1;
+        }
     };
     drop(timeout(Duration::from_secs(2), goodbye).await);
     End::here(code, false)

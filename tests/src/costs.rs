@@ -22,8 +22,10 @@ use uuid::Uuid;
 
 use crate::redis::{Options, Standalone};
 
-/// Calls of each function, of which the fastest counts.
-const CALLS: usize = 8;
+/// Calls of each function, of which the fastest counts; and on a machine so busy that none of them was
+/// fast, as many as it takes, up to the second number.
+const CALLS: [usize; 2] = [8, 14];
+const FAST_MICROS: u64 = 1_000;
 const BODY: usize = 1_024;
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Gateways that have a lease: no setting bounds them.
@@ -147,7 +149,10 @@ impl Hall {
     ) -> Result<()> {
         let function = format!("c{}_{function}", backend::redis::version::PROTOCOL);
         let mut best = u64::MAX;
-        for turn in 0..CALLS {
+        for turn in 0..CALLS[1] {
+            if turn >= CALLS[0] && best < FAST_MICROS {
+                break;
+            }
             call(self, turn)
                 .await
                 .with_context(|| format!("{function}, {what}"))?;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_common::{
-    auth::{CredentialKind, NewToken, Verifier, mint},
+    auth::{CredentialKind, NewToken, TokenTimes, Verifier, mint},
     ids::UserId,
     notification::rfc3339,
     settings::{IssuerSettings, SettingsErrors},
@@ -160,7 +160,7 @@ impl Inspect {
         let mut issuer = IssuerSettings::hs256("command line", secret.expose());
         // Only the signature is asked about; whom the token is meant for is the configuration's to say.
         issuer.audience = parts.claims["aud"].as_str().map(str::to_owned);
-        Verifier::new(&[issuer], Duration::ZERO)
+        Verifier::new(&[issuer], TokenTimes::default())
             .map(Some)
             .map_err(|errors| SettingsErrors(errors).into())
     }
@@ -309,8 +309,11 @@ mod tests {
         let parts = Parts::read(&token).unwrap();
         assert_eq!(parts.objections(now), Vec::<String>::new());
         assert_eq!(parts.claims["channels"], json!(["a", "b*"]));
-        let verifier =
-            Verifier::new(&[IssuerSettings::hs256("test", SECRET)], Duration::ZERO).unwrap();
+        let verifier = Verifier::new(
+            &[IssuerSettings::hs256("test", SECRET)],
+            TokenTimes::default(),
+        )
+        .unwrap();
         assert_eq!(&*verifier.verify(&token, now).unwrap().sub, "alice");
     }
 

@@ -1,6 +1,6 @@
 //! What a token says (RFC 7519 §4.1), read once and judged against a time.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jsonwebtoken::Algorithm;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
@@ -30,6 +30,26 @@ pub struct Claims {
     pub channels: Box<[ChannelPattern]>,
     /// By what it was accepted ([`Verifier::stands`](super::Verifier::stands)).
     pub warrant: Warrant,
+}
+
+/// What the times of a token are judged by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenTimes {
+    /// Tolerated difference of clocks.
+    pub leeway: Duration,
+    /// From `iat` to `exp`, or from now where there is no `iat`; zero for any.
+    pub max_lifetime: Duration,
+}
+
+impl TokenTimes {
+    fn leeway_ms(self) -> i64 {
+        i64::try_from(self.leeway.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn allow(self, from_ms: i64, to_ms: i64) -> bool {
+        let most = i64::try_from(self.max_lifetime.as_millis()).unwrap_or(i64::MAX);
+        most == 0 || to_ms.saturating_sub(from_ms) <= most.saturating_add(self.leeway_ms())
+    }
 }
 
 /// The payload as it stands in the token.
@@ -125,8 +145,9 @@ impl Payload {
         key: &Key,
         algorithm: Algorithm,
         now_ms: i64,
-        leeway_ms: i64,
+        times: TokenTimes,
     ) -> Result<Claims, TokenError> {
+        let leeway_ms = times.leeway_ms();
         let sub = self
             .sub
             .ok_or(TokenError::Claim("sub is missing; it names the user"))?;
@@ -164,6 +185,11 @@ impl Payload {
             .any(|time| time.0 > latest)
         {
             return Err(TokenError::NotYetValid);
+        }
+        if !times.allow(self.iat.map_or(now_ms, |iat| iat.0), exp.0) {
+            return Err(TokenError::Claim(
+                "exp is later than auth.max_lifetime allows: issue tokens for a shorter time",
+            ));
         }
         Ok(Claims {
             sub,

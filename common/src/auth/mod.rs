@@ -15,7 +15,7 @@ mod warrant;
 
 pub use self::api_key::{ApiKey, ApiKeys};
 pub use self::channel::{ChannelPattern, may_join};
-pub use self::claims::Claims;
+pub use self::claims::{Claims, TokenTimes};
 pub use self::keyring::Keyring;
 pub use self::kind::CredentialKind;
 pub use self::mint::{MintError, NewToken, mint};

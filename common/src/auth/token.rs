@@ -5,13 +5,12 @@
 //! payload is believed before the signature is right.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 
-use super::claims::{Claims, Payload};
+use super::claims::{Claims, Payload, TokenTimes};
 use super::key::Key;
 use super::kind::CredentialKind;
 use super::warrant::Warrant;
@@ -76,7 +75,7 @@ impl TokenError {
 /// Verifies tokens against the configured keys.
 pub struct Verifier {
     keys: Vec<Key>,
-    leeway_ms: i64,
+    times: TokenTimes,
 }
 
 /// The protected header, as far as it matters (RFC 7515 §4.1).
@@ -89,20 +88,20 @@ struct Header<'a> {
 }
 
 impl Verifier {
-    /// Parses every key. `leeway` is the tolerated difference of clocks. Reports all keys that are
-    /// wrong; no key at all is no mistake, it only refuses every token.
-    pub fn new(issuers: &[IssuerSettings], leeway: Duration) -> Result<Self, Vec<SettingsError>> {
+    /// Parses every key. Reports all keys that are wrong; no key at all is no mistake, it only refuses
+    /// every token.
+    pub fn new(issuers: &[IssuerSettings], times: TokenTimes) -> Result<Self, Vec<SettingsError>> {
         Ok(Self {
             keys: Self::parse(issuers)?,
-            ..Self::none(leeway)
+            times,
         })
     }
 
     /// One that knows no key.
-    pub(crate) fn none(leeway: Duration) -> Self {
+    pub(crate) fn none(times: TokenTimes) -> Self {
         Self {
             keys: Vec::new(),
-            leeway_ms: i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX),
+            times,
         }
     }
 
@@ -191,7 +190,7 @@ impl Verifier {
             kid: header.kid.as_deref(),
         };
         let key = self.signing_key(&signed, payload.iss.as_deref())?;
-        payload.judge(key, algorithm, now_ms, self.leeway_ms)
+        payload.judge(key, algorithm, now_ms, self.times)
     }
 
     /// The key that the token is signed with. Keys with the token's `kid` are tried alone; where none

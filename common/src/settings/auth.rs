@@ -12,6 +12,8 @@ settings! {
     pub struct AuthSettings {
         /// Tolerated difference of clocks.
         pub leeway: Duration,
+        /// The longest that a token may last; zero for any.
+        pub max_lifetime: Duration,
         /// Keys that client tokens are verified with.
         pub issuers: Vec<IssuerSettings>,
         /// Keys of services.

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::auth::AuthSettings;
 use super::error::{SettingsError, SettingsErrors};
 use super::folder::{Part, Reading, Tables};
-use crate::auth::{ApiKeys, Verifier};
+use crate::auth::{ApiKeys, TokenTimes, Verifier};
 
 /// Everything that credentials are judged by, as it stood when it was read.
 pub struct Credentials {
@@ -35,7 +34,7 @@ pub(crate) struct Fault {
 pub(crate) struct InForce {
     own: Tables,
     files: BTreeMap<PathBuf, Part>,
-    leeway: Duration,
+    times: TokenTimes,
 }
 
 impl AuthSettings {
@@ -74,14 +73,17 @@ impl InForce {
         Self {
             own: Tables::own(auth),
             files: BTreeMap::new(),
-            leeway: auth.leeway,
+            times: TokenTimes {
+                leeway: auth.leeway,
+                max_lifetime: auth.max_lifetime,
+            },
         }
     }
 
     /// Puts in force what was read, as far as it is in order; answers with what that comes to, and
     /// what is not.
     pub(crate) fn take(&mut self, reading: &Reading) -> (Credentials, Vec<Fault>) {
-        let mut credentials = Credentials::none(self.leeway);
+        let mut credentials = Credentials::none(self.times);
         let mut faults = Vec::new();
         if let Err(errors) = credentials.add(&self.own) {
             faults.push(Fault::new(None, errors));
@@ -127,9 +129,9 @@ impl Fault {
 
 impl Credentials {
     /// Those that nobody has.
-    fn none(leeway: Duration) -> Self {
+    fn none(times: TokenTimes) -> Self {
         Self {
-            verifier: Verifier::none(leeway),
+            verifier: Verifier::none(times),
             api_keys: ApiKeys::default(),
         }
     }

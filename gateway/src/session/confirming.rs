@@ -114,7 +114,7 @@ impl Session {
     /// Anything else that shows that the client lives: a ping of its own, a pong nobody asked for.
     pub(crate) fn on_sign_of_life(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.pace.heard(now.mono);
-        if !self.pace.allows_frame(now.mono, self.rules.socket()) {
+        if !self.allows_frame(now) {
             effects.push(Effect::Close(CloseCode::RateLimited, None));
         }
     }

@@ -16,6 +16,11 @@ use super::{
 use crate::push::{ChannelGap, encode};
 
 impl Session {
+    /// Whether the client may send one more frame, which nobody looks at.
+    pub(crate) fn allows_frame(&mut self, now: Now) -> bool {
+        self.pace.allows_frame(now.mono, self.rules.socket())
+    }
+
     /// A text frame.
     pub(crate) fn on_client(&mut self, text: &str, now: Now, effects: &mut Vec<Effect>) {
         self.pace.heard(now.mono);
@@ -28,7 +33,7 @@ impl Session {
         {
             return;
         }
-        if !self.pace.allows_frame(now.mono, self.rules.socket()) {
+        if !self.allows_frame(now) {
             return effects.push(Effect::Close(CloseCode::RateLimited, None));
         }
         match frame {

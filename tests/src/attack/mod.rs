@@ -2,6 +2,8 @@
 
 mod bystander;
 mod callers;
+mod elsewhere;
+mod readers;
 mod strangers;
 mod users;
 
@@ -11,11 +13,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 pub use self::bystander::Noticed;
+pub use self::readers::{Held, stopped_readers};
 use crate::bench::proc;
 use crate::bench::rig::Rig;
 
 /// What others must be served by: in it, whoever attacks.
 const PROBED_WITHIN: Duration = Duration::from_secs(1);
+/// How much longer the slowest of a hundred may take than without an attack.
+const SLOWER: f64 = 2.0;
 /// What the chart gives a pod.
 const GATEWAY_MEMORY: u64 = 512 << 20;
 const DISPATCHER_MEMORY: u64 = 256 << 20;
@@ -81,7 +86,8 @@ pub async fn run(rig: &Rig, attack: Option<&Attack>, lasts: Duration) -> Result<
         token: rig.token("attacker"),
     };
     let bystander = tokio::spawn(bystander::watch(bystander::Post::of(rig), lasts));
-    let attacking = attack.map(|attack| tokio::spawn((attack.run)(aim, lasts)));
+    let run = attack.map(|attack| attack.run);
+    let attacking = run.map(|run| elsewhere::run(move || run(aim, lasts)));
     let before = proc::cpu(pids[0])? + proc::cpu(pids[1])?;
     // What is held is held until just before the end.
     tokio::time::sleep(lasts.mul_f64(0.9)).await;
@@ -101,6 +107,27 @@ pub async fn run(rig: &Rig, attack: Option<&Attack>, lasts: Duration) -> Result<
 }
 
 impl Outcome {
+    /// How many times longer the slowest of a hundred sends, and connects, took than `without`.
+    #[must_use]
+    pub fn slower(&self, without: &Self) -> [f64; 2] {
+        let (slow, usual) = (self.noticed.at(0.99), without.noticed.at(0.99));
+        [slow[0] / usual[0], slow[1] / usual[1]]
+    }
+
+    /// The same, told apart from [`check`](Self::check) as only a longer run shows it.
+    ///
+    /// # Errors
+    /// When others are served more than twice as slowly.
+    pub fn check_times(&self, without: &Self) -> Result<()> {
+        let [send, connect] = self.slower(without);
+        ensure!(send <= SLOWER, "sends take {send:.1} times as long");
+        ensure!(
+            connect <= SLOWER,
+            "connects take {connect:.1} times as long"
+        );
+        Ok(())
+    }
+
     /// # Errors
     /// What others must not notice.
     pub fn check(&self) -> Result<()> {
@@ -129,7 +156,7 @@ impl Outcome {
 }
 
 /// What the kernel keeps for TCP, in bytes (`/proc/net/sockstat`, in pages of 4 KiB).
-fn kernel_memory() -> Result<u64> {
+pub(crate) fn kernel_memory() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/net/sockstat")?;
     let line = text.lines().find(|line| line.starts_with("TCP:"));
     let mut words = line.context("no TCP")?.split_whitespace();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use carillon_common::process::raise_descriptors;
-use carillon_tests::attack::{self, ATTACKS, Outcome};
+use carillon_tests::attack::{self, ATTACKS, Outcome, stopped_readers};
 use carillon_tests::bench::rig::Rig;
 use clap::Parser;
 
@@ -26,14 +26,21 @@ async fn main() -> Result<()> {
     raise_descriptors();
     let lasts = Duration::from_secs(arguments.seconds);
     println!(
-        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5}",
-        "", "send p50/p99", "connect", "probe", "gateway", "dispatcher", "kernel", "cores"
+        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5}  {}",
+        "",
+        "send p50/p99",
+        "connect",
+        "probe",
+        "gateway",
+        "dispatcher",
+        "kernel",
+        "cores",
+        "p99 to without"
     );
     let rig = Rig::as_deployed().await?;
     // Once to warm up.
     attack::run(&rig, None, Duration::from_secs(2)).await?;
-    let without = attack::run(&rig, None, lasts).await?;
-    tell(&without);
+    tell(&attack::run(&rig, None, lasts).await?, None);
     let mut failed = 0;
     for attack in ATTACKS
         .iter()
@@ -41,9 +48,27 @@ async fn main() -> Result<()> {
     {
         let rig = Rig::as_deployed().await?;
         attack::run(&rig, None, Duration::from_secs(1)).await?;
+        // The machine may be slower than a minute ago.
+        let without = attack::run(&rig, None, lasts / 2).await?;
         let outcome = attack::run(&rig, Some(attack), lasts).await?;
-        tell(&outcome);
-        if let Err(why) = outcome.check() {
+        tell(&outcome, Some(&without));
+        let times = outcome.check_times(&without);
+        if let Err(why) = outcome.check().and(times) {
+            println!("   ✗ {why}");
+            failed += 1;
+        }
+    }
+    if "stopped readers".contains(&arguments.only) {
+        let held = stopped_readers(&Rig::as_deployed().await?).await?;
+        println!(
+            "{} stopped readers: {} KiB each ({} in the gateway, {} in the kernel), free again after {:.1} s",
+            held.readers,
+            (held.gateway + held.kernel) >> 10,
+            held.gateway >> 10,
+            held.kernel >> 10,
+            held.until_free.as_secs_f64(),
+        );
+        if let Err(why) = held.check() {
             println!("   ✗ {why}");
             failed += 1;
         }
@@ -52,12 +77,16 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-fn tell(outcome: &Outcome) {
+fn tell(outcome: &Outcome, without: Option<&Outcome>) {
     let [send, connect] = outcome.noticed.at(0.5);
     let [slow_send, slow_connect] = outcome.noticed.at(0.99);
+    let slower = without.map_or(String::new(), |without| {
+        let [send, connect] = outcome.slower(without);
+        format!("× {send:.1}, {connect:.1}")
+    });
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     println!(
-        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5.2}",
+        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5.2}  {slower}",
         outcome.attack.unwrap_or("no attack"),
         format!("{send:.1}/{slow_send:.1}"),
         format!("{connect:.1}/{slow_connect:.1}"),

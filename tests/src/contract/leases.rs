@@ -11,7 +11,7 @@ use carillon_common::{
 use super::{
     DEADLINE, Stores,
     presence::is_online,
-    world::{Gateway, SECOND, World, cursors, limits, short_leases},
+    world::{Gateway, LEASE, SECOND, World, cursors, limits, short_leases},
 };
 use crate::poll::eventually;
 
@@ -32,7 +32,7 @@ async fn will_live(world: &World, names: &[&str]) -> Result<()> {
 /// Kills a gateway: it neither leaves nor renews, and its lease runs out.
 async fn kill(world: &World, gateway: Gateway) {
     drop(gateway);
-    world.advance(SECOND + SECOND / 5).await;
+    world.advance(LEASE + SECOND / 5).await;
 }
 
 pub(super) async fn gateways_live_while_their_lease_holds(on: Arc<dyn Stores>) -> Result<()> {
@@ -41,7 +41,7 @@ pub(super) async fn gateways_live_while_their_lease_holds(on: Arc<dyn Stores>) -
     let one = world.gateway("one").await?;
     let two = world.other_gateway("two").await?;
     live(&world, &["one", "two"]).await?;
-    world.advance(2 * SECOND).await;
+    world.advance(2 * LEASE).await;
     live(&world, &["one", "two"]).await?;
     one.leave().await?;
     live(&world, &["two"]).await?;
@@ -193,7 +193,7 @@ pub(super) async fn only_the_dead_generation_is_reaped(on: Arc<dyn Stores>) -> R
     drop(past);
     let gateway = world.gateway("g").await?;
     let laptop = gateway.connect("alice", "laptop").await?;
-    world.advance(2 * SECOND).await;
+    world.advance(2 * LEASE).await;
     // Somebody else's death shows that the reaper has been around.
     let dead = world.gateway("dead").await?;
     dead.connect("bob", "phone").await?;
@@ -341,7 +341,7 @@ pub(super) async fn what_is_sent_to_a_dead_gateways_user_is_kept(
     dead.heard.inbox(&user, 1).await?;
     drop(dead);
     let second = world.send("alice").await?;
-    world.advance(SECOND + SECOND / 5).await;
+    world.advance(LEASE + SECOND / 5).await;
     let third = world.send("alice").await?;
     let phone = alive.connect("alice", "phone").await?;
     assert_eq!(phone.cursors(), [first, second, third]);

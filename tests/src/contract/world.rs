@@ -39,10 +39,13 @@ pub(super) fn limits() -> Limits {
     }
 }
 
+/// A lease that runs out while one waits, and not while a busy machine stalls.
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+
 /// [`limits`] with leases that run out while one waits.
 pub(super) fn short_leases() -> Limits {
     Limits {
-        lease_ttl: SECOND,
+        lease_ttl: LEASE,
         lease_renew: SECOND / 5,
         ..limits()
     }

@@ -164,6 +164,37 @@ fn claims_are_checked() {
 }
 
 #[test]
+fn a_lifetime_may_be_bounded() {
+    let hour = TokenTimes {
+        max_lifetime: Duration::from_secs(3600),
+        ..TIMES
+    };
+    let verifier = Verifier::new(&[hs256()], hour).unwrap();
+    for (payload, right) in [
+        (
+            json!({"sub": "a", "iat": NOW - 1800, "exp": NOW + 1800}),
+            true,
+        ),
+        (
+            json!({"sub": "a", "iat": NOW - 1800, "exp": NOW + 1831}),
+            false,
+        ),
+        (json!({"sub": "a", "exp": NOW + 3630}), true),
+        (json!({"sub": "a", "exp": NOW + 3631}), false),
+    ] {
+        let judged = verifier.verify(&hs256_token(&payload), NOW * 1000);
+        let Err(error) = &judged else {
+            assert!(right, "{payload}");
+            continue;
+        };
+        assert!(
+            !right && error.to_string().contains("auth.max_lifetime"),
+            "{payload}: {error}"
+        );
+    }
+}
+
+#[test]
 fn claims_are_kept() {
     let payload = json!({
         "sub": "älice", "exp": NOW + 60, "iat": NOW as f64 - 1.5, "jti": "j", "channels": ["a.*"],

@@ -19,7 +19,10 @@ use crate::settings::{IssuerSettings, TokenAlgorithm};
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// Unix time of the tests, in seconds.
 const NOW: i64 = 1_900_000_000;
-const LEEWAY: Duration = Duration::from_secs(30);
+const TIMES: TokenTimes = TokenTimes {
+    leeway: Duration::from_secs(30),
+    max_lifetime: Duration::ZERO,
+};
 
 const RSA: &str = include_str!("../fixtures/rsa.pub.pem");
 const RSA_1024: &str = include_str!("../fixtures/rsa1024.pub.pem");
@@ -43,7 +46,7 @@ fn asymmetric(pem: &str, algorithms: &[TokenAlgorithm]) -> IssuerSettings {
 }
 
 fn verifier(issuers: &[IssuerSettings]) -> Verifier {
-    Verifier::new(issuers, LEEWAY).unwrap_or_else(|errors| panic!("{errors:?}"))
+    Verifier::new(issuers, TIMES).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
 fn encode(json: &Value) -> String {
