@@ -26,16 +26,8 @@ async fn main() -> Result<()> {
     raise_descriptors();
     let lasts = Duration::from_secs(arguments.seconds);
     println!(
-        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5}  {}",
-        "",
-        "send p50/p99",
-        "connect",
-        "probe",
-        "gateway",
-        "dispatcher",
-        "kernel",
-        "cores",
-        "p99 to without"
+        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5}  p99 to without",
+        "", "send p50/p99", "connect", "probe", "gateway", "dispatcher", "kernel", "cores"
     );
     let rig = Rig::as_deployed().await?;
     // Once to warm up.
