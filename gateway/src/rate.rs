@@ -85,6 +85,9 @@ impl<T: Hash> Rates<T> {
             if buckets.len() >= REMEMBERED {
                 buckets.clear();
             }
+            // Not looked through again before as many more have come.
+            let kept = buckets.len();
+            buckets.reserve(kept);
         }
         let bucket = buckets.entry(self.hasher.hash_one(one));
         let bucket = bucket.or_insert(Bucket::full(now));

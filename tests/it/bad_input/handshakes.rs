@@ -283,6 +283,33 @@ async fn the_first_frame_must_bring_a_token_in_time() {
     verdicts.conclude(7);
 }
 
+#[tokio::test]
+async fn bad_tokens_in_first_frames_are_bounded_by_address() {
+    let settings = [
+        ("gateway.refusal_rate", "1"),
+        ("gateway.refusal_hold_min", "600ms"),
+        ("gateway.refusal_hold_max", "700ms"),
+    ];
+    let world = World::start(&settings).await;
+    let handshake = Handshake::to(&world.gateway.ws()).protocol("carillon.v1");
+    let expired = signed(json!({ "exp": 0 }));
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        sockets.push(Socket::connect(&handshake).await.unwrap());
+    }
+    for socket in &mut sockets {
+        socket.send_message(auth(&expired)).await.unwrap();
+    }
+    // All are told; beyond the rate of their address none of them is held.
+    for socket in &mut sockets {
+        let end = socket.closed(SOON).await.unwrap();
+        assert_eq!(end, (4001, "token_expired".to_owned()));
+    }
+    let counted = r#"carillon_gateway_handshakes_rejected_total{reason="address"}"#;
+    let refused = world.metric(counted).await.unwrap();
+    assert!((1.0..=6.0).contains(&refused), "{refused} of 8");
+}
+
 fn auth(token: &str) -> Message {
     Message::text(json!({ "type": "auth", "token": token }).to_string())
 }
