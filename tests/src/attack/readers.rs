@@ -46,6 +46,8 @@ pub async fn stopped_readers(rig: &Rig) -> Result<Held> {
         let token = rig.token(&format!("reader-{user}"));
         for device in 0..DEVICES {
             held.push(connect(rig, &token, device).await?);
+            // Below `gateway.handshake_rate`.
+            sleep(Duration::from_millis(5)).await;
         }
     }
     sleep(Duration::from_secs(1)).await;
