@@ -80,14 +80,17 @@ impl<T: Hash> Rates<T> {
     pub(crate) fn take(&self, one: &T, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         // Before it grows, those are forgotten that may come as often as if they never had.
-        if buckets.len() == buckets.capacity() {
+        let room = buckets.capacity();
+        if buckets.len() == room {
             buckets.retain(|_, bucket| !bucket.is_full(now));
             if buckets.len() >= REMEMBERED {
                 buckets.clear();
             }
-            // Not looked through again before as many more have come.
+            // Not looked through again before about as many more have come.
             let kept = buckets.len();
-            buckets.reserve(kept);
+            if kept > room / 2 {
+                buckets.reserve(kept);
+            }
         }
         let bucket = buckets.entry(self.hasher.hash_one(one));
         let bucket = bucket.or_insert(Bucket::full(now));
