@@ -109,7 +109,7 @@ impl Gateway {
             Ok(known) => known,
             Err(reason) => {
                 self.rejected(reason);
-                if let Err(refused) = self.may_be_told(&guest) {
+                if let Err(refused) = self.may_be_told(guest.address) {
                     self.refuse(guest, &refused).await;
                     return None;
                 }
@@ -177,7 +177,7 @@ impl Gateway {
             Ok(known) => known,
             Err(reason) => {
                 self.rejected(reason);
-                if let Err(refused) = self.admission().may_be_told(address, Instant::now()) {
+                if let Err(refused) = self.may_be_told(address) {
                     self.rejected(refused.reason);
                     let code = CloseCode::Unauthenticated;
                     closing::turn_away_at_once(socket, code, reason);

@@ -25,7 +25,7 @@ impl Gateway {
         reason: &'static str,
     ) {
         self.rejected(reason);
-        if let Err(refused) = self.may_be_told(&guest) {
+        if let Err(refused) = self.may_be_told(guest.address) {
             return self.refuse(guest, &refused).await;
         }
         if let Some((socket, place)) = self.handshake(guest, request).await {
@@ -33,8 +33,8 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn may_be_told(&self, guest: &Guest) -> Result<(), Refused> {
-        self.admission().may_be_told(guest.address, Instant::now())
+    pub(crate) fn may_be_told(&self, address: IpAddr) -> Result<(), Refused> {
+        self.admission().may_be_told(address, Instant::now())
     }
 
     pub(crate) async fn refuse(&self, guest: Guest, refused: &Refused) {

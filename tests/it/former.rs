@@ -5,10 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use carillon_common::{
-    backend::{
-        Backend, BackendError, Former, Idempotency, PublishOrder, SendOrder, limits,
-        redis::{RedisBackend, RedisOptions, link::LinkSettings, url::RedisUrl},
-    },
+    auth::Secret,
+    backend::{self, Backend, BackendError, Former, Idempotency, PublishOrder, SendOrder},
     ids::{ChannelName, UserId},
     settings::Settings,
 };
@@ -20,7 +18,7 @@ const MOST: usize = 3;
 
 struct World {
     _redis: Standalone,
-    store: Arc<RedisBackend>,
+    store: Arc<dyn Backend>,
 }
 
 /// What a caller asks for, and by which version.
@@ -37,16 +35,8 @@ impl World {
         let redis = Standalone::start(&Options::default()).await?;
         let mut settings = Settings::default();
         settings.inbox.max = MOST;
-        let second = Duration::from_secs(1);
-        let options = RedisOptions {
-            limits: limits(&settings),
-            prefix: String::new(),
-            link: LinkSettings::default(),
-            durability: None,
-            probe: (5 * second, 3 * second),
-            clock: (10 * second, second),
-        };
-        let store = RedisBackend::connect(RedisUrl::parse(&redis.url())?, options).await?;
+        settings.backend.url = Secret::new(redis.url());
+        let store = backend::connect(&settings).await?;
         Ok(Self {
             _redis: redis,
             store,

@@ -42,8 +42,7 @@ pub(crate) fn send_order(
     settings: &IdempotencySettings,
 ) -> Result<SendOrder, ApiError> {
     let user = &request.user;
-    let identity = Identity::of(PERSONAL, user.as_str(), repeatable.as_ref());
-    let id = identity.as_ref().map_or(stamp.fresh_id, |it| it.id);
+    let (id, idempotency) = identity((PERSONAL, user.as_str()), stamp, repeatable, settings);
     let body = encode(&Notification {
         id,
         kind: &request.message.kind,
@@ -58,7 +57,7 @@ pub(crate) fn send_order(
         id,
         body,
         ttl: request.ttl,
-        idempotency: idempotency(id, identity, repeatable, settings),
+        idempotency,
     })
 }
 
@@ -73,8 +72,7 @@ pub(crate) fn publish_order(
         .channel
         .clone()
         .unwrap_or_else(ChannelName::broadcast);
-    let identity = Identity::of(CHANNEL, channel.as_str(), repeatable.as_ref());
-    let id = identity.as_ref().map_or(stamp.fresh_id, |it| it.id);
+    let (id, idempotency) = identity((CHANNEL, channel.as_str()), stamp, repeatable, settings);
     let body = encode(&Notification {
         id,
         kind: &request.message.kind,
@@ -91,58 +89,48 @@ pub(crate) fn publish_order(
         ttl: request.ttl,
         history: u32::try_from(request.log.history).unwrap_or(u32::MAX),
         retention: request.log.age,
-        idempotency: idempotency(id, identity, repeatable, settings),
+        idempotency,
     })
 }
 
-/// What a key stands for: the same at every repetition, also after the store forgot the first (a failover
-/// that lost it, a key older than `idempotency.ttl`), so that clients still see one notification.
-struct Identity {
-    id: NotificationId,
-    former: NotificationId,
-}
-
-impl Identity {
-    fn of(namespace: Uuid, receiver: &str, repeatable: Option<&Repeatable<'_>>) -> Option<Self> {
-        let Repeatable { caller, key, .. } = repeatable?;
-        // Neither receivers nor keys have a NUL, so the parts cannot be taken for others.
-        let named = |parts: &[&str]| Uuid::new_v5(&namespace, parts.join("\0").as_bytes());
-        Some(Self {
-            id: named(&[receiver, caller, key.as_str()]),
-            former: named(&[receiver, key.as_str()]),
-        })
-    }
-}
-
-/// Without a key of the caller's only the dispatcher itself repeats, and its order is then the same.
-fn idempotency(
-    id: NotificationId,
-    identity: Option<Identity>,
+/// Who a notification is, and how its repetitions are recognised. A key's id is the same at every one of them,
+/// also after the store forgot the first (a failover that lost it, a key older than `idempotency.ttl`), so that
+/// clients still see one notification. Without a key of the caller's only the dispatcher itself repeats, and its
+/// order is then the same.
+fn identity(
+    (namespace, receiver): (Uuid, &str),
+    stamp: Stamp,
     repeatable: Option<Repeatable<'_>>,
     settings: &IdempotencySettings,
-) -> Idempotency {
-    match repeatable {
-        Some(Repeatable {
-            caller,
-            key,
-            fingerprint,
-        }) => Idempotency {
-            // A key has no tab: neither are two callers' the same, nor one's and a former one.
-            key: format!("{caller}\t{}", key.as_str()),
-            former: identity.map(|identity| Former {
-                key: key.as_str().to_owned(),
-                id: identity.former,
-            }),
-            body_hash: fingerprint,
-            ttl: settings.ttl,
-        },
-        None => Idempotency {
-            key: id.to_string(),
+) -> (NotificationId, Idempotency) {
+    let Some(Repeatable {
+        caller,
+        key,
+        fingerprint,
+    }) = repeatable
+    else {
+        let own = Idempotency {
+            key: stamp.fresh_id.to_string(),
             former: None,
             body_hash: "-".to_owned(),
             ttl: settings.retry,
-        },
-    }
+        };
+        return (stamp.fresh_id, own);
+    };
+    let key = key.as_str();
+    // Neither receivers nor keys have a NUL, so the parts cannot be taken for others.
+    let named = |parts: &[&str]| Uuid::new_v5(&namespace, parts.join("\0").as_bytes());
+    let idempotency = Idempotency {
+        // A key has no tab: neither are two callers' the same, nor one's and a former one.
+        key: format!("{caller}\t{key}"),
+        former: Some(Former {
+            key: key.to_owned(),
+            id: named(&[receiver, key]),
+        }),
+        body_hash: fingerprint,
+        ttl: settings.ttl,
+    };
+    (named(&[receiver, caller, key]), idempotency)
 }
 
 fn encode(notification: &Notification<'_>) -> Result<bytes::Bytes, ApiError> {

@@ -9,8 +9,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
 
 use super::kernel_memory;
+use super::users::upgrade;
+use crate::bench::proc;
 use crate::bench::rig::Rig;
-use crate::bench::{proc, wire};
 
 const USERS: usize = 32;
 /// As many as one user may have on a gateway.
@@ -119,15 +120,10 @@ impl Held {
 async fn connect(rig: &Rig, token: &str, device: usize) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     SockRef::from(&socket).set_recv_buffer_size(1)?;
-    let mut stream = socket.connect(rig.gateway().public()).await?;
-    let target = format!("/ws/notifications?token={token}&device=d{device}");
-    stream.write_all(&wire::upgrade(&target, false)).await?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await?;
-    ensure!(
-        &answer == b"HTTP/1.1 101",
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
-    Ok(stream)
+    let stream = socket.connect(rig.gateway().public()).await?;
+    upgrade(
+        stream,
+        &format!("/ws/notifications?token={token}&device=d{device}"),
+    )
+    .await
 }

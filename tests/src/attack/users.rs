@@ -87,9 +87,13 @@ async fn flood(aim: Aim, lasts: Duration, bytes: Vec<u8>) -> Result<()> {
 }
 
 async fn connect(aim: &Aim) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(aim.gateway).await?;
-    let target = format!("/ws/notifications?token={}", aim.token);
-    stream.write_all(&wire::upgrade(&target, false)).await?;
+    let stream = TcpStream::connect(aim.gateway).await?;
+    upgrade(stream, &format!("/ws/notifications?token={}", aim.token)).await
+}
+
+/// Makes a stream one that is told everything.
+pub(super) async fn upgrade(mut stream: TcpStream, target: &str) -> Result<TcpStream> {
+    stream.write_all(&wire::upgrade(target, false)).await?;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await?;
     anyhow::ensure!(

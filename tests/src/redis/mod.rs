@@ -69,6 +69,11 @@ impl Options {
     }
 }
 
+/// What everyone said last, to be read when a takeover does not come.
+fn log_tails<'a>(nodes: impl Iterator<Item = &'a Node>) -> String {
+    nodes.map(Node::log_tail).collect::<Vec<_>>().join("\n")
+}
+
 /// `host:port,host:port` of the nodes, with `user:password@` in front when given.
 fn authority<'a>(
     nodes: impl IntoIterator<Item = &'a Node>,

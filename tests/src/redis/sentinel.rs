@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use redis::Cmd;
 
 use super::node::{Node, Role};
-use super::{Options, authority};
+use super::{Options, authority, log_tails};
 use crate::poll::eventually;
 
 const NAME: &str = "mymaster";
@@ -133,7 +133,7 @@ impl Sentinel {
             Ok(primary.addr())
         })
         .await
-        .with_context(|| self.log_tails())
+        .with_context(|| log_tails(self.sentinels.iter().chain(&self.data)))
     }
 
     /// Makes the Sentinels hand over to a replica while the primary lives, and waits for it.
@@ -202,13 +202,6 @@ impl Sentinel {
             "replicas and Sentinels seen {seen:?}, expected {expected:?}"
         );
         Ok(())
-    }
-
-    /// What everyone said last, to be read when a takeover does not come.
-    fn log_tails(&self) -> String {
-        let nodes = self.sentinels.iter().chain(&self.data);
-        let tails: Vec<_> = nodes.map(Node::log_tail).collect();
-        tails.join("\n")
     }
 
     /// Whether every running server but the primary replicates it without lag.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use self::member::{Member, NodeLine};
 use super::node::Node;
-use super::{Options, authority};
+use super::{Options, authority, log_tails};
 use crate::poll::eventually;
 
 const SLOTS: usize = 16_384;
@@ -127,6 +127,7 @@ impl Cluster {
             Ok(primary)
         })
         .await
+        .with_context(|| log_tails(self.nodes()))
     }
 
     /// Hands a shard over to one of its replicas while the primary lives, and waits for it.
