@@ -70,6 +70,11 @@ impl Frame {
         !self.tombstone && self.expires_at > now
     }
 
+    /// What it takes of a bound on memory, in bytes: its body, and about what stands around that.
+    pub fn weight(&self) -> usize {
+        self.body.len() + 160
+    }
+
     /// Whether it stands where the store has lost something that it had accepted: whoever reads it may
     /// miss something, and is told.
     pub fn is_loss(&self) -> bool {

@@ -140,14 +140,7 @@ impl Arrived {
         around: &Surroundings,
     ) -> Result<(), (CloseCode, &'static str)> {
         // Nothing is written yet: what a new session wants is to be registered.
-        let mut nothing = Outgoing::default();
-        carry_out(
-            effects,
-            &mut nothing,
-            &self.handle,
-            around,
-            &mut self.joined,
-        );
+        carry_out(effects, &self.handle, around, &mut self.joined);
         while self.session.fence().is_none() {
             let taken = poll_fn(|context| self.handle.mailbox.poll_take(context)).await;
             let now = now(around);
@@ -195,8 +188,7 @@ async fn converse(socket: &mut Socket, arrived: &mut Arrived, around: &Surroundi
     let mut effects = std::mem::take(first);
     let mut alarm = pin!(sleep_until(Instant::now()));
     loop {
-        let mut outgoing = Outgoing::default();
-        let close = carry_out(effects, &mut outgoing, handle, around, joined);
+        let (outgoing, close) = carry_out(effects, handle, around, joined);
         if let Some(end) = write(socket, outgoing, around).await {
             return end;
         }
@@ -322,14 +314,14 @@ fn refusal(error: &tungstenite::Error) -> Option<CloseCode> {
     }
 }
 
-/// Gathers frames and starts calls; answers the close frame to end with.
+/// Starts calls; answers the frames to write, and the close frame to end with.
 fn carry_out(
     effects: Vec<Effect>,
-    outgoing: &mut Outgoing,
     handle: &Arc<Handle>,
     around: &Surroundings,
     joined: &mut Vec<ChannelName>,
-) -> Option<(CloseCode, &'static str)> {
+) -> (Outgoing, Option<(CloseCode, &'static str)>) {
+    let mut outgoing = Outgoing::with_capacity(effects.iter().filter_map(payload));
     for effect in effects {
         match effect {
             Effect::Write(text) => outgoing.text(&text),
@@ -344,11 +336,20 @@ fn carry_out(
             }
             Effect::Note(note) => around.metrics.note(note, around.clock.now()),
             Effect::Close(code, reason) => {
-                return Some((code, reason.unwrap_or_else(|| code.reason())));
+                return (outgoing, Some((code, reason.unwrap_or_else(|| code.reason()))));
             }
         }
     }
-    None
+    (outgoing, None)
+}
+
+/// How long the payload of its frame is, in bytes.
+fn payload(effect: &Effect) -> Option<usize> {
+    match effect {
+        Effect::Write(text) => Some(text.len()),
+        Effect::Ping(payload) => Some(payload.len()),
+        _ => None,
+    }
 }
 
 /// Writes what was gathered. A client that does not read for too long is given up: what it has

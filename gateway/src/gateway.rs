@@ -6,7 +6,7 @@ use axum::Router;
 use carillon_common::{
     auth::Keyring,
     backend::{Backend, Membership, join_when_up},
-    http::{Crowd, Health},
+    http::{Crowd, Health, IN_KERNEL},
     ids::GatewayId,
     process::Shutdown,
     settings::Settings,
@@ -99,7 +99,7 @@ impl Gateway {
         metrics.all.connections_limit.set(i64::from(limit));
         let hub = Arc::new(Hub::new(
             settings.gateway.per_user_connections,
-            settings.socket.outbox_bytes,
+            settings.socket.outbox_bytes.saturating_sub(IN_KERNEL),
         ));
         let channels = Arc::new(Channels::new(
             hub.clone(),

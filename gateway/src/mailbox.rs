@@ -1,8 +1,8 @@
-//! What waits for a connection, bounded in bytes.
+//! What waits for a connection or is being written to it, bounded in bytes.
 //!
-//! The hub puts in and never waits; the connection's task takes everything at once. Hints that do
-//! not fit are dropped: personal ones stay in the inbox and the connection reads them from there,
-//! channel ones go by their channel's policy.
+//! The hub puts in and never waits; the connection's task takes a part, writes it, and comes back.
+//! What it took counts until then. Hints that do not fit are dropped: personal ones stay in the
+//! inbox and the connection reads them from there, channel ones go by their channel's policy.
 
 use std::{
     collections::VecDeque,
@@ -18,6 +18,9 @@ use crate::{
     session::Event,
 };
 
+/// How much of a mailbox is taken at once, in bytes.
+const AT_ONCE: usize = 48 << 10;
+
 /// One thing for a session.
 #[derive(Debug)]
 pub(crate) enum Mail {
@@ -27,7 +30,8 @@ pub(crate) enum Mail {
     Fleeting(Arc<Push>),
     /// A channel's.
     Channel(Arc<ChannelPush>),
-    /// Anything else. Not bounded here: answers are as many as the session's questions.
+    /// Anything else. Never refused: answers are as many as the session's questions. But what they
+    /// bring leaves so much less room for hints.
     Event(Box<Event>),
 }
 
@@ -36,7 +40,7 @@ impl Mail {
         match self {
             Self::Inbox(push) | Self::Fleeting(push) => push.weight(),
             Self::Channel(channel) => channel.push.weight(),
-            Self::Event(_) => 0,
+            Self::Event(event) => event.weight(),
         }
     }
 }
@@ -62,7 +66,10 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct Queue {
     taken: Taken,
+    /// Of what waits.
     bytes: usize,
+    /// Of what was taken and is being written.
+    writing: usize,
     closed: bool,
 }
 
@@ -91,7 +98,7 @@ impl Mailbox {
         if queue.closed {
             return Some(event);
         }
-        queue.taken.mails.push_back(Mail::Event(Box::new(event)));
+        queue.push(Mail::Event(Box::new(event)));
         drop(queue);
         self.waker.wake();
         None
@@ -103,10 +110,9 @@ impl Mailbox {
         if queue.closed {
             return Put::Kept;
         }
-        let fits = queue.bytes + mail.weight() <= bound;
+        let fits = queue.fits(mail.weight(), bound);
         if fits {
-            queue.bytes += mail.weight();
-            queue.taken.mails.push_back(mail);
+            queue.push(mail);
         } else {
             queue.taken.behind = true;
         }
@@ -128,7 +134,7 @@ impl Mailbox {
         }
         let weight = push.push.weight();
         let mut put = Put::Kept;
-        if queue.bytes + weight > bound {
+        if !queue.fits(weight, bound) {
             put = Put::Overflow;
             match policy {
                 OverflowPolicy::Disconnect => {
@@ -140,9 +146,8 @@ impl Mailbox {
                 OverflowPolicy::Latest => queue.drop_older(&push),
             }
         }
-        if !queue.closed && queue.bytes + weight <= bound {
-            queue.bytes += weight;
-            queue.taken.mails.push_back(Mail::Channel(push));
+        if !queue.closed && queue.fits(weight, bound) {
+            queue.push(Mail::Channel(push));
         } else if !queue.closed {
             queue.note_gap(&push);
         }
@@ -151,16 +156,16 @@ impl Mailbox {
         put
     }
 
-    /// Everything there is, or waits for something.
+    /// The next of what there is, or waits for something. Whoever asks has written what it took before.
     pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
         self.waker.register(context.waker());
         let mut queue = self.lock();
+        queue.writing = 0;
         let taken = &queue.taken;
         if taken.mails.is_empty() && !taken.behind && taken.gaps.is_empty() {
             return Poll::Pending;
         }
-        queue.bytes = 0;
-        Poll::Ready(std::mem::take(&mut queue.taken))
+        Poll::Ready(queue.take())
     }
 
     /// Nothing is taken in any more; answers with what nobody took.
@@ -171,10 +176,10 @@ impl Mailbox {
         std::mem::take(&mut queue.taken)
     }
 
-    /// How many things wait, and how many bytes.
+    /// How many things wait, and how many bytes wait or are being written.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let queue = self.lock();
-        (queue.taken.mails.len(), queue.bytes)
+        (queue.taken.mails.len(), queue.held())
     }
 
     /// Whether the connection has ended.
@@ -184,11 +189,51 @@ impl Mailbox {
 }
 
 impl Queue {
+    fn held(&self) -> usize {
+        self.bytes + self.writing
+    }
+
+    /// Where nothing is held there is room for one of any size.
+    fn fits(&self, weight: usize, bound: usize) -> bool {
+        let held = self.held();
+        held == 0 || held + weight <= bound
+    }
+
+    fn push(&mut self, mail: Mail) {
+        self.bytes += mail.weight();
+        self.taken.mails.push_back(mail);
+    }
+
+    /// At most [`AT_ONCE`] bytes, but at least one mail: a copy of its own is made of what is written,
+    /// where what waits is shared with others. That hints were dropped is said after the last.
+    fn take(&mut self) -> Taken {
+        let mut weights = self.taken.mails.iter().map(Mail::weight);
+        let mut taking = weights.next().unwrap_or(0);
+        let more = weights.take_while(|weight| {
+            taking += weight;
+            taking <= AT_ONCE
+        });
+        let count = 1 + more.count();
+        if count >= self.taken.mails.len() {
+            self.writing = std::mem::take(&mut self.bytes);
+            return std::mem::take(&mut self.taken);
+        }
+        let rest = self.taken.mails.split_off(count);
+        let mails = std::mem::replace(&mut self.taken.mails, rest);
+        self.writing = mails.iter().map(Mail::weight).sum();
+        self.bytes -= self.writing;
+        Taken {
+            mails,
+            behind: false,
+            gaps: std::mem::take(&mut self.taken.gaps),
+        }
+    }
+
     fn drop_oldest(&mut self, weight: usize, bound: usize) {
         let mails = std::mem::take(&mut self.taken.mails);
         for mail in mails {
             match mail {
-                Mail::Channel(old) if self.bytes + weight > bound => {
+                Mail::Channel(old) if !self.fits(weight, bound) => {
                     self.bytes -= old.push.weight();
                     self.note_gap(&old);
                 }
@@ -231,6 +276,7 @@ impl Queue {
 mod tests {
     use bytes::Bytes;
     use carillon_common::{
+        backend::Page,
         ids::{ChannelName, Cursor, NotificationId},
         notification::Frame,
     };
@@ -289,6 +335,60 @@ mod tests {
         assert!(taken.behind);
         assert_eq!(mailbox.hint(Mail::Inbox(push(3)), 1_500), Put::Kept);
         assert!(!take(&mailbox).behind);
+    }
+
+    #[test]
+    fn what_is_being_written_leaves_less_room() {
+        let mailbox = Mailbox::default();
+        let inbox = |seq| Mail::Inbox(push(seq));
+        assert_eq!(mailbox.hint(inbox(1), 1_500), Put::Kept);
+        assert_eq!(seqs(&take(&mailbox)), [1]);
+        assert_eq!(mailbox.waiting(), (0, 1_000));
+        assert_eq!(mailbox.hint(inbox(2), 1_500), Put::Overflow);
+        assert!(take(&mailbox).behind, "and is told though nothing waits");
+        assert_eq!(mailbox.hint(inbox(3), 1_500), Put::Kept);
+    }
+
+    #[test]
+    fn one_fits_in_whatever_its_size_where_nothing_is_held() {
+        let mailbox = Mailbox::default();
+        assert_eq!(mailbox.hint(Mail::Inbox(push(1)), 10), Put::Kept);
+        assert_eq!(mailbox.hint(Mail::Inbox(push(2)), 10), Put::Overflow);
+    }
+
+    #[test]
+    fn a_part_is_taken_at_once_and_overflow_is_told_after_the_last() {
+        let mailbox = Mailbox::default();
+        for seq in 1..=100 {
+            mailbox.hint(Mail::Inbox(push(seq)), 99_000);
+        }
+        let first = take(&mailbox);
+        assert_eq!(seqs(&first), Vec::from_iter(1..=49));
+        assert!(!first.behind);
+        assert_eq!(mailbox.waiting(), (50, 99_000));
+        let second = take(&mailbox);
+        assert_eq!(mailbox.waiting(), (1, 50_000));
+        assert!(!second.behind);
+        let last = take(&mailbox);
+        assert_eq!(seqs(&last), [99]);
+        assert!(last.behind);
+        assert_eq!(mailbox.waiting(), (0, 1_000));
+    }
+
+    #[test]
+    fn a_page_leaves_less_room_and_is_never_refused() {
+        let page = |frames| Page {
+            start: Cursor::ZERO,
+            frames: (1..=frames).map(|seq| push(seq).frame.clone()).collect(),
+            end: Cursor::ZERO,
+            more: false,
+            gap: None,
+        };
+        let mailbox = Mailbox::default();
+        mailbox.post(Event::Page(page(3)));
+        assert_eq!(mailbox.hint(Mail::Inbox(push(4)), 3_500), Put::Overflow);
+        mailbox.post(Event::Page(page(3)));
+        assert_eq!(mailbox.waiting(), (2, 6_000));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use tokio::{
 const TEXT: u8 = 0x81;
 /// First byte of a ping.
 const PING: u8 = 0x89;
+/// The longest head of a frame that is not masked.
+const FRAME_HEAD: usize = 10;
 
 /// Frames in the order in which they are to be written.
 #[derive(Debug, Default)]
@@ -24,6 +26,16 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// With room for frames of these payloads' lengths and hardly more: it is kept for as long as the
+    /// client does not read.
+    pub(crate) fn with_capacity(payloads: impl Iterator<Item = usize>) -> Self {
+        let bytes = payloads.map(|payload| FRAME_HEAD + payload).sum();
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            pings: 0,
+        }
+    }
+
     /// Adds a text frame.
     pub(crate) fn text(&mut self, text: &str) {
         self.frame(TEXT, text.as_bytes());
@@ -42,7 +54,6 @@ impl Outgoing {
 
     fn frame(&mut self, first: u8, payload: &[u8]) {
         let length = payload.len();
-        self.bytes.reserve(length + 10);
         self.bytes.push(first);
         if let Ok(short @ ..=125) = u8::try_from(length) {
             self.bytes.push(short);

@@ -45,7 +45,7 @@ impl Push {
 
     /// What it takes of an outbox's bound, in bytes.
     pub(crate) fn weight(&self) -> usize {
-        self.frame.body.len() + 160
+        self.frame.weight()
     }
 
     /// Whether a client may be given it at `now`.

@@ -340,6 +340,13 @@ pub struct Page {
     pub gap: Option<Gap>,
 }
 
+impl Page {
+    /// What its frames take of a bound on memory, in bytes.
+    pub fn weight(&self) -> usize {
+        self.frames.iter().map(Frame::weight).sum()
+    }
+}
+
 /// Why a position could not be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -447,8 +454,8 @@ pub struct AuditAnswer {
 }
 
 /// A page ends before the frame that would make its bodies exceed this, in bytes; it holds at least
-/// one frame. Many readers may hold a page at once.
-pub const PAGE_BYTES: usize = 128 * 1024;
+/// one frame. Many readers may hold one at once, and have another read while they write it.
+pub const PAGE_BYTES: usize = 64 * 1024;
 
 /// Limits that a store keeps; see the settings of the same names.
 #[derive(Debug, Clone)]

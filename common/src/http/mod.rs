@@ -14,6 +14,6 @@ pub use self::crowd::{Crowd, Place};
 pub use self::failures::AcceptFailures;
 pub use self::front::Front;
 pub use self::health::Health;
-pub use self::listen::listen;
+pub use self::listen::{IN_KERNEL, listen};
 pub use self::problem::{FieldProblem, PROBLEM_JSON, Problem};
 pub use self::serve::{serve, serve_connection};

@@ -21,7 +21,7 @@ settings! {
         pub frames_per_second: u32,
         /// Frames at once beyond the rate.
         pub frames_burst: u32,
-        /// What may wait to be written, in bytes.
+        /// What may wait, be written, and be in the kernel until it is read, in bytes.
         pub outbox_bytes: usize,
         /// How long an outbox may stay full.
         pub slow_consumer_timeout: Duration,

@@ -133,6 +133,17 @@ pub(crate) enum Event {
     Close(CloseCode),
 }
 
+impl Event {
+    /// What it brings to be written, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Registered(Ok(registered)) => registered.page.weight(),
+            Self::Page(page) | Self::History(_, page) => page.weight(),
+            _ => 0,
+        }
+    }
+}
+
 /// Something for the socket or the store.
 #[derive(Debug)]
 pub(crate) enum Effect {

@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use crate::bench::rig::Rig;
 use crate::bench::wire;
 
-const PAUSE: Duration = Duration::from_millis(25);
+/// Short enough for a hundredth of its calls to be more than a few.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Longer than any of it may take.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
