@@ -47,7 +47,7 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = gateway.arrivals().enter() else {
+                let Some(place) = gateway.arrivals().enter().await else {
                     gateway.rejected("arrivals");
                     refuse_at_once(&stream);
                     continue;

@@ -336,7 +336,10 @@ fn carry_out(
             }
             Effect::Note(note) => around.metrics.note(note, around.clock.now()),
             Effect::Close(code, reason) => {
-                return (outgoing, Some((code, reason.unwrap_or_else(|| code.reason()))));
+                return (
+                    outgoing,
+                    Some((code, reason.unwrap_or_else(|| code.reason()))),
+                );
             }
         }
     }

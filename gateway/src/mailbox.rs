@@ -333,6 +333,7 @@ mod tests {
         let taken = take(&mailbox);
         assert_eq!(seqs(&taken), [1]);
         assert!(taken.behind);
+        assert!(!take(&mailbox).behind, "it is told once");
         assert_eq!(mailbox.hint(Mail::Inbox(push(3)), 1_500), Put::Kept);
         assert!(!take(&mailbox).behind);
     }

@@ -11,17 +11,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
+
+/// For one that gives way to be gone: it may have begun to do something just then.
+const GONE_WITHIN: Duration = Duration::from_millis(50);
 
 /// Places for connections.
 #[derive(Debug, Clone)]
 pub struct Crowd {
     most: usize,
-    inner: Arc<Mutex<Inner>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    /// A place is free again.
+    left: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Those that give way included, for as long as they have a descriptor.
     present: usize,
     turn: u64,
     /// Those that give way, the longest waiting first.
@@ -38,7 +50,7 @@ struct Waiting {
 /// A connection's place, which is free again when it is dropped.
 #[derive(Debug)]
 pub struct Place {
-    inner: Arc<Mutex<Inner>>,
+    shared: Arc<Shared>,
     /// Its turn among those that wait; 0 while it does not.
     turn: AtomicU64,
     gone: CancellationToken,
@@ -49,13 +61,21 @@ impl Crowd {
     pub fn new(most: usize) -> Self {
         Self {
             most,
-            inner: Arc::default(),
+            shared: Arc::default(),
         }
     }
 
-    /// A place for one more that waits. `None`: each has something under way.
-    pub fn enter(&self) -> Option<Place> {
-        let mut inner = lock(&self.inner);
+    /// A place for one more that waits, once who gives way to it has gone: accepting is not to be ahead of
+    /// leaving. `None`: each has something under way.
+    pub async fn enter(&self) -> Option<Place> {
+        let place = self.place()?;
+        // Where it takes longer, the next one comes all the same.
+        drop(timeout(GONE_WITHIN, self.room()).await);
+        Some(place)
+    }
+
+    fn place(&self) -> Option<Place> {
+        let mut inner = self.shared.lock();
         if inner.present >= self.most {
             let (_, waiting) = inner.waiting.pop_first()?;
             waiting.gone.cancel();
@@ -63,12 +83,22 @@ impl Crowd {
         inner.present += 1;
         drop(inner);
         let place = Place {
-            inner: self.inner.clone(),
+            shared: self.shared.clone(),
             turn: AtomicU64::new(0),
             gone: CancellationToken::new(),
         };
         place.waits();
         Some(place)
+    }
+
+    async fn room(&self) {
+        loop {
+            let left = self.shared.left.notified();
+            if self.shared.lock().present <= self.most {
+                return;
+            }
+            left.await;
+        }
     }
 
     /// Has those give way whose client has been saying for longer than `within` what it wants.
@@ -79,21 +109,21 @@ impl Crowd {
                 .speaking
                 .is_some_and(|since| now.duration_since(since) > within)
         };
-        let mut inner = lock(&self.inner);
+        let mut inner = self.shared.lock();
         let gone = inner.waiting.extract_if(.., |_, waiting| late(waiting));
         gone.map(|(_, waiting)| waiting.gone.cancel()).count()
     }
 
     #[cfg(test)]
     fn present(&self) -> usize {
-        lock(&self.inner).present
+        self.shared.lock().present
     }
 }
 
 impl Place {
     /// It waits for its client from now on.
     pub fn waits(&self) {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.shared.lock();
         inner.turn += 1;
         let turn = inner.turn;
         let before = self.turn.swap(turn, Ordering::Relaxed);
@@ -111,7 +141,7 @@ impl Place {
         if turn == 0 {
             return;
         }
-        if let Some(waiting) = lock(&self.inner).waiting.get_mut(&turn) {
+        if let Some(waiting) = self.shared.lock().waiting.get_mut(&turn) {
             waiting.speaking.get_or_insert_with(Instant::now);
         }
     }
@@ -119,7 +149,7 @@ impl Place {
     /// It does something for its client, and does not give way.
     pub fn works(&self) {
         let turn = self.turn.swap(0, Ordering::Relaxed);
-        lock(&self.inner).waiting.remove(&turn);
+        self.shared.lock().waiting.remove(&turn);
     }
 
     /// When it is to give way.
@@ -130,19 +160,24 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut inner = lock(&self.inner);
-        inner.waiting.remove(self.turn.get_mut());
+        let turn = *self.turn.get_mut();
+        let mut inner = self.shared.lock();
+        inner.waiting.remove(&turn);
         inner.present -= 1;
+        drop(inner);
+        self.shared.left.notify_waiters();
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
+    use futures_util::{FutureExt, future::join_all};
 
     use super::*;
 
@@ -150,31 +185,61 @@ mod tests {
         place.gone().now_or_never().is_some()
     }
 
-    #[test]
-    fn the_longest_waiting_gives_way_and_who_works_does_not() {
+    async fn three(crowd: &Crowd) -> [Place; 3] {
+        let entered = [crowd.enter(), crowd.enter(), crowd.enter()];
+        let entered = join_all(entered).await;
+        entered
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_longest_waiting_gives_way_and_who_works_does_not() {
         let crowd = Crowd::new(3);
-        let [a, b, c] = [(); 3].map(|()| crowd.enter().unwrap());
+        let [a, b, c] = three(&crowd).await;
         a.works();
-        let d = crowd.enter().unwrap();
+        let d = crowd.enter().await.unwrap();
         assert_eq!([&a, &b, &c, &d].map(has_gone), [false, true, false, false]);
         drop(b);
         c.works();
         c.waits();
-        let e = crowd.enter().unwrap();
+        let e = crowd.enter().await.unwrap();
         assert!(has_gone(&d) && !has_gone(&c), "c has waited for less long");
         drop(d);
         c.works();
         e.works();
-        assert!(crowd.enter().is_none());
+        assert!(crowd.enter().await.is_none());
         assert_eq!(crowd.present(), 3);
         drop(e);
-        assert!(crowd.enter().is_some());
+        assert!(crowd.enter().await.is_some());
     }
 
-    #[test]
-    fn who_speaks_too_slowly_gives_way() {
+    #[tokio::test]
+    async fn the_next_one_waits_until_who_gives_way_has_gone() {
+        let crowd = Crowd::new(1);
+        let first = crowd.enter().await.unwrap();
+        let leaving = async {
+            first.gone().await;
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(crowd.enter(), leaving);
+        assert_eq!(crowd.present(), 1);
+        // One that does not go in time is not waited for any longer.
+        let begun = Instant::now();
+        let third = crowd.enter().await.unwrap();
+        assert_eq!(crowd.present(), 2);
+        assert!(begun.elapsed() >= GONE_WITHIN);
+        drop((second, third));
+        assert_eq!(crowd.present(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_speaks_too_slowly_gives_way() {
         let crowd = Crowd::new(9);
-        let [silent, slow, working] = [(); 3].map(|()| crowd.enter().unwrap());
+        let [silent, slow, working] = three(&crowd).await;
         slow.speaks();
         working.speaks();
         working.works();

@@ -107,7 +107,7 @@ async fn accept(listener: &TcpListener, failures: &mut AcceptFailures) -> TcpStr
 
 async fn enter(crowd: &Crowd) -> Place {
     loop {
-        match crowd.enter() {
+        match crowd.enter().await {
             Some(place) => return place,
             None => sleep(FULL_PAUSE).await,
         }

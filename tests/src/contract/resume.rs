@@ -59,7 +59,7 @@ pub(super) async fn pages_are_bounded_in_bytes_too(on: Arc<dyn Stores>) -> Resul
     let world = World::new(&*on, limits()).await?;
     let gateway = world.gateway("g").await?;
     // Three of these fit, with what keeping them costs; and one that alone is too large.
-    let sizes = [40_000, 40_000, 40_000, 40_000, 300_000, 10];
+    let sizes = [20_000, 20_000, 20_000, 20_000, 300_000, 10];
     let mut sent = Vec::new();
     for size in sizes {
         let mut order = order("alice", HOUR)?;
