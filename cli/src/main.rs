@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use carillon_common::process::runtime;
+
 /// Connections are many small, long-lived allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    carillon::main().await
+fn main() -> std::io::Result<ExitCode> {
+    Ok(runtime()?.block_on(carillon::main()))
 }

@@ -8,7 +8,7 @@ use carillon_common::{
     checks::Role,
     process::{
         Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
-        tell_status,
+        runtime, tell_status,
     },
     telemetry::Metrics,
 };
@@ -28,10 +28,13 @@ struct Program {
 
 fn main() -> ExitCode {
     let program = Program::parse();
-    exit_code("carillon-dispatcher", run(&program.arguments))
+    exit_code("carillon-dispatcher", start(&program.arguments))
 }
 
-#[tokio::main]
+fn start(arguments: &ServiceArguments) -> Result<()> {
+    runtime()?.block_on(run(arguments))
+}
+
 async fn run(arguments: &ServiceArguments) -> Result<()> {
     let settings = Arc::new(arguments.settings()?);
     let shutdown = Shutdown::on_signals()?;

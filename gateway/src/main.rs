@@ -9,7 +9,7 @@ use carillon_common::{
     http::{Crowd, Front, Health, admin, serve},
     process::{
         Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
-        tell_status,
+        runtime, tell_status,
     },
     telemetry::Metrics,
 };
@@ -33,10 +33,13 @@ struct Program {
 
 fn main() -> ExitCode {
     let program = Program::parse();
-    exit_code("carillon-gateway", run(&program.arguments))
+    exit_code("carillon-gateway", start(&program.arguments))
 }
 
-#[tokio::main]
+fn start(arguments: &ServiceArguments) -> Result<()> {
+    runtime()?.block_on(run(arguments))
+}
+
 async fn run(arguments: &ServiceArguments) -> Result<()> {
     let settings = Arc::new(arguments.settings()?);
     let shutdown = Shutdown::on_signals()?;

@@ -12,8 +12,8 @@ const BACKLOG: i32 = 4096;
 /// acknowledged comes on top of it, so that a line with delay is still filled.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 32 << 10;
-/// What the kernel then holds, at most, of what was written to a peer that does not read.
-pub const IN_KERNEL: usize = 64 << 10;
+/// What the kernel then holds, at most, for a peer that does not read, with what stands around the bytes.
+pub const IN_KERNEL: usize = 96 << 10;
 /// A peer that acknowledges nothing for so long is gone (RFC 5482); the kernel's probes of a full window
 /// would go on for a quarter of an hour.
 #[cfg(target_os = "linux")]
