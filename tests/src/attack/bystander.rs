@@ -49,23 +49,25 @@ pub(super) struct Post {
     gateway: SocketAddr,
     dispatcher: SocketAddr,
     admins: [SocketAddr; 2],
-    send: Vec<u8>,
-    /// Of one user each.
-    upgrades: Vec<Vec<u8>>,
+    /// A send to one user each, and its handshake.
+    calls: Vec<[Vec<u8>; 2]>,
 }
 
 impl Post {
     pub(super) fn of(rig: &Rig) -> Self {
-        let upgrade = |user: usize| {
+        let calls = |user: usize| {
             let token = rig.token(&format!("bystander-{user}"));
-            wire::upgrade(&format!("/ws/notifications?token={token}"), false)
+            [
+                // Nobody who is connected: a send takes as long as it takes to store it.
+                rig.send(&format!("away-{user}"), "hello"),
+                wire::upgrade(&format!("/ws/notifications?token={token}"), false),
+            ]
         };
         Self {
             gateway: rig.gateway().public(),
             dispatcher: rig.dispatcher.public(),
             admins: [rig.gateway().admin(), rig.dispatcher.admin()],
-            send: rig.send("somebody-who-is-away", "hello"),
-            upgrades: (0..100).map(upgrade).collect(),
+            calls: (0..100).map(calls).collect(),
         }
     }
 }
@@ -74,11 +76,11 @@ impl Post {
 pub(super) async fn watch(post: Post, lasts: Duration) -> Result<Noticed> {
     let mut noticed = Noticed::default();
     let end = Instant::now() + lasts;
-    let mut upgrades = post.upgrades.iter().cycle();
+    let mut calls = post.calls.iter().cycle();
     while Instant::now() < end
-        && let Some(upgrade) = upgrades.next()
+        && let Some([send, upgrade]) = calls.next()
     {
-        match ask(post.dispatcher, &post.send, "HTTP/1.1 200").await {
+        match ask(post.dispatcher, send, "HTTP/1.1 200").await {
             Ok(took) => noticed.sends.push(took),
             Err(why) => noticed.failures.push(format!("send: {why}")),
         }

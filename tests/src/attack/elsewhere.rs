@@ -8,9 +8,6 @@ use anyhow::{Context, Result};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// The lowest priority (setpriority(2)).
-const NICEST: libc::c_int = 19;
-
 /// Runs it there; what comes of it is waited for here.
 pub(super) fn run<F>(
     attack: impl FnOnce() -> F + Send + 'static,
@@ -31,11 +28,16 @@ where
     async { over.await.context("the attack has ended without a word") }
 }
 
-/// Lets all others go first; on Linux that is of this thread alone.
+/// Lets all others go first, at once: a thread that is merely nice may go on for a whole slice of some
+/// milliseconds after another has been woken (sched(7)).
 fn give_way() {
-    #[expect(unsafe_code, reason = "setpriority(2) has no safe wrapper in std")]
-    // SAFETY: takes numbers alone, and fails without harm.
+    let parameter = libc::sched_param { sched_priority: 0 };
+    #[expect(
+        unsafe_code,
+        reason = "sched_setscheduler(2) has no safe wrapper in std"
+    )]
+    // SAFETY: reads the parameter alone, and fails without harm; 0 is this thread.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICEST);
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter);
     }
 }

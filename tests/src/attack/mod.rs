@@ -10,7 +10,7 @@ mod users;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 pub use self::bystander::Noticed;
 pub use self::readers::{Held, stopped_readers};
@@ -137,7 +137,12 @@ impl Outcome {
             dispatcher_memory,
             ..
         } = self;
-        ensure!(noticed.failures.is_empty(), "{:?}", noticed.failures);
+        if let Some(first) = noticed.failures.first() {
+            bail!(
+                "{} were not served, the first: {first}",
+                noticed.failures.len()
+            );
+        }
         ensure!(
             noticed.probe <= PROBED_WITHIN,
             "a probe took {:?}",
