@@ -4,14 +4,14 @@
 //! is no handshake without an answer (a head that never ends, HTTP/2, a head that is too long), and here each
 //! is told what is wrong. What is meant for another path is handed on to it, with the bytes that were read.
 
-use std::{net::IpAddr, pin::Pin, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::Router;
 use carillon_common::http::{AcceptFailures, Place, Problem, serve_connection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::{Duration, sleep, timeout},
+    time::{Duration, Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -57,9 +57,7 @@ pub(crate) async fn accept(
                     address: peer.ip(),
                     place,
                 };
-                // Boxed: what comes before a connection is not to size its task.
-                let begun = begin(gateway.clone(), guest, http.clone(), stop.clone());
-                tasks.spawn(live(gateway.clone(), Box::pin(begun)));
+                tasks.spawn(live(gateway.clone(), guest, http.clone(), stop.clone()));
             }
             Err(error) => {
                 failures.tell(&error);
@@ -79,24 +77,43 @@ pub(crate) struct Guest {
 }
 
 /// Runs a connection, if one begins.
-async fn live<F>(gateway: Arc<Gateway>, begun: Pin<Box<F>>)
-where
-    F: Future<Output = Option<Box<Opened>>>,
-{
-    let opened = begun.await;
+async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: CancellationToken) {
+    let until = Instant::now() + gateway.settings().gateway.handshake_timeout;
+    if !speaks(&gateway, &guest, until).await {
+        return;
+    }
+    // Boxed: what comes before a connection is not to size its task.
+    let opened = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
     if let Some(opened) = opened {
         gateway.hold(opened).await;
     }
+}
+
+/// Waits for its first byte: whoever says nothing costs little more than a descriptor.
+async fn speaks(gateway: &Gateway, guest: &Guest, until: Instant) -> bool {
+    let begun = tokio::select! {
+        begun = timeout_at(until, guest.stream.readable()) => begun,
+        () = guest.place.gone() => {
+            gateway.rejected("crowded");
+            return false;
+        }
+    };
+    let begun = matches!(begun, Ok(Ok(())));
+    if !begun {
+        gateway.rejected("head");
+    }
+    begun
 }
 
 /// Everything up to the connection; an HTTP request is answered.
 async fn begin(
     gateway: Arc<Gateway>,
     mut guest: Guest,
+    until: Instant,
     http: Router,
     stop: CancellationToken,
 ) -> Option<Box<Opened>> {
-    let head = match read_head(&gateway, &mut guest).await? {
+    let head = match read_head(&gateway, &mut guest, until).await? {
         Ok(head) => head,
         Err(refusal) => {
             gateway.rejected("head");
@@ -121,13 +138,16 @@ async fn begin(
 }
 
 /// `None` where there is nobody to be told anything: gone, silent, or in the way of another.
-async fn read_head(gateway: &Gateway, guest: &mut Guest) -> Option<Result<Head, Refusal>> {
+async fn read_head(
+    gateway: &Gateway,
+    guest: &mut Guest,
+    until: Instant,
+) -> Option<Result<Head, Refusal>> {
     let Guest { stream, place, .. } = guest;
-    let within = gateway.settings().gateway.handshake_timeout;
     let mut begun = false;
     let read = Head::read(stream, &mut begun);
     let read = tokio::select! {
-        read = timeout(within, read) => read,
+        read = timeout_at(until, read) => read,
         () = place.gone() => {
             gateway.rejected("crowded");
             return None;

@@ -1,8 +1,8 @@
 //! A request's head, read from a socket: bounded, and looked at again only where there is more of it.
 
-use std::io;
+use std::{io, time::Duration};
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::sleep};
 
 use crate::handshake::{Refusal, bad_request, too_large};
 
@@ -10,6 +10,10 @@ use crate::handshake::{Refusal, bad_request, too_large};
 const MOST: usize = 16 << 10;
 /// Most handshakes need no more.
 const FIRST: usize = 1 << 10;
+/// One that comes in more pieces is only looked at so often: thousands that come byte by byte are not to
+/// wake the gateway for each.
+const PIECES: usize = 4;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A head, and what came after it.
 #[derive(Debug)]
@@ -49,9 +53,14 @@ impl Head {
     /// The client went, sent what is no head, or too much of it.
     pub(crate) async fn read(stream: &mut TcpStream, begun: &mut bool) -> Result<Self, Unread> {
         let mut bytes = Vec::with_capacity(FIRST);
-        let mut looked_at = 0;
+        let (mut looked_at, mut pieces) = (0, 0);
         loop {
-            if bytes.len() == bytes.capacity() {
+            if bytes.len() < bytes.capacity() {
+                pieces += 1;
+                if pieces > PIECES {
+                    sleep(PAUSE).await;
+                }
+            } else {
                 bytes.reserve_exact(bytes.len());
             }
             if stream.read_buf(&mut bytes).await.map_err(gone)? == 0 {

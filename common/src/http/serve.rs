@@ -65,7 +65,7 @@ async fn served(
         loop {
             let stream = accept(&listener, &mut failures).await;
             let place = enter(&crowd).await;
-            let connection = serve_connection(stream, router.clone(), place, stop.clone());
+            let connection = begun(stream, router.clone(), place, stop.clone());
             let abort = abort.clone();
             connections.spawn(async move {
                 abort.run_until_cancelled(connection).await;
@@ -111,6 +111,18 @@ async fn enter(crowd: &Crowd) -> Place {
             Some(place) => return place,
             None => sleep(FULL_PAUSE).await,
         }
+    }
+}
+
+/// A connection that has yet to say something: until it does, it costs little more than its descriptor.
+async fn begun(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
+    let heard = tokio::select! {
+        heard = timeout(IDLE_TIMEOUT, stream.readable()) => matches!(heard, Ok(Ok(()))),
+        () = place.gone() => false,
+        () = stop.cancelled() => false,
+    };
+    if heard {
+        Box::pin(serve_connection(stream, router, place, stop)).await;
     }
 }
 
