@@ -88,10 +88,9 @@ async fn services_are_reached_by_both_families_and_reach_redis_by_ipv6() -> Resu
     let redis = Standalone::start(&both).await?;
     let url = format!("redis://{}", by("[::1]", redis.addr()));
     let login = Login::new()?;
-    let (gateway, dispatcher) = tokio::try_join!(
-        login.known_to(Service::gateway(), &url).start(),
-        login.known_to(Service::dispatcher(), &url).start()
-    )?;
+    let gateway = login.known_to(Service::gateway(), &url);
+    let dispatcher = login.known_to(Service::dispatcher(), &url);
+    let (gateway, dispatcher) = tokio::try_join!(gateway.start(), dispatcher.start())?;
     answers(&login, &gateway, &dispatcher).await
 }
 
