@@ -160,8 +160,9 @@ def placements(chart: str) -> list[str]:
     problems = []
     for number, (objects, said) in enumerate(renders(calls)):
         there = pods(objects)
-        if len(there) != len(OWNERS):
-            problems.append(f"{len(there)} kinds of pods, not {len(OWNERS)}: {said}")
+        kinds = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for _, pod in there}
+        if len(kinds) != len(OWNERS):
+            problems.append(f"{sorted(kinds)} are the kinds of pods, not {len(OWNERS)}: {said}")
         for owner, pod in there:
             inherits = number == 1 and pod["metadata"]["labels"]["app.kubernetes.io/component"] in ("redis", "test")
             seen = placed(pod)

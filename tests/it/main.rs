@@ -24,6 +24,7 @@ mod delivery;
 mod drain;
 mod edge;
 mod failover;
+mod families;
 mod former;
 mod keys;
 mod ledger;

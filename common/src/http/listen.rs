@@ -25,6 +25,10 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Those of binding.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // `[::]` is every address of both families, also where the kernel's default (bindv6only) is another.
+        socket.set_only_v6(false)?;
+    }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -47,10 +51,27 @@ fn bound(_: &Socket) -> io::Result<()> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
     use socket2::SockRef;
     use tokio::net::TcpStream;
 
     use super::*;
+
+    #[tokio::test]
+    async fn every_address_is_that_of_both_families() {
+        let listener = listen((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+        assert!(!SockRef::from(&listener).only_v6().unwrap());
+        let port = listener.local_addr().unwrap().port();
+        let families: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        for family in families {
+            let (accepted, peer) =
+                tokio::join!(listener.accept(), TcpStream::connect((family, port)));
+            peer.unwrap();
+            let (_, from) = accepted.unwrap();
+            assert_eq!(from.ip().to_canonical(), family);
+        }
+    }
 
     #[tokio::test]
     async fn what_is_accepted_is_bounded_as_its_listener() {

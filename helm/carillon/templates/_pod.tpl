@@ -2,7 +2,6 @@
 {{- define "carillon.pod" -}}
 {{- $root := .root -}}
 {{- $service := index $root.Values .component -}}
-{{- $mounts := (include "carillon.redis.mounts" . | fromJson).mounts -}}
 metadata:
   labels:
     {{- merge (dict) ($service.podLabels | default dict) (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
@@ -48,15 +47,7 @@ spec:
       imagePullPolicy: {{ $service.image.pullPolicy }}
       securityContext:
         {{- toYaml $service.securityContext | nindent 8 }}
-      env:
-        {{- include "carillon.env" . | nindent 8 }}
-        {{- with $service.extraEnv }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      {{- with $service.envFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+      {{- include "carillon.environment" . | nindent 6 }}
       ports:
         - {name: {{ .port }}, containerPort: {{ .number }}, protocol: TCP}
         - {name: admin, containerPort: 9090, protocol: TCP}
@@ -80,41 +71,64 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       volumeMounts:
-        - {name: config, mountPath: /etc/carillon/config, readOnly: true}
-        {{- if include "carillon.authSecret" $ }}
-        - {name: auth, mountPath: /etc/carillon/auth, readOnly: true}
-        {{- end }}
-        {{- range $mounts }}
-        - {name: {{ .name }}, mountPath: /etc/carillon/{{ .name }}, readOnly: true}
-        {{- end }}
-        {{- with $service.extraVolumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "carillon.volumeMounts" . | nindent 8 }}
     {{- with $service.extraContainers }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- /* 288 is 0440: the group of the pod reads its secrets, nobody else. */}}
   volumes:
-    - name: config
-      configMap:
-        name: {{ include "carillon.configMapName" . }}
-    {{- with include "carillon.authSecret" . }}
-    - name: auth
-      secret:
-        secretName: {{ . | quote }}
-        defaultMode: 288
-    {{- end }}
-    {{- range $mounts }}
-    - name: {{ .name }}
-      secret:
-        secretName: {{ .secret | quote }}
-        defaultMode: 288
-        items:
-          {{- toYaml .items | nindent 10 }}
-    {{- end }}
+    {{- include "carillon.volumes" . | nindent 4 }}
     {{- with $service.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{/* Where a service's program finds its configuration, log-ins and certificates. Takes a dict: root, component. */}}
+{{- define "carillon.volumeMounts" -}}
+- {name: config, mountPath: /etc/carillon/config, readOnly: true}
+{{- if include "carillon.authSecret" . }}
+- {name: auth, mountPath: /etc/carillon/auth, readOnly: true}
+{{- end }}
+{{- range (include "carillon.redis.mounts" . | fromJson).mounts }}
+- {name: {{ .name }}, mountPath: /etc/carillon/{{ .name }}, readOnly: true}
+{{- end }}
+{{- with (index .root.Values .component).extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What the chart mounts there. 288 is 0440: the group of the pod reads its secrets, nobody else. */}}
+{{- define "carillon.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "carillon.configMapName" . }}
+{{- with include "carillon.authSecret" . }}
+- name: auth
+  secret:
+    secretName: {{ . | quote }}
+    defaultMode: 288
+{{- end }}
+{{- range (include "carillon.redis.mounts" . | fromJson).mounts }}
+- name: {{ .name }}
+  secret:
+    secretName: {{ .secret | quote }}
+    defaultMode: 288
+    items:
+      {{- toYaml .items | nindent 6 }}
+{{- end }}
+{{- end -}}
+
+{{/* The variables of a service's container. Takes a dict: root, component. */}}
+{{- define "carillon.environment" -}}
+{{- $service := index .root.Values .component -}}
+env:
+  {{- include "carillon.env" . | nindent 2 }}
+  {{- with $service.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $service.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/* With the drain profile serviceMesh the sidecars stay until the last connection has been closed (Istio, Linkerd). */}}

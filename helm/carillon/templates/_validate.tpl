@@ -180,6 +180,9 @@ config.{{ $name }} is not a section; write its settings below it, as in carillon
 {{ $component }}.strategy.rollingUpdate has maxSurge and maxUnavailable 0, so nothing could ever be replaced; raise one of them.
 {{- end }}
 {{- end }}
+{{- if and (eq $service.service.ipFamilyPolicy "SingleStack") (gt (len ($service.service.ipFamilies | default list)) 1) }}
+{{ $component }}.service.ipFamilyPolicy is SingleStack, but ipFamilies names two, which Kubernetes refuses; leave one of them, or set PreferDualStack.
+{{- end }}
 {{- if le (int $service.progressDeadlineSeconds) (int $service.minReadySeconds) }}
 {{ $component }}.progressDeadlineSeconds ({{ $service.progressDeadlineSeconds }}) is not above minReadySeconds ({{ $service.minReadySeconds }}); raise the first or lower the second.
 {{- end }}

@@ -36,10 +36,7 @@ impl Access {
     pub(crate) async fn new() -> Result<Self> {
         let dir = TempDir::new()?;
         let (key, hash) = ApiKeys::generate();
-        let jwt_secret = run("openssl", &["rand", "-hex", "32"])
-            .await?
-            .trim()
-            .to_owned();
+        let jwt_secret = new_secret().await?;
         let issuers = "[[issuers]]\nname = \"tests\"\nalgorithms = [\"HS256\"]\nsecret_file = \"jwt.secret\"\n";
         let keys = format!(
             "[[api_keys]]\nname = \"tests\"\nhash = \"{hash}\"\nscopes = [\"send\", \"broadcast\", \"read\", \"admin\"]\n"
@@ -102,27 +99,7 @@ impl Access {
     /// # Errors
     /// When it cannot be signed.
     pub(crate) fn token(&self, user: &str) -> Result<String> {
-        let issuer = IssuerSettings {
-            name: "tests".to_owned(),
-            algorithms: vec![TokenAlgorithm::Hs256],
-            secret: Some(Secret::new(self.jwt_secret.clone())),
-            secret_file: None,
-            public_key: None,
-            public_key_file: None,
-            issuer: None,
-            audience: None,
-            kid: None,
-        };
-        let now = jiff::Timestamp::now().as_second();
-        let token = NewToken {
-            sub: user,
-            exp: now + 3_600,
-            iat: Some(now),
-            nbf: None,
-            jti: None,
-            channels: &[],
-        };
-        Ok(mint(&issuer, &token)?)
+        signed(&self.jwt_secret, user)
     }
 
     /// The folder of its files.
@@ -142,6 +119,43 @@ impl Access {
     pub(crate) fn shown(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
+}
+
+/// A client's token that this secret signs, good for an hour.
+///
+/// # Errors
+/// When it cannot be signed.
+pub(crate) fn signed(secret: &str, user: &str) -> Result<String> {
+    let issuer = IssuerSettings {
+        name: "tests".to_owned(),
+        algorithms: vec![TokenAlgorithm::Hs256],
+        secret: Some(Secret::new(secret.to_owned())),
+        secret_file: None,
+        public_key: None,
+        public_key_file: None,
+        issuer: None,
+        audience: None,
+        kid: None,
+    };
+    let now = jiff::Timestamp::now().as_second();
+    let token = NewToken {
+        sub: user,
+        exp: now + 3_600,
+        iat: Some(now),
+        nbf: None,
+        jti: None,
+        channels: &[],
+    };
+    Ok(mint(&issuer, &token)?)
+}
+
+/// A new secret to sign with.
+///
+/// # Errors
+/// When openssl is missing.
+pub(crate) async fn new_secret() -> Result<String> {
+    let said = run("openssl", &["rand", "-hex", "32"]).await?;
+    Ok(said.trim().to_owned())
 }
 
 /// Makes a certificate and its key.

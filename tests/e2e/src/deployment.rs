@@ -49,31 +49,7 @@ impl Deployment {
         window: Duration,
     ) -> Result<Self> {
         let access = Access::new().await?;
-        let level = |mode: &str| format!("pod-security.kubernetes.io/{mode}");
-        let labels = json!({ level("enforce"): "restricted", level("warn"): "restricted" });
-        let [issuers, secret, keys] = &access.auth;
-        let files = access
-            .auth
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), json!(text)));
-        let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [
-            { "apiVersion": "v1", "kind": "Namespace",
-              "metadata": { "name": namespace, "labels": labels } },
-            { "apiVersion": "v1", "kind": "Secret",
-              "metadata": { "name": "carillon-auth", "namespace": namespace },
-              "stringData": Value::Object(files.collect()) },
-            // The same apart, as the chart's README and kustomize have it.
-            { "apiVersion": "v1", "kind": "Secret",
-              "metadata": { "name": "carillon-issuers", "namespace": namespace },
-              "stringData": { (issuers.0): issuers.1, (secret.0): secret.1 } },
-            { "apiVersion": "v1", "kind": "Secret",
-              "metadata": { "name": "carillon-keys", "namespace": namespace },
-              "stringData": { (keys.0): keys.1 } },
-            { "apiVersion": "v1", "kind": "Secret",
-              "metadata": { "name": "carillon-test", "namespace": namespace },
-              "stringData": { "token": access.token("helm-test")?, "key": access.key } },
-            certificate(namespace, &access)?,
-        ]});
+        let objects = prerequisites(namespace, &access)?;
         // One that an earlier run left knows none of these keys, and perhaps older images.
         removed(helm, namespace).await?;
         feed("kubectl", &["apply", "-f", "-"], &objects.to_string()).await?;
@@ -240,6 +216,38 @@ impl Deployment {
         let words = ["uninstall", RELEASE, "--wait", "--timeout", "180s"];
         self.helm(&words).await.map(drop)
     }
+}
+
+/// A namespace that enforces the restricted Pod Security Standard, and the Secrets of a release in it.
+///
+/// # Errors
+/// When a certificate cannot be read, or a token signed.
+pub(crate) fn prerequisites(namespace: &str, access: &Access) -> Result<Value> {
+    let level = |mode: &str| format!("pod-security.kubernetes.io/{mode}");
+    let labels = json!({ level("enforce"): "restricted", level("warn"): "restricted" });
+    let [issuers, secret, keys] = &access.auth;
+    let files = access
+        .auth
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), json!(text)));
+    Ok(json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "v1", "kind": "Namespace",
+          "metadata": { "name": namespace, "labels": labels } },
+        { "apiVersion": "v1", "kind": "Secret",
+          "metadata": { "name": "carillon-auth", "namespace": namespace },
+          "stringData": Value::Object(files.collect()) },
+        // The same apart, as the chart's README and kustomize have it.
+        { "apiVersion": "v1", "kind": "Secret",
+          "metadata": { "name": "carillon-issuers", "namespace": namespace },
+          "stringData": { (issuers.0): issuers.1, (secret.0): secret.1 } },
+        { "apiVersion": "v1", "kind": "Secret",
+          "metadata": { "name": "carillon-keys", "namespace": namespace },
+          "stringData": { (keys.0): keys.1 } },
+        { "apiVersion": "v1", "kind": "Secret",
+          "metadata": { "name": "carillon-test", "namespace": namespace },
+          "stringData": { "token": access.token("helm-test")?, "key": access.key } },
+        certificate(namespace, access)?,
+    ]}))
 }
 
 /// Removes the release from a namespace, if it is there.

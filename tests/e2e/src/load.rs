@@ -1,4 +1,4 @@
-//! Traffic: `carillon bench ledger`, and its verdict.
+//! Traffic: `carillon bench ledger` or `churn`, and its verdict.
 
 use std::{
     collections::BTreeMap,
@@ -92,11 +92,30 @@ impl Load {
     pub(crate) async fn start(entrance: &Entrance, sockets: usize, rate: usize) -> Result<Self> {
         // A broadcast every two seconds: each costs as much as there are sockets.
         let broadcast_every = (2 * rate).to_string();
+        let more = ["--broadcast-every", &broadcast_every];
+        Self::of("ledger", entrance, sockets, rate, &more).await
+    }
+
+    /// The same with readers that come and go, each time with another handshake.
+    ///
+    /// # Errors
+    /// When they do not come online.
+    pub(crate) async fn churn(entrance: &Entrance, users: usize, rate: usize) -> Result<Self> {
+        Self::of("churn", entrance, users, rate, &["--stay", "1s..5s"]).await
+    }
+
+    async fn of(
+        kind: &str,
+        entrance: &Entrance,
+        sockets: usize,
+        rate: usize,
+        more: &[&str],
+    ) -> Result<Self> {
         let (users, rate) = (sockets.to_string(), rate.to_string());
         let (secret, key) = (entrance.file(SECRET), entrance.file(KEY));
         let words = [
             "bench",
-            "ledger",
+            kind,
             "--json",
             "--url",
             &entrance.sockets,
@@ -108,8 +127,6 @@ impl Load {
             &rate,
             "--duration",
             "30m",
-            "--broadcast-every",
-            &broadcast_every,
             "--settle",
             "90s",
             "--secret-file",
@@ -122,6 +139,7 @@ impl Load {
         let mut command = Command::new(crate::program("carillon")?);
         command
             .args(words)
+            .args(more)
             .envs(entrance.trusted())
             .stdout(File::create(dir.path().join("verdict"))?)
             .stderr(File::create(dir.path().join("errors"))?);

@@ -97,6 +97,7 @@ async fn up_and_down(stage: &Stage, deployment: &Deployment) -> Result<Figures> 
 
 /// Switched on where three run, by either Helm: never fewer than three.
 pub(super) async fn switched_on(stage: &Stage) -> Result<Figures> {
+    stage.cluster.measures().await?;
     let mut figures = Figures::new("autoscaling switched on in a release that runs");
     for helm in ["helm", "helm3"] {
         let deployment = Deployment::prepare("scaled", helm, stage.sizes.window()).await?;
@@ -125,12 +126,16 @@ async fn twice(deployment: &Deployment, settings: &[&str]) -> Result<Infallible>
     pending().await
 }
 
-/// The fewest gateways that there are to be, looked at for as long as two upgrades take.
+/// The fewest gateways, wanted or ready, looked at for as long as two upgrades take.
 async fn fewest(deployment: &Deployment) -> Result<u32> {
     let began = Instant::now();
     let mut fewest = u32::MAX;
     while began.elapsed() < Duration::from_secs(75) {
-        fewest = fewest.min(replicas(deployment).await?);
+        let pods = deployment.pods.list("gateway").await?;
+        let ready = pods.iter().filter(|pod| pod.ready).count();
+        fewest = fewest
+            .min(replicas(deployment).await?)
+            .min(u32::try_from(ready)?);
         sleep(Duration::from_millis(200)).await;
     }
     Ok(fewest)

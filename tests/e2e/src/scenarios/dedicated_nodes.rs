@@ -1,13 +1,16 @@
 //! Nodes that only some pods may run on.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use carillon_tests::figures::Figures;
 
 use super::install::ELSEWHERE;
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, root},
     command::run,
     deployment::{Deployment, RELEASE, nothing_left},
     stage::Stage,
@@ -36,6 +39,7 @@ pub(super) async fn tested(stage: &Stage) -> Result<Figures> {
         run("kubectl", &["taint", "node", node, &format!("{TAINT}-")]).await?;
     }
     deployment.uninstall().await?;
+    let removed = failed_test_removed(&deployment).await;
     let left = nothing_left(NAMESPACE).await;
     run(
         "kubectl",
@@ -43,8 +47,24 @@ pub(super) async fn tested(stage: &Stage) -> Result<Figures> {
     )
     .await?;
     let figures = result?;
+    removed?;
     left?;
     Ok(figures)
+}
+
+/// What a failed test leaves is what the README says, and goes as it says.
+async fn failed_test_removed(deployment: &Deployment) -> Result<()> {
+    let selected = ["pods", "-l", "app.kubernetes.io/component=test"];
+    let names = [&["get"], &selected[..], &["-o", "name"]].concat();
+    let left = deployment.kubectl(&names).await?;
+    ensure!(left.trim() == format!("pod/{RELEASE}-test"), "{left:?}");
+    let readme = fs::read_to_string(root()?.join("helm/carillon/README.md"))?;
+    let command = "delete pod -l app.kubernetes.io/component=test";
+    ensure!(readme.contains(command), "the README says {command}");
+    deployment
+        .kubectl(&command.split(' ').collect::<Vec<_>>())
+        .await
+        .map(drop)
 }
 
 async fn runs_there(deployment: &Deployment) -> Result<Figures> {
@@ -69,10 +89,5 @@ async fn runs_there(deployment: &Deployment) -> Result<Figures> {
         "helm test without its Secret fails after",
         format!("{took:.1?}"),
     );
-    // What a failed test leaves, as the README says.
-    let pod = format!("pod/{RELEASE}-test");
-    deployment
-        .kubectl(&["delete", &pod, "--ignore-not-found"])
-        .await?;
     Ok(figures)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use carillon_tests::figures::Figures;
 
 use super::{redis::nothing_closed, traffic};
@@ -45,11 +45,10 @@ async fn serves(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
     let (mut figures, report) = traffic(&deployment.entrance, sizes, title, async |figures| {
         // A policy may spare connections that were there before it.
         for kind in ["normal", "pubsub"] {
-            cut(deployment, kind).await?;
+            let count = cut(deployment, kind).await?;
+            figures.row(&format!("{kind} connections cut under the policy"), count);
         }
-        deployment.entrance.answers(Duration::from_secs(60)).await?;
-        figures.row("connections cut under the policy", "all");
-        Ok(())
+        deployment.entrance.answers(Duration::from_secs(60)).await
     })
     .await?;
     nothing_closed(&report)?;
@@ -69,11 +68,12 @@ async fn serves(stage: &Stage, deployment: &Deployment) -> Result<Figures> {
     Ok(figures)
 }
 
-/// Ends the connections of a kind, but for the one that asks.
-async fn cut(deployment: &Deployment, kind: &str) -> Result<()> {
+/// Ends the connections of a kind, but for the one that asks; answers how many there were.
+async fn cut(deployment: &Deployment, kind: &str) -> Result<u32> {
     let command = format!("REDISCLI_AUTH=$PASSWORD redis-cli -p 6380 client kill type {kind}");
-    deployment
-        .kubectl(&["exec", "foreign", "--", "busybox", "sh", "-c", &command])
-        .await
-        .map(drop)
+    let words = ["exec", "foreign", "--", "busybox", "sh", "-c", &command];
+    let said = deployment.kubectl(&words).await?;
+    let count = said.trim().parse().with_context(|| said.clone())?;
+    ensure!(count > 0, "there was no {kind} connection");
+    Ok(count)
 }

@@ -9,8 +9,10 @@ mod crash;
 mod dedicated_nodes;
 mod edge;
 mod failed_upgrade;
+mod families;
 mod foreign_redis;
 mod install;
+mod keys;
 mod network;
 mod nodes;
 mod readme;
@@ -71,6 +73,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "bad-image" rollback::of_a_bad_image: "an image that does not start: undone, no socket closed";
     "failed-upgrade" failed_upgrade::leaves_old_pods_whole: "new pods crash: old ones are killed, deleted and undone, nothing lost, no call refused";
     "configuration" configuration::of_one_service: "a setting restarts the pods that read it, and only those; a new API key none";
+    "keys" keys::come_and_go: "issuers and API keys added, rotated, broken and revoked in the mounted Secret: no other socket closed, nothing lost";
     "crash-gateway" crash::of_a_gateway: "kill -9: clients back within 5 s, nothing lost, presence right";
     "crash-memory" crash::of_memory: "killed by the kernel for its memory: the same";
     "crash-dispatcher" crash::of_a_dispatcher: "kill -9: every failed call succeeds within 5 s under its key";
@@ -88,6 +91,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "network-policy" network::policy: "friends get through, strangers do not";
     "umbrella" umbrella::applied_twice: "a dependency, applied as Argo CD does: the second time changes nothing";
     "dedicated-nodes" dedicated_nodes::tested: "tainted nodes: ready, helm test green, and failing at once without its Secret";
+    "families" families::both: "clusters of IPv6 alone and of both families, the same values: ready, helm test green, every Service answers by each";
     "edge-certificate" edge::renewed: "a new certificate at the ingress: no socket closed, nothing lost";
     "edge-restart" edge::restarted: "the ingress replaced: everyone back, nothing lost";
     "admission" admission::of_every_render: "every value set and overlay: taken by the API server under the restricted profile, and valid by kubeconform, strict";
