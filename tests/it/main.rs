@@ -40,4 +40,6 @@ mod start;
 mod supervised;
 mod texts;
 mod tidy;
+mod top;
+mod trace;
 mod world;
