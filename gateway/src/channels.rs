@@ -169,6 +169,13 @@ impl Channels {
             .map_or(Cursor::ZERO, |feed| feed.last))
     }
 
+    /// In how many channels a connection is. Looks at all members of all, for whoever asks about one.
+    pub(crate) fn of(&self, handle: &Arc<Handle>) -> usize {
+        let feeds = self.lock();
+        let members = feeds.values().flat_map(|feed| &feed.members);
+        members.filter(|member| Arc::ptr_eq(member, handle)).count()
+    }
+
     fn membership(&self) -> Result<&Arc<dyn Membership>, BackendError> {
         self.membership
             .get()
@@ -234,11 +241,14 @@ impl Channels {
                 overflows += 1;
             }
         };
-        if push.channel.is_broadcast() {
+        let members = if push.channel.is_broadcast() {
             self.hub.each(give);
+            self.hub.len()
         } else {
             feed.members.iter().for_each(&mut give);
-        }
+            feed.members.len()
+        };
+        self.metrics.busiest.channel(&push.channel, members);
         self.metrics.overflow(feed.policy, overflows);
     }
 

@@ -6,6 +6,7 @@
 )]
 
 mod acl;
+mod admin;
 mod again;
 mod asked_to_drain;
 mod attacked;
