@@ -1,6 +1,7 @@
 //! What the whole-system tests of Carillon are made of: real Redis deployments, the real binaries,
 //! clients of both protocols, a proxy that breaks networks, a ledger that finds what was lost, and what `make bench` measures with.
 
+pub mod alertmanager;
 pub mod attack;
 pub mod bench;
 pub mod chaos_proxy;

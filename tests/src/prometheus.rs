@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -32,6 +33,18 @@ impl Prometheus {
     /// # Errors
     /// When it is missing, or refuses its configuration.
     pub async fn start(targets: &[SocketAddr], rules: &[String]) -> Result<Self> {
+        Self::telling(targets, rules, &[]).await
+    }
+
+    /// The same, which tells these Alertmanagers.
+    ///
+    /// # Errors
+    /// When it is missing, or refuses its configuration.
+    pub async fn telling(
+        targets: &[SocketAddr],
+        rules: &[String],
+        alertmanagers: &[SocketAddr],
+    ) -> Result<Self> {
         let dir = TempDir::new()?;
         for (at, rule) in rules.iter().enumerate() {
             fs::write(dir.path().join(format!("{at}.rules.yaml")), rule)?;
@@ -44,6 +57,9 @@ impl Prometheus {
         });
         let configuration = json!({
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "alerting": {"alertmanagers": [{"static_configs": [{
+                "targets": alertmanagers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }]}]},
             "rule_files": [dir.path().join("*.rules.yaml")],
             "scrape_configs": [{
                 "job_name": "rt/carillon",
@@ -68,19 +84,7 @@ impl Prometheus {
             .stderr(output);
         let child =
             Child::spawn(command).context("prometheus does not start; `make setup` installs it")?;
-        let address = eventually("Prometheus says where it listens", PATIENCE, async || {
-            let log = fs::read_to_string(&log)?;
-            if let Some(status) = child.status() {
-                return Ok(Err(format!("it ended, {status}: {log}")));
-            }
-            let line = log.lines().find(|line| line.contains("\"Listening on\""));
-            let address = line.and_then(|line| line.rsplit_once("address=")?.1.parse().ok());
-            address.map(Ok).context("it does not say it")
-        });
-        let address = match address.await? {
-            Ok(address) => address,
-            Err(ended) => bail!("{ended}"),
-        };
+        let address = listens(&child, &log).await?;
         let prometheus = Self {
             _child: child,
             _dir: dir,
@@ -125,5 +129,22 @@ impl Prometheus {
             Ok(())
         })
         .await
+    }
+}
+
+/// Where a program of Prometheus says in its log that it listens.
+pub(crate) async fn listens(child: &Child, log: &Path) -> Result<SocketAddr> {
+    let address = eventually("it says where it listens", PATIENCE, async || {
+        let log = fs::read_to_string(log)?;
+        if let Some(status) = child.status() {
+            return Ok(Err(format!("it ended, {status}: {log}")));
+        }
+        let line = log.lines().find(|line| line.contains("\"Listening on\""));
+        let address = line.and_then(|line| line.rsplit_once("address=")?.1.parse().ok());
+        address.map(Ok).context("it does not say it")
+    });
+    match address.await? {
+        Ok(address) => Ok(address),
+        Err(ended) => bail!("{ended}"),
     }
 }
