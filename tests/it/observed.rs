@@ -2,6 +2,7 @@
 //! exist, and right about running services (`running`), whose faults wake somebody (`alerting`).
 
 mod alerting;
+mod example;
 mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
