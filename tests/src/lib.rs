@@ -13,6 +13,7 @@ pub mod deployment;
 pub mod figures;
 pub mod ledger;
 pub mod nginx;
+pub mod overhead;
 pub mod poll;
 pub mod process;
 pub mod prometheus;
