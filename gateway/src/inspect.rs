@@ -1,6 +1,6 @@
 //! What the admin port tells of connections, users and channels here.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -20,7 +20,10 @@ use carillon_common::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{gateway::Gateway, hub::Handle};
+use crate::{
+    gateway::Gateway,
+    hub::{Handle, Hub},
+};
 
 /// Rows of each kind that are shown.
 const MOST: usize = 20;
@@ -40,7 +43,7 @@ pub const ADMIN_ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/busiest",
-        what: "users and channels with the most, of the last minute or two",
+        what: "users and channels with the most, of the last minute or two; connections with the most waiting",
     },
 ];
 
@@ -140,9 +143,26 @@ async fn busiest(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
     let channels = channels.iter().map(|one| {
         json!({"channel": one.key.as_str(), "deliveries": one.count, "too_many_by": one.over})
     });
+    let waiting = most_waiting(gateway.hub());
+    let waiting = waiting.iter().map(|handle| shown(&gateway, handle));
     Json(json!({
+        "waiting": waiting.collect::<Vec<_>>(),
         "seconds": since.elapsed().as_secs(),
         "users": users.collect::<Vec<_>>(),
         "channels": channels.collect::<Vec<_>>(),
     }))
+}
+
+/// The connections for which the most waits, fullest first: whoever reads too slowly is among them.
+fn most_waiting(hub: &Hub) -> Vec<Arc<Handle>> {
+    let mut all = Vec::new();
+    hub.each(|handle| {
+        let (_, bytes) = handle.mailbox.waiting();
+        if bytes > 0 {
+            all.push((bytes, handle.clone()));
+        }
+    });
+    all.sort_by_key(|(bytes, _)| Reverse(*bytes));
+    all.truncate(MOST);
+    all.into_iter().map(|(_, handle)| handle).collect()
 }

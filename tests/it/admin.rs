@@ -208,7 +208,19 @@ async fn the_busiest_users_and_channels_are_told() -> Result<()> {
     ensure!(busiest["users"] == users, "{busiest}");
     let channels = json!([{"channel": "*", "deliveries": 2, "too_many_by": 0}]);
     ensure!(busiest["channels"] == channels, "{busiest}");
-    Ok(())
+
+    // Whoever does not read shows, with what waits for it.
+    let _slow = world.open("carol", "phone").await;
+    let large = " ".repeat(60_000);
+    for _ in 0..200 {
+        world.send("carol", &large).await;
+        let waiting = operator.get(&world.gateway, "/busiest").await?["waiting"].clone();
+        if waiting[0]["waiting"]["bytes"].as_u64() > Some(60_000) {
+            ensure!(waiting[0]["user"] == "carol", "{waiting}");
+            return Ok(());
+        }
+    }
+    anyhow::bail!("nothing ever waits for carol")
 }
 
 #[tokio::test(flavor = "multi_thread")]

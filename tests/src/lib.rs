@@ -14,6 +14,7 @@ pub mod figures;
 pub mod ledger;
 pub mod nginx;
 pub mod overhead;
+pub mod pictures;
 pub mod poll;
 pub mod process;
 pub mod prometheus;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -116,6 +116,26 @@ impl Prometheus {
         result.with_context(|| format!("{query}: {answer}"))
     }
 
+    /// The series that a query gives over the last `seconds`, so many seconds apart.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn range(&self, query: &str, seconds: u32, step: u32) -> Result<Vec<Value>> {
+        let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let url = format!("http://{}/api/v1/query_range", self.address);
+        let parameters = [
+            ("query", query.to_owned()),
+            ("start", format!("{:.3}", end - f64::from(seconds))),
+            ("end", format!("{end:.3}")),
+            ("step", step.to_string()),
+        ];
+        let url = Url::parse_with_params(&url, parameters)?;
+        let answer: Value = self.http.get(url).send().await?.json().await?;
+        ensure!(answer["status"] == "success", "{query}: {answer}");
+        let result = answer["data"]["result"].as_array().cloned();
+        result.with_context(|| format!("{query}: {answer}"))
+    }
+
     /// Waits until the alert fires, or until it does not.
     ///
     /// # Errors
@@ -130,6 +150,18 @@ impl Prometheus {
         })
         .await
     }
+}
+
+/// What a panel asks, with the variables as Grafana would fill them in.
+#[must_use]
+pub fn filled(query: &str) -> String {
+    let labels = ["cluster", "namespace", "job", "instance", "pod"];
+    let filled = labels.iter().fold(query.to_owned(), |query, label| {
+        query.replace(&format!("${label}\""), ".*\"")
+    });
+    filled
+        .replace("$__rate_interval", "20s")
+        .replace("$quantile", "0.99")
 }
 
 /// Where a program of Prometheus says in its log that it listens.

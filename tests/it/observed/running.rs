@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use carillon_tests::poll::eventually;
-use carillon_tests::prometheus::Prometheus;
+use carillon_tests::prometheus::{Prometheus, filled};
 use serde_json::json;
 
 use super::{FILES, panels};
@@ -64,17 +64,6 @@ fn shipped() -> Vec<String> {
 
 pub(super) fn targets(world: &World) -> [SocketAddr; 2] {
     [world.gateway.admin(), world.dispatcher.admin()]
-}
-
-/// What a panel asks, with the variables as Grafana would fill them in.
-fn filled(query: &str) -> String {
-    let labels = ["cluster", "namespace", "job", "instance", "pod"];
-    let filled = labels.iter().fold(query.to_owned(), |query, label| {
-        query.replace(&format!("${label}\""), ".*\"")
-    });
-    filled
-        .replace("$__rate_interval", "20s")
-        .replace("$quantile", "0.99")
 }
 
 #[tokio::test(flavor = "multi_thread")]
