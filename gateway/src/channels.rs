@@ -230,6 +230,12 @@ impl Channels {
 
     fn fan_out(&self, feed: &Feed, push: &Arc<ChannelPush>) {
         let _observed = self.metrics.all.fan_out.start_timer();
+        let is_broadcast = push.channel.is_broadcast();
+        let members = match is_broadcast {
+            true => self.hub.len(),
+            false => feed.members.len(),
+        };
+        self.metrics.busiest.channel(&push.channel, members);
         let bound = self.hub.outbox_bytes();
         let mut overflows = 0;
         let mut give = |handle: &Arc<Handle>| {
@@ -241,14 +247,11 @@ impl Channels {
                 overflows += 1;
             }
         };
-        let members = if push.channel.is_broadcast() {
+        if is_broadcast {
             self.hub.each(give);
-            self.hub.len()
         } else {
             feed.members.iter().for_each(&mut give);
-            feed.members.len()
-        };
-        self.metrics.busiest.channel(&push.channel, members);
+        }
         self.metrics.overflow(feed.policy, overflows);
     }
 
