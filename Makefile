@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart dashboards bench attack images push test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart dashboards bench attack overhead pictures images push test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,15 @@ bench: build ## measure cost per connection, delivery, connect and send against 
 attack: build ## what others notice while somebody attacks: latency, memory, probes
 	$(BUILD) --bin attack
 	target/$(HOST)/release/attack $(ARGS)
+
+overhead: build ## what metrics cost: instructions of each send and delivery (valgrind), series of a full gateway
+	@scripts/setup overhead
+	$(BUILD) --bin overhead
+	target/$(HOST)/release/overhead $(ARGS)
+
+pictures: build ## draw the dashboards into docs/dashboards/, from a running deployment to which things happen
+	$(BUILD) --bin pictures
+	target/$(HOST)/release/pictures
 
 images: build ## build the container images, and the list of what is in each, from the same programs
 	images/build

@@ -14,6 +14,7 @@ mod socket;
 mod store;
 mod terminal;
 mod tls;
+mod top;
 
 use std::process::ExitCode;
 

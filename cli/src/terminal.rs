@@ -19,6 +19,12 @@ impl Style {
         Self::on(io::stderr().is_terminal())
     }
 
+    /// For tests of what is said.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self { colours: false }
+    }
+
     /// <https://no-color.org>: any value but the empty one.
     fn on(terminal: bool) -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -12,10 +12,14 @@ use axum::{
 use carillon_common::{
     auth::Keyring,
     backend::{Backend, Clock},
-    http::{Crowd, Health, admin, serve},
+    http::{
+        Crowd, Health,
+        admin::{self, Operations},
+        serve,
+    },
     process::{Shutdown, show_condition},
     settings::Settings,
-    telemetry::Metrics,
+    telemetry::{LogLevel, Metrics},
 };
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -45,6 +49,7 @@ pub struct App {
     service: Arc<Service>,
     metrics: Metrics,
     cluster: Cluster,
+    level: LogLevel,
     /// The hard limit of open files.
     descriptors: u64,
 }
@@ -70,6 +75,7 @@ impl App {
         backend: Arc<dyn Backend>,
         metrics: Metrics,
     ) -> Self {
+        let level = LogLevel::detached(&settings.log);
         let service = Service {
             keyring,
             clock: backend.clock(),
@@ -85,6 +91,7 @@ impl App {
             service: Arc::new(service),
             metrics,
             cluster: Cluster::Inferred,
+            level,
             descriptors: u64::MAX,
         }
     }
@@ -95,6 +102,11 @@ impl App {
             descriptors,
             ..self
         }
+    }
+
+    /// In a process whose log this changes.
+    pub fn with_log_level(self, level: LogLevel) -> Self {
+        Self { level, ..self }
     }
 
     /// With the API server of Kubernetes there, and not where the pod's service account or a
@@ -189,7 +201,8 @@ impl App {
 
     fn admin(&self, health: &Health) -> Router {
         let metrics = self.metrics.clone();
-        admin::router(health.clone(), move || metrics.render())
+        let operations = Operations::new(self.service.keyring.clone(), self.level.clone());
+        admin::router(health.clone(), move || metrics.render(), operations)
     }
 }
 

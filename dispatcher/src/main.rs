@@ -36,7 +36,8 @@ fn start(arguments: &ServiceArguments) -> Result<()> {
 }
 
 async fn run(arguments: &ServiceArguments) -> Result<()> {
-    let settings = Arc::new(arguments.settings()?);
+    let (settings, level) = arguments.settings()?;
+    let settings = Arc::new(settings);
     let shutdown = Shutdown::on_signals()?;
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("dispatcher");
@@ -48,7 +49,9 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
         return Ok(());
     };
     metrics.add(backend.metrics());
-    let app = App::new(settings.clone(), keyring, backend, metrics).with_descriptors(descriptors);
+    let app = App::new(settings.clone(), keyring, backend, metrics)
+        .with_log_level(level)
+        .with_descriptors(descriptors);
 
     let listener = bind(settings.dispatcher.listen)?;
     let admin_listener = bind(settings.admin.listen)?;

@@ -6,7 +6,7 @@
 //! 101, or `authenticated` and `welcome` where the token comes in a frame. What arrives in between
 //! waits in the mailbox, bounded like any other; a handshake that fails afterwards leaves nothing.
 
-use std::{io, mem::MaybeUninit};
+use std::{io, mem::MaybeUninit, net::IpAddr};
 
 use carillon_common::{
     auth::{Claims, TokenError},
@@ -38,7 +38,7 @@ use crate::{
     gateway::Gateway,
     handshake::Upgrade,
     hello::{self, Hello, Since, TurnedAway},
-    hub::Handle,
+    hub::{Handle, Origin},
     rate::Rate,
     refusing::turn_away,
     rewound::Rewound,
@@ -128,7 +128,7 @@ impl Gateway {
                 return None;
             }
         };
-        match self.enter(&hello, user, claims).await {
+        match self.enter(&hello, guest.address, user, claims).await {
             Ok(arrived) => match self.handshake(guest, request).await {
                 Some((socket, _)) => Some(Box::new(Opened {
                     socket,
@@ -199,7 +199,7 @@ impl Gateway {
             }
         };
         let expires_at = rfc3339(claims.exp_ms);
-        match self.enter(&hello, user, claims).await {
+        match self.enter(&hello, address, user, claims).await {
             Ok(mut arrived) => {
                 let reference = reference.flatten();
                 let reference = reference.as_ref();
@@ -248,7 +248,13 @@ impl Gateway {
     }
 
     /// Makes it reachable and has it registered, before it can see that it is connected.
-    async fn enter(&self, hello: &Hello, user: UserId, claims: Claims) -> Result<Arrived, Refusal> {
+    async fn enter(
+        &self,
+        hello: &Hello,
+        address: IpAddr,
+        user: UserId,
+        claims: Claims,
+    ) -> Result<Arrived, Refusal> {
         let now = Now {
             mono: Instant::now(),
             wall: self.around().clock.now(),
@@ -268,6 +274,10 @@ impl Gateway {
             identity.user.clone(),
             identity.device.clone(),
             identity.session.clone(),
+            Origin {
+                address,
+                dialect: hello.dialect,
+            },
         );
         // First of all: hints may come as soon as the store knows of it.
         if !self.hub().insert(&handle) {

@@ -54,10 +54,12 @@ impl BusSink for Bus {
         self.metrics.bus_event(&event);
         match event {
             BusEvent::Inbox { user, prev, frame } => {
+                self.metrics.busiest.user(&user);
                 let full = self.hub.hint(&user, &Push::new(prev, frame), false);
                 self.metrics.behind(full);
             }
             BusEvent::Fleeting { user, frame } => {
+                self.metrics.busiest.user(&user);
                 self.hub.hint(&user, &Push::new(Cursor::ZERO, frame), true);
             }
             BusEvent::Channel {

@@ -169,6 +169,13 @@ impl Channels {
             .map_or(Cursor::ZERO, |feed| feed.last))
     }
 
+    /// In how many channels a connection is. Looks at all members of all, for whoever asks about one.
+    pub(crate) fn of(&self, handle: &Arc<Handle>) -> usize {
+        let feeds = self.lock();
+        let members = feeds.values().flat_map(|feed| &feed.members);
+        members.filter(|member| Arc::ptr_eq(member, handle)).count()
+    }
+
     fn membership(&self) -> Result<&Arc<dyn Membership>, BackendError> {
         self.membership
             .get()
@@ -223,6 +230,12 @@ impl Channels {
 
     fn fan_out(&self, feed: &Feed, push: &Arc<ChannelPush>) {
         let _observed = self.metrics.all.fan_out.start_timer();
+        let is_broadcast = push.channel.is_broadcast();
+        let members = match is_broadcast {
+            true => self.hub.len(),
+            false => feed.members.len(),
+        };
+        self.metrics.busiest.channel(&push.channel, members);
         let bound = self.hub.outbox_bytes();
         let mut overflows = 0;
         let mut give = |handle: &Arc<Handle>| {
@@ -234,7 +247,7 @@ impl Channels {
                 overflows += 1;
             }
         };
-        if push.channel.is_broadcast() {
+        if is_broadcast {
             self.hub.each(give);
         } else {
             feed.members.iter().for_each(&mut give);

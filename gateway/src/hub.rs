@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -12,6 +13,7 @@ use std::{
 use carillon_common::{
     backend::Device,
     ids::{Cursor, SessionId, UserId},
+    protocol::Dialect,
 };
 
 use crate::{
@@ -23,6 +25,15 @@ use crate::{
 
 const SHARDS: usize = 16;
 
+/// Where a connection comes from, for whoever looks at it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    /// The client's, as far as proxies are believed.
+    pub address: IpAddr,
+    /// What it speaks.
+    pub dialect: Dialect,
+}
+
 /// A connection, as the rest of the gateway knows it.
 #[derive(Debug)]
 pub(crate) struct Handle {
@@ -32,6 +43,8 @@ pub(crate) struct Handle {
     pub device: Device,
     /// Which session.
     pub session: SessionId,
+    /// Where it comes from.
+    pub origin: Origin,
     /// What waits for it.
     pub mailbox: Mailbox,
     /// Its registration's fence; zero until it has one.
@@ -43,11 +56,17 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Of a connection that has yet to be registered.
-    pub(crate) fn new(user: UserId, device: Device, session: SessionId) -> Arc<Self> {
+    pub(crate) fn new(
+        user: UserId,
+        device: Device,
+        session: SessionId,
+        origin: Origin,
+    ) -> Arc<Self> {
         Arc::new(Self {
             user,
             device,
             session,
+            origin,
             mailbox: Mailbox::default(),
             fence: AtomicU64::new(0),
             seq: AtomicU64::new(0),

@@ -6,14 +6,18 @@ use anyhow::Result;
 use carillon_common::{
     backend,
     checks::Role,
-    http::{Crowd, Front, Health, admin, serve},
+    http::{
+        Crowd, Front, Health,
+        admin::{self, Operations},
+        serve,
+    },
     process::{
         Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
         runtime, tell_status,
     },
     telemetry::Metrics,
 };
-use carillon_gateway::Gateway;
+use carillon_gateway::{ADMIN_ROUTES, Gateway};
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +45,8 @@ fn start(arguments: &ServiceArguments) -> Result<()> {
 }
 
 async fn run(arguments: &ServiceArguments) -> Result<()> {
-    let settings = Arc::new(arguments.settings()?);
+    let (settings, level) = arguments.settings()?;
+    let settings = Arc::new(settings);
     let shutdown = Shutdown::on_signals()?;
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("gateway");
@@ -58,7 +63,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     metrics.add(backend.metrics());
     let started = Gateway::start(
         settings.clone(),
-        keyring,
+        keyring.clone(),
         backend.clone(),
         metrics.gateway.clone(),
         health.clone(),
@@ -73,11 +78,12 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let listener = bind(settings.gateway.listen)?;
     arguments.announce(&listener, &admin_listener)?;
     shutdown.tell_ready();
+    let operations = Operations::new(keyring, level).and(gateway.admin_routes(), ADMIN_ROUTES);
     let front = Front::of_gateway(&settings.gateway.path);
     let end = CancellationToken::new();
     let admin = serve(
         admin_listener,
-        admin::router(health, move || metrics.render()),
+        admin::router(health, move || metrics.render(), operations),
         Crowd::new(admin::CONNECTIONS),
         end.clone(),
         ADMIN_PATIENCE,

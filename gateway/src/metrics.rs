@@ -1,6 +1,9 @@
 //! The gateway's counters, looked up once.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use carillon_common::{
     backend::{BusEvent, LEASE_LOST},
@@ -11,13 +14,15 @@ use carillon_common::{
 use prometheus::IntCounter;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::session::Note;
+use crate::{busiest::Busiest, session::Note};
 
 /// Counts what the gateway does.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     /// By name, for what is rare.
     pub all: GatewayMetrics,
+    /// Who has the most of it.
+    pub busiest: Arc<Busiest>,
     live: IntCounter,
     replayed: IntCounter,
     foreign_acks: IntCounter,
@@ -54,6 +59,7 @@ impl Metrics {
             acks: all.acks.with_label_values(&["accepted"]),
             texts: all.frames_received.with_label_values(&["text"]),
             pongs: all.frames_received.with_label_values(&["pong"]),
+            busiest: Arc::new(Busiest::new()),
             all,
         }
     }

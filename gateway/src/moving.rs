@@ -85,26 +85,35 @@ fn longest_here(mut users: Vec<Vec<Arc<Handle>>>, most: usize) -> Vec<Vec<Arc<Ha
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::{
+        future::poll_fn,
+        net::{IpAddr, Ipv4Addr},
+    };
 
     use carillon_common::{
         auth::{Keyring, Secret},
         backend::{self, Backend, Control, Device},
         http::Health,
         ids::Cursor,
+        protocol::Dialect,
         settings::Settings,
         telemetry::Metrics,
     };
     use tokio::time::timeout;
 
     use super::*;
-    use crate::mailbox::Mail;
+    use crate::{hub::Origin, mailbox::Mail};
+
+    const HERE: Origin = Origin {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        dialect: Dialect::V1,
+    };
 
     /// A user's connections, registered with these fences; 0 for one that is not yet.
     fn user(name: &str, fences: &[u64]) -> Vec<Arc<Handle>> {
         let connection = |fence: &u64| {
             let session = format!("session-{fence}").parse().unwrap();
-            let handle = Handle::new(name.parse().unwrap(), Device::Anonymous, session);
+            let handle = Handle::new(name.parse().unwrap(), Device::Anonymous, session, HERE);
             handle.stands(*fence, Cursor::ZERO);
             handle
         };
@@ -167,6 +176,7 @@ mod tests {
             user.parse().unwrap(),
             Device::Anonymous,
             session.parse().unwrap(),
+            HERE,
         );
         assert!(gateway.hub().insert(&handle));
         loop {

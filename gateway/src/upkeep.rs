@@ -10,7 +10,7 @@ use carillon_common::{
 use futures_util::future::join_all;
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
@@ -231,6 +231,7 @@ async fn show_load(gateway: Arc<Gateway>) {
     loop {
         tick.tick().await;
         let metrics = gateway.metrics();
+        metrics.busiest.turn(Instant::now());
         metrics.waiting(gateway.hub().waiting(), gateway.hub().outbox_bytes());
         let (channels, subscriptions) = gateway.channels().sizes();
         metrics.followed(channels, subscriptions);

@@ -6,6 +6,7 @@
 )]
 
 mod acl;
+mod admin;
 mod again;
 mod asked_to_drain;
 mod attacked;
@@ -41,4 +42,6 @@ mod start;
 mod supervised;
 mod texts;
 mod tidy;
+mod top;
+mod trace;
 mod world;

@@ -1,6 +1,8 @@
 //! What the chart ships for Prometheus and Grafana: made by its generator, in good order, about metrics that
-//! exist, and right about running services (`running`).
+//! exist, and right about running services (`running`), whose faults wake somebody (`alerting`).
 
+mod alerting;
+mod example;
 mod running;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -113,6 +113,25 @@ impl Service {
         }
     }
 
+    /// Starts it under another program, given with its arguments.
+    #[must_use]
+    pub fn under(self, command: &[String]) -> Self {
+        let Some((program, arguments)) = command.split_first() else {
+            return self;
+        };
+        let own = self.program.to_string_lossy().into_owned();
+        Self {
+            program: program.into(),
+            arguments: arguments
+                .iter()
+                .cloned()
+                .chain([own])
+                .chain(self.arguments)
+                .collect(),
+            ..self
+        }
+    }
+
     /// Starts it and waits until it has said where it listens.
     ///
     /// # Errors

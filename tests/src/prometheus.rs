@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -32,6 +33,18 @@ impl Prometheus {
     /// # Errors
     /// When it is missing, or refuses its configuration.
     pub async fn start(targets: &[SocketAddr], rules: &[String]) -> Result<Self> {
+        Self::telling(targets, rules, &[]).await
+    }
+
+    /// The same, which tells these Alertmanagers.
+    ///
+    /// # Errors
+    /// When it is missing, or refuses its configuration.
+    pub async fn telling(
+        targets: &[SocketAddr],
+        rules: &[String],
+        alertmanagers: &[SocketAddr],
+    ) -> Result<Self> {
         let dir = TempDir::new()?;
         for (at, rule) in rules.iter().enumerate() {
             fs::write(dir.path().join(format!("{at}.rules.yaml")), rule)?;
@@ -44,6 +57,9 @@ impl Prometheus {
         });
         let configuration = json!({
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "alerting": {"alertmanagers": [{"static_configs": [{
+                "targets": alertmanagers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }]}]},
             "rule_files": [dir.path().join("*.rules.yaml")],
             "scrape_configs": [{
                 "job_name": "rt/carillon",
@@ -68,19 +84,7 @@ impl Prometheus {
             .stderr(output);
         let child =
             Child::spawn(command).context("prometheus does not start; `make setup` installs it")?;
-        let address = eventually("Prometheus says where it listens", PATIENCE, async || {
-            let log = fs::read_to_string(&log)?;
-            if let Some(status) = child.status() {
-                return Ok(Err(format!("it ended, {status}: {log}")));
-            }
-            let line = log.lines().find(|line| line.contains("\"Listening on\""));
-            let address = line.and_then(|line| line.rsplit_once("address=")?.1.parse().ok());
-            address.map(Ok).context("it does not say it")
-        });
-        let address = match address.await? {
-            Ok(address) => address,
-            Err(ended) => bail!("{ended}"),
-        };
+        let address = listens(&child, &log).await?;
         let prometheus = Self {
             _child: child,
             _dir: dir,
@@ -112,6 +116,26 @@ impl Prometheus {
         result.with_context(|| format!("{query}: {answer}"))
     }
 
+    /// The series that a query gives over the last `seconds`, so many seconds apart.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn range(&self, query: &str, seconds: u32, step: u32) -> Result<Vec<Value>> {
+        let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let url = format!("http://{}/api/v1/query_range", self.address);
+        let parameters = [
+            ("query", query.to_owned()),
+            ("start", format!("{:.3}", end - f64::from(seconds))),
+            ("end", format!("{end:.3}")),
+            ("step", step.to_string()),
+        ];
+        let url = Url::parse_with_params(&url, parameters)?;
+        let answer: Value = self.http.get(url).send().await?.json().await?;
+        ensure!(answer["status"] == "success", "{query}: {answer}");
+        let result = answer["data"]["result"].as_array().cloned();
+        result.with_context(|| format!("{query}: {answer}"))
+    }
+
     /// Waits until the alert fires, or until it does not.
     ///
     /// # Errors
@@ -125,5 +149,34 @@ impl Prometheus {
             Ok(())
         })
         .await
+    }
+}
+
+/// What a panel asks, with the variables as Grafana would fill them in.
+#[must_use]
+pub fn filled(query: &str) -> String {
+    let labels = ["cluster", "namespace", "job", "instance", "pod"];
+    let filled = labels.iter().fold(query.to_owned(), |query, label| {
+        query.replace(&format!("${label}\""), ".*\"")
+    });
+    filled
+        .replace("$__rate_interval", "20s")
+        .replace("$quantile", "0.99")
+}
+
+/// Where a program of Prometheus says in its log that it listens.
+pub(crate) async fn listens(child: &Child, log: &Path) -> Result<SocketAddr> {
+    let address = eventually("it says where it listens", PATIENCE, async || {
+        let log = fs::read_to_string(log)?;
+        if let Some(status) = child.status() {
+            return Ok(Err(format!("it ended, {status}: {log}")));
+        }
+        let line = log.lines().find(|line| line.contains("\"Listening on\""));
+        let address = line.and_then(|line| line.rsplit_once("address=")?.1.parse().ok());
+        address.map(Ok).context("it does not say it")
+    });
+    match address.await? {
+        Ok(address) => Ok(address),
+        Err(ended) => bail!("{ended}"),
     }
 }

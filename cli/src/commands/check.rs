@@ -209,7 +209,7 @@ mod tests {
         http::listen,
         process::Shutdown,
         settings::Settings,
-        telemetry::Metrics,
+        telemetry::{LogLevel, Metrics},
     };
 
     use super::*;
@@ -223,7 +223,8 @@ mod tests {
         let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
         let address = listener.local_addr().unwrap();
         let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"));
+        let level = LogLevel::detached(&settings.log);
+        let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"), level);
         let services = services.await.unwrap();
         tokio::spawn(services.run(listener, admin_listener, end.clone()));
         let url = format!("ws://{address}");

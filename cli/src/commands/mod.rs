@@ -17,6 +17,8 @@ mod send;
 mod standalone;
 mod subscribe;
 mod token;
+mod top;
+mod trace;
 
 pub(crate) use apikey::Apikey;
 pub(crate) use bench::Bench;
@@ -37,3 +39,5 @@ pub(crate) use standalone::Services;
 pub(crate) use standalone::Standalone;
 pub(crate) use subscribe::Subscribe;
 pub(crate) use token::Token;
+pub(crate) use top::Top;
+pub(crate) use trace::Trace;

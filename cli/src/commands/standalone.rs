@@ -13,13 +13,17 @@ use carillon_common::{
     auth::{Keyring, Secret},
     backend::BackendError,
     checks::Role,
-    http::{self, Front, Health, admin, listen},
+    http::{
+        self, Front, Health,
+        admin::{self, Operations},
+        listen,
+    },
     process::{Addresses, Attendants, Reload, Shutdown, raise_descriptors, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
-    telemetry::{Metrics, logging},
+    telemetry::{LogLevel, Metrics, logging},
 };
 use carillon_dispatcher::App;
-use carillon_gateway::Gateway;
+use carillon_gateway::{ADMIN_ROUTES, Gateway};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +70,8 @@ pub(crate) struct Standalone {
 impl Standalone {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let (settings, dev) = self.settings()?;
-        logging::start(&settings.log).map_err(|error| Failure::Failed(error.to_string()))?;
+        let level =
+            logging::start(&settings.log).map_err(|error| Failure::Failed(error.to_string()))?;
         let settings = Arc::new(settings);
         let shutdown = Shutdown::on_signals()?;
         let metrics = Metrics::new("standalone");
@@ -84,7 +89,7 @@ impl Standalone {
             admin: admin_listener.local_addr()?,
         };
 
-        let services = Services::start(settings.clone(), keyring, metrics).await?;
+        let services = Services::start(settings.clone(), keyring, metrics, level).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }
@@ -144,6 +149,7 @@ impl Services {
         settings: Arc<Settings>,
         keyring: Keyring,
         metrics: Metrics,
+        level: LogLevel,
     ) -> Result<Self, Failure> {
         let health = Health::new();
         let descriptors = raise_descriptors();
@@ -159,14 +165,15 @@ impl Services {
         let rest = Front::Standalone(settings.gateway.path.clone()).before(rest);
         let gateway = Gateway::start(
             settings,
-            keyring,
+            keyring.clone(),
             backend.clone(),
             metrics.gateway.clone(),
             health.clone(),
             descriptors,
         );
         let gateway = gateway.await.map_err(started)?;
-        let admin = admin::router(health, move || metrics.render());
+        let operations = Operations::new(keyring, level).and(gateway.admin_routes(), ADMIN_ROUTES);
+        let admin = admin::router(health, move || metrics.render(), operations);
         Ok(Self {
             gateway,
             rest,

@@ -4,6 +4,8 @@ mod checks;
 mod facts;
 
 use carillon_common::{checks::Finding, settings::Settings};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
 
 use self::{checks::check, facts::gather};
 use crate::failure::Failure;
@@ -15,4 +17,12 @@ pub(crate) async fn check_cluster(
 ) -> Result<Vec<Finding>, Failure> {
     let facts = gather(settings, namespace).await?;
     Ok(check(&facts, settings))
+}
+
+/// The pods of gateways and dispatchers, and the way to the API that lists them.
+pub(crate) async fn service_pods(
+    settings: &Settings,
+    namespace: Option<&str>,
+) -> Result<(Client, Vec<Pod>), Failure> {
+    facts::pods(settings, namespace).await
 }

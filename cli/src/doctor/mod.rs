@@ -5,4 +5,4 @@ mod access;
 mod cluster;
 
 pub(crate) use access::{check_access, refused};
-pub(crate) use cluster::check_cluster;
+pub(crate) use cluster::{check_cluster, service_pods};

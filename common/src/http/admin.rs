@@ -1,4 +1,9 @@
-//! The admin port: probes and metrics. Never exposed to the outside, so it needs no key.
+//! The admin port: probes and metrics, which need no key, and what looks into a process or changes it, which
+//! needs one. Never exposed to the outside.
+
+mod guard;
+mod log_level;
+mod operations;
 
 use std::sync::Arc;
 
@@ -10,18 +15,19 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
+pub use self::operations::{Operations, Route};
 use super::{Health, Problem};
 
 /// Media type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Every route of the admin port.
+/// Every route of the admin port that needs no key.
 pub const ROUTES: [&str; 5] = ["/", "/livez", "/readyz", "/startupz", "/metrics"];
 
 /// Connections of the admin port; those that are idle give way to the next.
 pub const CONNECTIONS: usize = 64;
 
-/// For whoever opens the port itself.
+/// For whoever opens the port itself; what needs a key follows.
 const CONTENTS: &str = "\
 Carillon's admin port. Keep it inside: whoever reaches it sees all of this.
 
@@ -29,34 +35,45 @@ Carillon's admin port. Keep it inside: whoever reaches it sees all of this.
 /readyz           200 while new work should come here, else 503; /readyz?verbose says why
 /startupz         200 once everything that it needs is there
 /metrics          Prometheus' text format
+
+With an API key of the scope admin (Authorization: Bearer ck_...):
+
 ";
 
 #[derive(Clone)]
 struct Admin {
     health: Health,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    contents: Arc<str>,
 }
 
 /// Every route of the admin port. `metrics` renders them
 /// ([`Metrics::render`](crate::telemetry::Metrics::render)).
-pub fn router(health: Health, metrics: impl Fn() -> String + Send + Sync + 'static) -> Router<()> {
-    Router::new()
+pub fn router(
+    health: Health,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+    operations: Operations,
+) -> Router<()> {
+    let (guarded, listed) = operations.into_router();
+    let open = Router::new()
         .route("/", get(contents))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/metrics", get(render_metrics))
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
         .with_state(Admin {
             health,
             metrics: Arc::new(metrics),
-        })
+            contents: format!("{CONTENTS}{listed}").into(),
+        });
+    open.merge(guarded)
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
 }
 
 /// What is here.
-async fn contents() -> Response {
-    ([(CACHE_CONTROL, "no-store")], CONTENTS).into_response()
+async fn contents(State(admin): State<Admin>) -> Response {
+    ([(CACHE_CONTROL, "no-store")], admin.contents.to_string()).into_response()
 }
 
 /// That this is answered is the proof: the event loop runs. Nothing else may fail it.
@@ -109,7 +126,7 @@ async fn not_found(uri: Uri) -> Problem {
 
 async fn method_not_allowed(method: Method) -> Problem {
     Problem::new(405, "method_not_allowed", "Method not allowed")
-        .detail(format!("{method} is not served here; use GET"))
+        .detail(format!("{method} is not served here; / lists what is"))
 }
 
 fn probe(good: bool, word: &'static str) -> Response {
@@ -141,7 +158,8 @@ mod tests {
     async fn ask(health: &Health, method: &str, path: &str) -> (u16, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = router(health.clone(), || "carillon_x 1\n".to_owned());
+        let metrics = || "carillon_x 1\n".to_owned();
+        let router = router(health.clone(), metrics, operations::tests::locked());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -222,6 +240,13 @@ mod tests {
                 contents.contains(&format!("\n{path}")) || path == "/",
                 "{path}"
             );
+        }
+        for Route { method, path, .. } in Operations::ROUTES {
+            assert!(
+                contents.contains(&format!("\n{method:<6} {path} ")),
+                "{path}"
+            );
+            assert_eq!(ask(&health, method, path).await.0, 401, "{method} {path}");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{Addresses, BAD_SETTINGS, write_addresses};
 use crate::{
     http::listen,
     settings::{Settings, SettingsErrors, process_env},
-    telemetry::logging,
+    telemetry::{LogLevel, logging},
 };
 
 /// What every service's command line takes.
@@ -31,14 +31,14 @@ pub struct ServiceArguments {
 }
 
 impl ServiceArguments {
-    /// Reads the configuration, and logs as it says from here on.
+    /// Reads the configuration, and logs as it says from here on; answers with what changes that.
     ///
     /// # Errors
     /// [`SettingsErrors`], every mistake at once.
-    pub fn settings(&self) -> Result<Settings> {
+    pub fn settings(&self) -> Result<(Settings, LogLevel)> {
         let settings = Settings::load(self.config.as_deref(), process_env())?;
-        logging::start(&settings.log)?;
-        Ok(settings)
+        let level = logging::start(&settings.log)?;
+        Ok((settings, level))
     }
 
     /// Says where the service listens, in the log and in the file that was asked for.

@@ -1,6 +1,7 @@
 //! Log lines: to stderr, for people or for machines.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
@@ -11,11 +12,22 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::settings::{LogFormat, LogSettings};
 
-/// Changes what is logged while the process runs.
+/// Changes what is logged while the process runs; and what the configuration says of it.
 #[derive(Clone)]
-pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>, Arc<str>);
 
 impl LogLevel {
+    /// Of a process whose log is somebody else's: nothing changes it.
+    pub fn detached(settings: &LogSettings) -> Self {
+        let (_, handle) = reload::Layer::new(EnvFilter::default());
+        Self(handle, settings.level.as_str().into())
+    }
+
+    /// `log.level`.
+    pub fn configured(&self) -> &str {
+        &self.1
+    }
+
     /// Logs what `level` (as `log.level`) says from now on; false if it is not a level, or the process
     /// no longer logs.
     pub fn set(&self, level: &str) -> bool {
@@ -55,7 +67,7 @@ where
     let lines = lines.with_filter(filter_fn(is_wanted));
     (
         tracing_subscriber::registry().with(filter).with(lines),
-        LogLevel(handle),
+        LogLevel(handle, settings.level.as_str().into()),
     )
 }
 
@@ -152,6 +164,7 @@ mod tests {
             tracing::info!("second");
             assert!(!level.set("carillon=loud"));
             tracing::info!("third");
+            assert_eq!(level.configured(), "warn");
         });
         assert!(!text.contains("first") && text.contains("second") && text.contains("third"));
     }

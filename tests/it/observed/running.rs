@@ -1,19 +1,16 @@
-//! A real Prometheus that reads a running gateway and dispatcher: every query of every dashboard is
-//! executed, and alerts are provoked with windows that are scaled down (minutes to seconds).
+//! A real Prometheus that reads a running gateway and dispatcher: every query of every dashboard is executed.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use carillon_tests::chaos_proxy::ChaosProxy;
 use carillon_tests::poll::eventually;
-use carillon_tests::prometheus::Prometheus;
-use carillon_tests::redis::{Options, Standalone};
+use carillon_tests::prometheus::{Prometheus, filled};
 use serde_json::json;
 
 use super::{FILES, panels};
-use crate::tidy::{files, read};
+use crate::tidy::files;
 use crate::world::{World, next_content};
 
 /// For what Prometheus sees, evaluates and tells on a busy machine.
@@ -59,37 +56,14 @@ const EMPTY: [(&str, &str); 15] = [
     ),
 ];
 
-/// Windows and patience in seconds instead of minutes, minutes instead of hours.
-fn scaled(rules: &str) -> String {
-    let lines = rules.lines().map(|line| {
-        let line = match line.trim_start().strip_prefix("for: ") {
-            Some(_) => line.replace('m', "s").replace('h', "m"),
-            None => line.to_owned(),
-        };
-        line.replace("m]", "s]").replace("h]", "m]")
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 fn shipped() -> Vec<String> {
     files(&format!("{FILES}/rules"), &["yaml"])
         .into_values()
         .collect()
 }
 
-fn targets(world: &World) -> [SocketAddr; 2] {
+pub(super) fn targets(world: &World) -> [SocketAddr; 2] {
     [world.gateway.admin(), world.dispatcher.admin()]
-}
-
-/// What a panel asks, with the variables as Grafana would fill them in.
-fn filled(query: &str) -> String {
-    let labels = ["cluster", "namespace", "job", "instance", "pod"];
-    let filled = labels.iter().fold(query.to_owned(), |query, label| {
-        query.replace(&format!("${label}\""), ".*\"")
-    });
-    filled
-        .replace("$__rate_interval", "20s")
-        .replace("$quantile", "0.99")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,63 +157,4 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() -> Result<()> {
         ensure!(series < 1_000, "{series} series");
     }
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_away_wakes_somebody_until_it_is_back() -> Result<()> {
-    let redis = Standalone::start(&Options::default()).await?;
-    let mut network = ChaosProxy::start(redis.addr()).await?;
-    let url = format!("redis://{}", network.addr());
-    let world = World::over(redis, [url.clone(), url], &[], "").await;
-    let rules = [scaled(&read(&format!("{FILES}/rules/alerts.yaml")))];
-    let prometheus = Prometheus::start(&targets(&world), &rules).await?;
-    let mut alice = world.open("alice", "phone").await;
-    prometheus
-        .until("CarillonRedisDown", false, PATIENCE)
-        .await?;
-
-    network.break_networking().await;
-    prometheus
-        .until("CarillonRedisDown", true, PATIENCE)
-        .await?;
-    network.restore().await?;
-    prometheus
-        .until("CarillonRedisDown", false, PATIENCE)
-        .await?;
-    world.reaches("alice", &mut alice.socket).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn clients_that_do_not_read_are_told_of_and_forgotten() -> Result<()> {
-    let settings = [
-        ("socket.slow_consumer_timeout", "500ms"),
-        ("socket.outbox_bytes", "131072"),
-        ("gateway.per_user_connections", "100"),
-    ];
-    let world = World::start(&settings).await;
-    let rules = [scaled(&read(&format!("{FILES}/rules/alerts.yaml")))];
-    let prometheus = Prometheus::start(&targets(&world), &rules).await?;
-    prometheus
-        .until("CarillonSlowConsumers", false, PATIENCE)
-        .await?;
-    // None of them reads.
-    let mut slow = Vec::new();
-    for number in 0..10 {
-        slow.push(world.open("alice", &format!("phone-{number}")).await);
-    }
-    let large = " ".repeat(60_000);
-    let flood = async {
-        loop {
-            // Its inbox is full soon; the devices behind are moved on.
-            drop(world.try_send("alice", &large, json!({})).await);
-        }
-    };
-    tokio::select! {
-        result = prometheus.until("CarillonSlowConsumers", true, PATIENCE) => result?,
-        () = flood => {}
-    }
-    drop(slow);
-    prometheus
-        .until("CarillonSlowConsumers", false, PATIENCE)
-        .await
 }

@@ -1,6 +1,8 @@
 //! Routes: every one that a text names is served, and every one is documented.
 
-use carillon_common::http::admin;
+use std::collections::BTreeSet;
+
+use carillon_common::http::admin::{self, Operations};
 use carillon_common::settings::Settings;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
@@ -113,6 +115,25 @@ fn every_route_is_documented() {
             "README does not name {path}"
         );
     }
+}
+
+/// What needs an admin key is in the table of docs/operations.md, row by row, and nothing else is.
+#[test]
+fn every_route_for_operators_is_documented() {
+    let operations = read("docs/operations.md");
+    let (_, section) = operations.split_once("## Looking into a process").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let rows: BTreeSet<&str> = rows
+        .map(|row| row.split(['`', '?']).next().unwrap())
+        .collect();
+    let own = carillon_gateway::ADMIN_ROUTES.iter();
+    let served = own.chain(Operations::ROUTES);
+    let served: BTreeSet<String> = served
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    let served: BTreeSet<&str> = served.iter().map(String::as_str).collect();
+    assert_eq!(rows, served);
 }
 
 #[tokio::test(flavor = "multi_thread")]

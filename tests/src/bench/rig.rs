@@ -14,6 +14,9 @@ use crate::redis::{Options, Persistence, Standalone};
 
 const JWT_SECRET: &str = "the bench's own secret, long enough for HS256";
 const SEND: &str = "/api/notifications/send";
+/// Admission that lets everyone in.
+const EVERYONE: &str = "handshake_rate = 20000\nhandshake_burst = 20000\n\
+                        per_user_handshake_rate = 20000\nrefusal_rate = 20000\n";
 const BROADCAST: &str = "/api/notifications/broadcast";
 
 /// Gateways, a dispatcher and the Redis between them.
@@ -43,9 +46,15 @@ impl Rig {
         } else {
             Persistence::Off
         };
-        let admission = "handshake_rate = 20000\nhandshake_burst = 20000\n\
-                         per_user_handshake_rate = 20000\nrefusal_rate = 20000\n";
-        Self::with(gateways, persistence, admission).await
+        Self::with(gateways, persistence, EVERYONE, &Default::default()).await
+    }
+
+    /// One gateway and the dispatcher, each started under another program.
+    ///
+    /// # Errors
+    /// When a process does not start.
+    pub async fn under(commands: [Vec<String>; 2]) -> Result<Self> {
+        Self::with(1, Persistence::Off, EVERYONE, &commands).await
     }
 
     /// A gateway and a dispatcher with the defaults that everyone has.
@@ -53,10 +62,15 @@ impl Rig {
     /// # Errors
     /// When a process does not start.
     pub async fn as_deployed() -> Result<Self> {
-        Self::with(1, Persistence::EverySecond, "").await
+        Self::with(1, Persistence::EverySecond, "", &Default::default()).await
     }
 
-    async fn with(gateways: usize, persistence: Persistence, admission: &str) -> Result<Self> {
+    async fn with(
+        gateways: usize,
+        persistence: Persistence,
+        admission: &str,
+        [over_gateways, over_dispatcher]: &[Vec<String>; 2],
+    ) -> Result<Self> {
         let redis = Standalone::start(&Options::default().persistence(persistence)).await?;
         let redis_pid = redis.info("process_id").await?.parse()?;
         let (key, hash) = ApiKeys::generate();
@@ -73,9 +87,11 @@ impl Rig {
         );
         let mut started = Vec::new();
         for _ in 0..gateways {
-            started.push(Service::gateway().config(&config).start().await?);
+            let gateway = Service::gateway().config(&config).under(over_gateways);
+            started.push(gateway.start().await?);
         }
-        let dispatcher = Service::dispatcher().config(&config).start().await?;
+        let dispatcher = Service::dispatcher().config(&config).under(over_dispatcher);
+        let dispatcher = dispatcher.start().await?;
         Ok(Self {
             redis,
             redis_pid,

@@ -41,33 +41,63 @@ pub(super) struct ClusterFacts {
     pub(super) endpoints: Asked<Vec<EndpointSlice>>,
 }
 
+/// Connects as this pod's service account, or the kubeconfig's user, may; and says in which namespace.
+async fn connect(
+    settings: &Settings,
+    namespace: Option<&str>,
+) -> Result<(Client, String), Failure> {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let config = Config::infer()
+        .await
+        .map_err(|error| away(&error.to_string()))?;
+    let named = namespace.or(settings.kubernetes.namespace.as_deref());
+    let namespace = named.unwrap_or(&config.default_namespace).to_owned();
+    let client = Client::try_from(config).map_err(|error| away(&error.to_string()))?;
+    Ok((client, namespace))
+}
+
+fn away(why: &str) -> Failure {
+    Failure::Connection(format!(
+        "the Kubernetes API cannot be reached: {why}; run it where kubectl works, or in a pod with a service \
+         account"
+    ))
+}
+
+/// The labels of gateways, and of dispatchers.
+fn selectors(settings: &Settings) -> [String; 2] {
+    let gateways = settings.kubernetes.gateway_selector.clone();
+    let dispatchers = gateways.replace(
+        &format!("{COMPONENT}=gateway"),
+        &format!("{COMPONENT}=dispatcher"),
+    );
+    [gateways, dispatchers]
+}
+
+/// The pods of both services, gateways first.
+pub(super) async fn pods(
+    settings: &Settings,
+    namespace: Option<&str>,
+) -> Result<(Client, Vec<Pod>), Failure> {
+    let (client, namespace) = connect(settings, namespace).await?;
+    let mut pods = Vec::new();
+    for selector in selectors(settings) {
+        let listed = list::<Pod>(&client, &namespace, Some(&selector)).await;
+        pods.extend(listed.map_err(|why| away(&why))?);
+    }
+    Ok((client, pods))
+}
+
 /// Asks everything, on the first try: whatever is refused is a finding.
 pub(super) async fn gather(
     settings: &Settings,
     namespace: Option<&str>,
 ) -> Result<ClusterFacts, Failure> {
-    let away = |why: String| {
-        Failure::Connection(format!(
-            "the Kubernetes API cannot be reached: {why}; run it where kubectl works, or in a pod \
-             with a service account"
-        ))
-    };
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let config = Config::infer()
-        .await
-        .map_err(|error| away(error.to_string()))?;
-    let named = namespace.or(settings.kubernetes.namespace.as_deref());
-    let namespace = named.unwrap_or(&config.default_namespace).to_owned();
-    let client = Client::try_from(config).map_err(|error| away(error.to_string()))?;
+    let (client, namespace) = connect(settings, namespace).await?;
     let version = client.apiserver_version().await;
-    let version = version.map_err(|error| away(innermost(&error)))?;
+    let version = version.map_err(|error| away(&innermost(&error)))?;
 
-    let selector = &settings.kubernetes.gateway_selector;
-    let gateways = list(&client, &namespace, Some(selector)).await;
-    let dispatchers = selector.replace(
-        &format!("{COMPONENT}=gateway"),
-        &format!("{COMPONENT}=dispatcher"),
-    );
+    let [gateways, dispatchers] = selectors(settings);
+    let gateways = list(&client, &namespace, Some(&gateways)).await;
     let dispatchers = list::<Pod>(&client, &namespace, Some(&dispatchers)).await;
     let denied = match &dispatchers {
         Ok(pods) => denied(&client, &namespace, pods.first()).await,

@@ -162,6 +162,30 @@ impl Keys {
         self.key(Self::HOME, format_args!("ctl:{gateway}"))
     }
 
+    /// A glob that every key of a partition matches, and no key under another prefix.
+    pub fn all(&self) -> String {
+        let mut glob = String::new();
+        for character in self.prefix.chars() {
+            if matches!(character, '*' | '?' | '[' | ']' | '^' | '\\') {
+                glob.push('\\');
+            }
+            glob.push(character);
+        }
+        glob + "{*}:*"
+    }
+
+    /// Whose notifications a key holds, if it holds any.
+    pub fn holds(&self, key: &str) -> Option<Holds> {
+        let rest = key.strip_prefix(&self.prefix)?.strip_prefix('{')?;
+        let (tag, rest) = rest.split_once("}:")?;
+        self.tags.iter().find(|it| *it == tag)?;
+        match rest.split_once(':')? {
+            ("inbox", user) => Some(Holds::Inbox(UserId::new(user).ok()?)),
+            ("log", channel) => Some(Holds::Log(ChannelName::new(channel).ok()?)),
+            _ => None,
+        }
+    }
+
     /// How many partitions this deployment was made with.
     pub fn partition_count(&self) -> String {
         self.key(Self::HOME, format_args!("partitions"))
@@ -171,6 +195,15 @@ impl Keys {
     pub fn layout(&self) -> String {
         self.key(Self::HOME, format_args!("layout"))
     }
+}
+
+/// Whose notifications there are under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holds {
+    /// A user's.
+    Inbox(UserId),
+    /// A channel's; `*` is the one of broadcasts.
+    Log(ChannelName),
 }
 
 /// The keys of one user.
@@ -245,6 +278,26 @@ mod tests {
         let one = keys.user_dedup(&UserId::new("a:b").unwrap(), "c");
         let other = keys.user_dedup(&UserId::new("a").unwrap(), "b:c");
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_key_tells_whose_notifications_it_holds() {
+        let keys = Keys::new("a*b:", vec!["0".into(), "17".into()]);
+        let user = UserId::new("x:{0}:inbox:y").unwrap();
+        let channel = ChannelName::broadcast();
+        let inbox = keys.user(&user).inbox;
+        assert_eq!(keys.holds(&inbox), Some(Holds::Inbox(user.clone())));
+        assert_eq!(
+            keys.holds(&keys.log(&channel)),
+            Some(Holds::Log(channel.clone()))
+        );
+        for other in [keys.user(&user).left, keys.log_end(&channel)] {
+            assert_eq!(keys.holds(&other), None, "{other}");
+        }
+        for foreign in ["a*b:{99}:inbox:x", "axb:{0}:inbox:x", "a*b:{0}:inbox:"] {
+            assert_eq!(keys.holds(foreign), None, "{foreign}");
+        }
+        assert_eq!(keys.all(), "a\\*b:{*}:*");
     }
 
     #[test]

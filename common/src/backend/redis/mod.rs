@@ -1,7 +1,7 @@
 //! The Redis store: standalone, Sentinel or Cluster, 7.0 or later, or Valkey.
 //!
 //! [`link`], [`commit`], [`functions`] and [`bus`] know Redis and nothing of notifications;
-//! [`keys`], [`wire`] and `carillon_2/` are the data; [`store`] and [`membership`] bring them
+//! [`keys`], [`wire`] and `carillon_2/` are the data, and [`trace`] only looks at it; [`store`] and [`membership`] bring them
 //! together.
 
 mod accepting;
@@ -17,6 +17,7 @@ mod reply;
 pub mod store;
 mod tenure;
 pub mod topology;
+pub mod trace;
 pub mod url;
 pub mod version;
 pub mod wire;

@@ -1,0 +1,84 @@
+//! Who may operate: an API key with the scope `admin`, judged as a dispatcher judges its callers.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    auth::{CredentialKind, Keyring, bearer},
+    http::Problem,
+    settings::Scope,
+};
+
+/// The name of the key that was shown.
+#[derive(Debug, Clone)]
+pub(super) struct Operator(pub(super) Arc<str>);
+
+/// Lets a call pass whose key may, with its name, and tells the log of it. Nothing of another's body is read.
+pub(super) async fn guard(
+    State(keyring): State<Keyring>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match operator(&keyring, request.headers()) {
+        Ok(name) => {
+            let (method, path) = (request.method(), request.uri().path());
+            tracing::info!(key = &*name, %method, path, "an operator's call");
+            request.extensions_mut().insert(Operator(name));
+            next.run(request).await
+        }
+        Err(problem) => {
+            let asks = (problem.status == 401).then_some(HeaderValue::from_static("Bearer"));
+            let mut response = problem.into_response();
+            if let Some(asks) = asks {
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, asks);
+            }
+            response
+        }
+    }
+}
+
+fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+    let unknown = |detail: &str| {
+        Problem::new(401, "unauthenticated", "API key needed").detail(detail.to_owned())
+    };
+    let credentials = keyring.current();
+    let keys = &credentials.api_keys;
+    if keys.is_empty() {
+        let detail = "this process knows no API key: give it one with the scope admin ([[api_keys]] in a \
+                      file of auth.dir, or [[auth.api_keys]]; `carillon apikey new --scopes admin` makes it)";
+        return Err(Problem::new(401, "no_api_keys", "No API key is configured").detail(detail));
+    }
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (values.next(), values.next()) else {
+        return Err(unknown(
+            "send exactly one header `Authorization: Bearer ck_...`",
+        ));
+    };
+    let presented = only
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .ok_or_else(|| unknown("the header must be `Authorization: Bearer ck_...`"))?;
+    let key = keys.authenticate(presented).ok_or_else(|| {
+        unknown(match CredentialKind::of(presented) {
+            Some(CredentialKind::Token) => "this is a client's token; an API key begins with ck_",
+            Some(CredentialKind::KeyHash) => {
+                "this is a key's hash; send the key, which begins with ck_"
+            }
+            Some(CredentialKind::ApiKey) | None => "the API key is not known here",
+        })
+    })?;
+    if key.allows(Scope::Admin) {
+        return Ok(key.name.clone());
+    }
+    let detail = "the API key lacks the scope admin";
+    Err(Problem::new(403, "insufficient_scope", "The API key may not do this").detail(detail))
+}
