@@ -15,7 +15,7 @@ use carillon_common::{
     http::{Crowd, Health, admin, serve},
     process::{Shutdown, show_condition},
     settings::Settings,
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
 };
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -59,16 +59,18 @@ pub(crate) struct Service {
     pub(crate) failures: FailureLog,
     pub(crate) counters: Counters,
     pub(crate) pods: Names,
+    pub(crate) spans: Spans,
     clock: Clock,
 }
 
 impl App {
-    /// `keyring`: what API keys are checked by.
+    /// `keyring`: what API keys are checked by; `spans`: what traces requests.
     pub fn new(
         settings: Arc<Settings>,
         keyring: Keyring,
         backend: Arc<dyn Backend>,
         metrics: Metrics,
+        spans: Spans,
     ) -> Self {
         let service = Service {
             keyring,
@@ -78,6 +80,7 @@ impl App {
             failures: FailureLog::default(),
             counters: Counters::new(metrics.dispatcher.clone(), MAX_UNDER_WAY),
             pods: Names::default(),
+            spans,
             settings,
             backend,
         };

@@ -13,6 +13,7 @@ mod failures;
 mod pods;
 mod router;
 mod routes;
+mod traced;
 
 pub use app::App;
 pub use error::{ApiError, FieldError, Presented};

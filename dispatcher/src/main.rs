@@ -10,7 +10,7 @@ use carillon_common::{
         Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
         tell_status,
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
 };
 use carillon_dispatcher::App;
 use clap::Parser;
@@ -37,6 +37,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("dispatcher");
+    let spans = Spans::start(&settings, "carillon-dispatcher", &metrics)?;
     let reload = Reload::start(&settings.auth, Role::Dispatcher, &metrics)?;
     let keyring = reload.keyring().clone();
     let _attendants = Attendants::start(&settings, Role::Dispatcher, &metrics, reload, &shutdown);
@@ -45,13 +46,15 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
         return Ok(());
     };
     metrics.add(backend.metrics());
-    let app = App::new(settings.clone(), keyring, backend, metrics).with_descriptors(descriptors);
+    let app = App::new(settings.clone(), keyring, backend, metrics, spans.clone())
+        .with_descriptors(descriptors);
 
     let listener = bind(settings.dispatcher.listen)?;
     let admin_listener = bind(settings.admin.listen)?;
     arguments.announce(&listener, &admin_listener)?;
     shutdown.tell_ready();
     app.run(listener, admin_listener, shutdown).await;
+    spans.close().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -8,7 +8,9 @@ use std::sync::{
 use carillon_common::{
     backend::{BusEvent, BusSink, Control},
     ids::Cursor,
+    notification::Frame,
     protocol::CloseCode,
+    telemetry::spans::{Destination, Spans},
 };
 use tokio::sync::{Notify, watch};
 
@@ -19,6 +21,7 @@ pub(crate) struct Bus {
     hub: Arc<Hub>,
     channels: Arc<Channels>,
     metrics: Metrics,
+    spans: Spans,
     /// Every connection is to be registered again and resumed.
     pub(crate) dirty: Notify,
     /// The gateway is asked to drain, or is cut off from its store.
@@ -30,17 +33,29 @@ pub(crate) struct Bus {
 
 impl Bus {
     /// Sorts into these.
-    pub(crate) fn new(hub: Arc<Hub>, channels: Arc<Channels>, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        channels: Arc<Channels>,
+        metrics: Metrics,
+        spans: Spans,
+    ) -> Self {
         let (dirty, leave) = (Notify::new(), Notify::new());
         Self {
             hub,
             channels,
             metrics,
+            spans,
             dirty,
             leave,
             most_users: watch::Sender::new(u64::MAX),
             isolated: AtomicBool::new(false),
         }
+    }
+
+    /// A personal notification, with its span.
+    fn push(&self, prev: Cursor, frame: Frame) -> Arc<Push> {
+        let trace = self.spans.delivery(&frame, Destination::Inbox, false);
+        Push::new(prev, frame, trace)
     }
 
     /// Whether the gateway is asked to leave because it is cut off.
@@ -54,11 +69,11 @@ impl BusSink for Bus {
         self.metrics.bus_event(&event);
         match event {
             BusEvent::Inbox { user, prev, frame } => {
-                let full = self.hub.hint(&user, &Push::new(prev, frame), false);
+                let full = self.hub.hint(&user, &self.push(prev, frame), false);
                 self.metrics.behind(full);
             }
             BusEvent::Fleeting { user, frame } => {
-                self.hub.hint(&user, &Push::new(Cursor::ZERO, frame), true);
+                self.hub.hint(&user, &self.push(Cursor::ZERO, frame), true);
             }
             BusEvent::Channel {
                 channel,

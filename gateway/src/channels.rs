@@ -14,6 +14,7 @@ use carillon_common::{
     ids::{ChannelName, Cursor},
     notification::Frame,
     settings::{OverflowPolicy, Settings},
+    telemetry::spans::{Destination, Spans},
 };
 use tokio::{sync::OnceCell, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -39,6 +40,7 @@ pub(crate) struct Channels {
     membership: OnceLock<Arc<dyn Membership>>,
     settings: Arc<Settings>,
     metrics: Metrics,
+    spans: Spans,
     tasks: TaskTracker,
 }
 
@@ -60,6 +62,7 @@ impl Channels {
         hub: Arc<Hub>,
         settings: Arc<Settings>,
         metrics: Metrics,
+        spans: Spans,
         tasks: TaskTracker,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Channels {
             membership: OnceLock::new(),
             settings,
             metrics,
+            spans,
             tasks,
         }
     }
@@ -193,11 +197,17 @@ impl Channels {
         }
     }
 
+    /// A notification with its span.
+    fn push(&self, prev: Cursor, frame: Frame, replayed: bool) -> Arc<Push> {
+        let trace = self.spans.delivery(&frame, Destination::Channel, replayed);
+        Push::new(prev, frame, trace)
+    }
+
     /// A hint from the bus.
     pub(crate) fn on_push(self: &Arc<Self>, channel: ChannelName, prev: Cursor, frame: Frame) {
         let push = Arc::new(ChannelPush {
             channel,
-            push: Push::new(prev, frame),
+            push: self.push(prev, frame, false),
         });
         let mut feeds = self.lock();
         let Some(feed) = feeds.get_mut(&push.channel) else {
@@ -366,7 +376,7 @@ impl Channels {
                     prev = cursor;
                     continue;
                 }
-                let push = Push::new(prev, frame);
+                let push = self.push(prev, frame, true);
                 self.fan_out(
                     feed,
                     &Arc::new(ChannelPush {

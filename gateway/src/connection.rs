@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use carillon_common::{backend::Clock, ids::ChannelName, protocol::CloseCode};
+use carillon_common::{backend::Clock, ids::ChannelName, protocol::CloseCode, telemetry::Spans};
 use futures_util::{FutureExt, SinkExt, Stream, future::poll_fn};
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -33,6 +33,7 @@ use crate::{
     outgoing::Outgoing,
     screen::{Screen, Screened},
     session::{Call, Effect, Event, Now, Session},
+    traced::Marks,
 };
 
 /// A socket that speaks WebSocket.
@@ -47,6 +48,8 @@ pub(crate) struct Surroundings {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Metrics,
+    /// What traces.
+    pub spans: Spans,
     /// How long a client may leave its outbox full.
     pub slow: Duration,
     /// How long a client may take to answer a close frame.
@@ -144,6 +147,7 @@ impl Arrived {
         carry_out(
             effects,
             &mut nothing,
+            &mut Marks::default(),
             &self.handle,
             around,
             &mut self.joined,
@@ -195,9 +199,9 @@ async fn converse(socket: &mut Socket, arrived: &mut Arrived, around: &Surroundi
     let mut effects = std::mem::take(first);
     let mut alarm = pin!(sleep_until(Instant::now()));
     loop {
-        let mut outgoing = Outgoing::default();
-        let close = carry_out(effects, &mut outgoing, handle, around, joined);
-        if let Some(end) = write(socket, outgoing, around).await {
+        let (mut outgoing, mut marks) = (Outgoing::default(), Marks::default());
+        let close = carry_out(effects, &mut outgoing, &mut marks, handle, around, joined);
+        if let Some(end) = write(socket, outgoing, marks, around).await {
             return end;
         }
         if let Some(close) = close {
@@ -326,6 +330,7 @@ fn refusal(error: &tungstenite::Error) -> Option<CloseCode> {
 fn carry_out(
     effects: Vec<Effect>,
     outgoing: &mut Outgoing,
+    marks: &mut Marks,
     handle: &Arc<Handle>,
     around: &Surroundings,
     joined: &mut Vec<ChannelName>,
@@ -342,6 +347,7 @@ fn carry_out(
                 }
                 around.calls.start(*call, handle);
             }
+            Effect::Traced(traced) => marks.add(*traced),
             Effect::Note(note) => around.metrics.note(note, around.clock.now()),
             Effect::Close(code, reason) => {
                 return Some((code, reason.unwrap_or_else(|| code.reason())));
@@ -353,12 +359,20 @@ fn carry_out(
 
 /// Writes what was gathered. A client that does not read for too long is given up: what it has
 /// of a frame leaves no room for another, so there is no close frame either.
-async fn write(socket: &mut Socket, outgoing: Outgoing, around: &Surroundings) -> Option<End> {
+async fn write(
+    socket: &mut Socket,
+    outgoing: Outgoing,
+    marks: Marks,
+    around: &Surroundings,
+) -> Option<End> {
     let screen = socket.get_mut();
     screen.asked(outgoing.pings());
     around.metrics.all.bytes_written.inc_by(outgoing.len());
     match outgoing.write(screen.stream(), around.slow).await {
-        Ok(Ok(())) => None,
+        Ok(Ok(())) => {
+            marks.written(&around.spans);
+            None
+        }
         Ok(Err(_)) => Some(End::BROKEN),
         Err(_) => {
             reset(screen.stream());

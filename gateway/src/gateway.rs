@@ -10,7 +10,7 @@ use carillon_common::{
     ids::GatewayId,
     process::Shutdown,
     settings::Settings,
-    telemetry::GatewayMetrics,
+    telemetry::{GatewayMetrics, Spans},
 };
 use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, time::timeout};
@@ -59,7 +59,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Joins the deployment. `keyring`: what tokens are checked by; `descriptors`: the hard limit of
-    /// open files.
+    /// open files; `spans`: what traces notifications.
     ///
     /// # Errors
     /// A setting that does not fit this machine, or a store that does not answer.
@@ -70,6 +70,7 @@ impl Gateway {
         metrics: GatewayMetrics,
         health: Health,
         descriptors: u64,
+        spans: Spans,
     ) -> BoxFuture<'static, anyhow::Result<Arc<Self>>> {
         Box::pin(Self::started(
             settings,
@@ -78,6 +79,7 @@ impl Gateway {
             metrics,
             health,
             descriptors,
+            spans,
         ))
     }
 
@@ -88,6 +90,7 @@ impl Gateway {
         metrics: GatewayMetrics,
         health: Health,
         descriptors: u64,
+        spans: Spans,
     ) -> anyhow::Result<Arc<Self>> {
         let name = name(&settings)?;
         let limit = settings.gateway.connection_limit(descriptors)?;
@@ -105,9 +108,15 @@ impl Gateway {
             hub.clone(),
             settings.clone(),
             metrics.clone(),
+            spans.clone(),
             tasks.clone(),
         ));
-        let bus = Arc::new(Bus::new(hub.clone(), channels.clone(), metrics.clone()));
+        let bus = Arc::new(Bus::new(
+            hub.clone(),
+            channels.clone(),
+            metrics.clone(),
+            spans.clone(),
+        ));
         let membership = join_when_up(&*backend, &name, bus.clone()).await?;
         channels.join_deployment(membership.clone()).await?;
         let calls = Calls::new(
@@ -121,6 +130,7 @@ impl Gateway {
             calls,
             clock: backend.clock(),
             metrics: metrics.clone(),
+            spans,
             slow: settings.socket.slow_consumer_timeout,
             close_grace: settings.drain.close_grace,
         });

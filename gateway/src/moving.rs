@@ -93,7 +93,7 @@ mod tests {
         http::Health,
         ids::Cursor,
         settings::Settings,
-        telemetry::Metrics,
+        telemetry::{Metrics, Spans},
     };
     use tokio::time::timeout;
 
@@ -156,6 +156,7 @@ mod tests {
             metrics,
             health,
             1 << 20,
+            Spans::default(),
         );
         (gateway.await.unwrap(), backend)
     }

@@ -7,6 +7,7 @@ use carillon_common::{
     ids::{ChannelName, Cursor, Millis},
     notification::Frame,
     protocol::{Dialect, notification_simple, notification_v1},
+    telemetry::spans::Delivery,
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -17,16 +18,19 @@ pub(crate) struct Push {
     pub frame: Frame,
     /// The position that it continues.
     pub prev: Cursor,
+    /// What tells of its way to sockets, where it is traced.
+    pub trace: Option<Box<Delivery>>,
     simple: OnceLock<Utf8Bytes>,
     v1: OnceLock<Utf8Bytes>,
 }
 
 impl Push {
     /// Nothing is encoded until somebody asks.
-    pub(crate) fn new(prev: Cursor, frame: Frame) -> Arc<Self> {
+    pub(crate) fn new(prev: Cursor, frame: Frame, trace: Option<Box<Delivery>>) -> Arc<Self> {
         Arc::new(Self {
             frame,
             prev,
+            trace,
             simple: OnceLock::new(),
             v1: OnceLock::new(),
         })

@@ -40,4 +40,5 @@ mod start;
 mod supervised;
 mod texts;
 mod tidy;
+mod traced;
 mod world;

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod chaos_proxy;
 pub mod child;
 pub mod client;
+pub mod collector;
 pub mod contract;
 pub mod costs;
 pub mod deployment;

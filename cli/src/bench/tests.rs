@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use carillon_common::{
-    auth::Keyring, http::listen, process::Shutdown, settings::Settings, telemetry::Metrics,
+    auth::Keyring,
+    http::listen,
+    process::Shutdown,
+    settings::Settings,
+    telemetry::{Metrics, Spans},
 };
 
 use super::{LoadPlan, run};
@@ -19,9 +23,14 @@ async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
     let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
     let address = listener.local_addr().unwrap();
     let keyring = Keyring::new(settings.auth.credentials().unwrap());
-    let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"))
-        .await
-        .unwrap();
+    let services = Services::start(
+        Arc::new(settings),
+        keyring,
+        Metrics::new("test"),
+        Spans::default(),
+    )
+    .await
+    .unwrap();
     let shutdown = Shutdown::new();
     let serving = tokio::spawn(services.run(listener, admin_listener, shutdown.clone()));
 

@@ -209,7 +209,7 @@ mod tests {
         http::listen,
         process::Shutdown,
         settings::Settings,
-        telemetry::Metrics,
+        telemetry::{Metrics, Spans},
     };
 
     use super::*;
@@ -223,7 +223,12 @@ mod tests {
         let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
         let address = listener.local_addr().unwrap();
         let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"));
+        let services = Services::start(
+            Arc::new(settings),
+            keyring,
+            Metrics::new("test"),
+            Spans::default(),
+        );
         let services = services.await.unwrap();
         tokio::spawn(services.run(listener, admin_listener, end.clone()));
         let url = format!("ws://{address}");

@@ -16,7 +16,7 @@ use carillon_common::{
     http::{self, Front, Health, admin, listen},
     process::{Addresses, Attendants, Reload, Shutdown, raise_descriptors, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
-    telemetry::{Metrics, logging},
+    telemetry::{Metrics, Spans, logging},
 };
 use carillon_dispatcher::App;
 use carillon_gateway::Gateway;
@@ -84,7 +84,9 @@ impl Standalone {
             admin: admin_listener.local_addr()?,
         };
 
-        let services = Services::start(settings.clone(), keyring, metrics).await?;
+        let spans = Spans::start(&settings, "carillon", &metrics);
+        let spans = spans.map_err(|error| Failure::Configuration(error.to_string()))?;
+        let services = Services::start(settings.clone(), keyring, metrics, spans.clone()).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }
@@ -96,6 +98,7 @@ impl Standalone {
         }
         shutdown.tell_ready();
         services.run(listener, admin_listener, shutdown).await?;
+        spans.close().await;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -144,6 +147,7 @@ impl Services {
         settings: Arc<Settings>,
         keyring: Keyring,
         metrics: Metrics,
+        spans: Spans,
     ) -> Result<Self, Failure> {
         let health = Health::new();
         let descriptors = raise_descriptors();
@@ -154,6 +158,7 @@ impl Services {
             keyring.clone(),
             backend.clone(),
             metrics.clone(),
+            spans.clone(),
         );
         let rest = app.router();
         let rest = Front::Standalone(settings.gateway.path.clone()).before(rest);
@@ -164,6 +169,7 @@ impl Services {
             metrics.gateway.clone(),
             health.clone(),
             descriptors,
+            spans,
         );
         let gateway = gateway.await.map_err(started)?;
         let admin = admin::router(health, move || metrics.render());

@@ -16,6 +16,7 @@ mod inbox;
 mod kubernetes;
 mod lease;
 mod log;
+mod otel;
 mod read;
 mod rest;
 mod services;
@@ -23,6 +24,7 @@ mod socket;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod tree;
 mod validate;
 mod values;
@@ -45,6 +47,7 @@ pub use self::lease::{AuditSettings, LeaseSettings};
 pub use self::log::{LogFormat, LogSettings};
 pub use self::services::{AdminSettings, DispatcherSettings};
 pub use self::socket::SocketSettings;
+pub use self::traces::{TracingProtocol, TracingSampler, TracingSettings};
 pub use self::values::Auto;
 
 /// Every default, documented.
@@ -87,11 +90,13 @@ read::settings! {
         pub namespaces: Vec<NamespaceSettings>,
         /// `[log]`
         pub log: LogSettings,
+        /// `[tracing]`
+        pub tracing: TracingSettings,
     }
 }
 
 impl Settings {
-    /// Reads the defaults, then `file`, then the `CARILLON__…` variables among `env`, and the files
+    /// Reads the defaults, then `file`, then the `OTEL_…` and `CARILLON__…` variables among `env`, and the files
     /// that hold secrets, to see that they are in order. Reports every mistake, not only the first.
     /// Those in `auth.dir` are none: a service does without a file that is not in order.
     pub fn load(
@@ -144,7 +149,10 @@ impl Settings {
             tree::merge(&mut root, over);
         }
         let sound = errors.is_empty();
-        tree::overlay_env(&mut root, env, errors);
+        let env: Vec<_> = env.collect();
+        otel::overlay(&mut root, &env, errors);
+        tree::overlay_env(&mut root, env.iter().cloned(), errors);
+        otel::overrule(&mut root, &env, errors);
         let (mut settings, unread) = rest::read::<Self>(&root, &defaults, sound, errors)?;
         let mut broken = Vec::new();
         files::read_url(&mut settings, &mut broken);

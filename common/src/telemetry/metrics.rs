@@ -83,7 +83,7 @@ mod stores;
 pub use self::{
     dispatcher::DispatcherMetrics,
     gateway::GatewayMetrics,
-    process::{ProcessMetrics, ReloadMetrics},
+    process::{ProcessMetrics, ReloadMetrics, TracingMetrics},
     stores::{MemoryMetrics, RedisMetrics},
 };
 
@@ -101,6 +101,8 @@ pub struct Metrics {
     pub config_warnings: IntGaugeVec,
     /// Of what keeps the credentials up to date.
     pub reload: ReloadMetrics,
+    /// Of what sends spans.
+    pub tracing: TracingMetrics,
 }
 
 impl Metrics {
@@ -115,10 +117,12 @@ impl Metrics {
             dispatcher: DispatcherMetrics::new(),
             config_warnings: process.config_warnings.clone(),
             reload: ReloadMetrics::new(),
+            tracing: TracingMetrics::new(),
             process,
         };
         metrics.add(metrics.process.collectors());
         metrics.add(metrics.reload.collectors());
+        metrics.add(metrics.tracing.collectors());
         metrics.add(metrics.gateway.collectors());
         metrics.add(metrics.dispatcher.collectors());
         metrics
@@ -139,6 +143,7 @@ impl Metrics {
         [
             ProcessMetrics::DECLARED,
             ReloadMetrics::DECLARED,
+            TracingMetrics::DECLARED,
             GatewayMetrics::DECLARED,
             DispatcherMetrics::DECLARED,
             RedisMetrics::DECLARED,

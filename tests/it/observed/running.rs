@@ -20,7 +20,7 @@ use crate::world::{World, next_content};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Panels that show nothing here, and why.
-const EMPTY: [(&str, &str); 15] = [
+const EMPTY: [(&str, &str); 16] = [
     ("Overview / Alerts", "nothing fires"),
     (
         "Connections / Refused requests of clients",
@@ -36,6 +36,7 @@ const EMPTY: [(&str, &str); 15] = [
         "Runtime / Since auth.dir was last in order",
         "where auth.dir is used",
     ),
+    ("Runtime / Spans", "where notifications are traced"),
     (
         "Capacity / Users and channels in memory",
         "the store is Redis",

@@ -29,6 +29,7 @@ fn metrics_exist() {
             "carillon_config_",
             "carillon_process_",
             "carillon_runtime_",
+            "carillon_tracing_",
         ];
         for group in groups {
             for name in words(&text, group, part) {
