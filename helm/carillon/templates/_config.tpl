@@ -33,6 +33,13 @@ kubernetes.pod_name: nothing, because the chart takes it from the pod
 kubernetes.namespace: nothing, because the chart takes it from the pod
 kubernetes.watch: kubernetes.watch
 kubernetes.gateway_selector: nothing, because the chart takes it from the labels
+tracing.endpoint: tracing.endpoint
+tracing.protocol: tracing.protocol
+tracing.sampler: tracing.sampler
+tracing.ratio: tracing.ratio
+tracing.resource_attributes: tracing.resourceAttributes
+tracing.headers: tracing.headers.existingSecret
+tracing.ca_file: tracing.caSecret
 {{- end -}}
 
 {{/* The Secret that a service checks log-ins with. Takes a dict: root, component. */}}
@@ -60,6 +67,9 @@ kubernetes.gateway_selector: nothing, because the chart takes it from the labels
       "drain" (dict "delay" "0s") -}}
 {{- if include "carillon.authSecret" . -}}
 {{- $_ := set $computed "auth" (dict "dir" "/etc/carillon/auth") -}}
+{{- end -}}
+{{- with include "carillon.tracing" $root | fromJson -}}
+{{- $_ := set $computed "tracing" . -}}
 {{- end -}}
 {{- $config := deepCopy ($values.config | default dict) -}}
 {{- if eq .component "gateway" -}}

@@ -45,7 +45,7 @@ Network policies of both flavors. A rule is a dict: peers (empty: whom `all` say
 {{- else -}}
 {{- $rules = append $rules (dict "peers" $policy.redis.to "all" "any" "ports" (include "carillon.redis.ports" $root | fromJson).ports) -}}
 {{- end -}}
-{{- if $policy.otlp.enabled -}}
+{{- if or $policy.otlp.enabled $root.Values.tracing.endpoint -}}
 {{- $rules = append $rules (dict "peers" $policy.otlp.to "all" "any" "ports" $policy.otlp.ports) -}}
 {{- end -}}
 {{- if and (eq .component "dispatcher") $root.Values.kubernetes.watch -}}

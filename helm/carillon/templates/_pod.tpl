@@ -2,7 +2,7 @@
 {{- define "carillon.pod" -}}
 {{- $root := .root -}}
 {{- $service := index $root.Values .component -}}
-{{- $mounts := (include "carillon.redis.mounts" . | fromJson).mounts -}}
+{{- $mounts := concat (include "carillon.redis.mounts" . | fromJson).mounts (include "carillon.tracing.mounts" $root | fromJson).mounts -}}
 metadata:
   labels:
     {{- merge (dict) ($service.podLabels | default dict) (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
@@ -132,7 +132,7 @@ config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.ter
 - {name: CARILLON_CONFIG, value: /etc/carillon/config/carillon.toml}
 - {name: CARILLON__KUBERNETES__POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: CARILLON__KUBERNETES__NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
-{{- with (include "carillon.redis.env" . | fromJson).env }}
+{{- with concat (include "carillon.redis.env" . | fromJson).env (include "carillon.tracing.env" .root | fromJson).env }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
