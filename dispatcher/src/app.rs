@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    canary::Canary,
     counters::Counters,
     dispatch::Stamp,
     extract::Bodies,
@@ -164,8 +165,10 @@ impl App {
         );
         let watch = end.run_until_cancelled(show_condition(&*self.service.backend, &health));
         let pods = end.run_until_cancelled(self.watch_pods(&health));
+        // Not to the end: whoever stays takes the next turn.
+        let canary = stop.run_until_cancelled(self.canary().run());
         health.set_started();
-        tokio::join!(service, leave, admin, watch, pods);
+        tokio::join!(service, leave, admin, watch, pods, canary);
     }
 
     async fn watch_pods(&self, health: &Health) {
@@ -180,6 +183,16 @@ impl App {
             names: self.service.pods.clone(),
         };
         watch.run(self.cluster.clone()).await;
+    }
+
+    fn canary(&self) -> Canary {
+        let settings = &self.service.settings;
+        Canary::new(
+            settings.canary.clone(),
+            self.service.backend.clone(),
+            self.metrics.canary.clone(),
+            settings.gateway.path.clone(),
+        )
     }
 
     #[cfg(test)]

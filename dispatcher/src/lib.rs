@@ -4,6 +4,7 @@
 //! [`App`] is the service; `carillon-dispatcher` and `carillon standalone` run it.
 
 mod app;
+mod canary;
 mod counters;
 mod dispatch;
 mod edge;

@@ -291,9 +291,13 @@ impl Gateway {
 
     /// Runs a connection to its end.
     pub(crate) async fn hold(&self, opened: Box<Opened>) {
+        let handle = opened.arrived.handle.clone();
+        if handle.user.is_canary() {
+            connection::run(opened, &self.around).await;
+            return self.hub.remove(&handle);
+        }
         self.metrics.all.connections_opened.inc();
         self.metrics.all.connections.inc();
-        let handle = opened.arrived.handle.clone();
         let began = self.around.clock.now();
         let end = connection::run(opened, &self.around).await;
         self.hub.remove(&handle);

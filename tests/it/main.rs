@@ -13,6 +13,7 @@ mod audit;
 mod bad_input;
 mod bare;
 mod bounded;
+mod canary;
 mod channels;
 mod churn;
 mod confirmed;

@@ -6,6 +6,7 @@
 
 mod auth;
 mod backend;
+mod canary;
 mod channels;
 mod credentials;
 mod error;
@@ -33,6 +34,7 @@ use std::path::Path;
 
 pub use self::auth::{ApiKeySettings, AuthSettings, IssuerSettings, Scope, TokenAlgorithm};
 pub use self::backend::{BackendSettings, DurabilitySettings, RedisSettings};
+pub use self::canary::CanarySettings;
 pub use self::channels::{
     ChannelSettings, Namespace, NamespaceKind, NamespaceSettings, OverflowPolicy,
 };
@@ -92,6 +94,8 @@ read::settings! {
         pub log: LogSettings,
         /// `[tracing]`
         pub tracing: TracingSettings,
+        /// `[canary]`
+        pub canary: CanarySettings,
     }
 }
 

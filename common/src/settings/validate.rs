@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::error::SettingsError;
-use super::{KubernetesSettings, NamespaceSettings, Settings, TracingSettings};
+use super::{CanarySettings, KubernetesSettings, NamespaceSettings, Settings, TracingSettings};
 use crate::ids::GatewayId;
 
 /// Most partitions: each costs every gateway a subscription check.
@@ -27,6 +27,7 @@ pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
     rules.kubernetes(&settings.kubernetes);
     rules.namespaces(&settings.namespaces);
     rules.tracing(&settings.tracing);
+    rules.canary(&settings.canary);
 }
 
 struct Rules<'a> {
@@ -358,6 +359,34 @@ impl Rules<'_> {
         self.errors.extend(lists.into_iter().flatten());
         if tracing.ca_file.is_some() {
             self.errors.extend(tracing.tls().err());
+        }
+    }
+
+    fn canary(&mut self, canary: &CanarySettings) {
+        let url = canary.url.as_deref().unwrap_or("ws://gateway:8080");
+        let fits = |url: Url| matches!(url.scheme(), "ws" | "wss") && url.has_host();
+        self.require(
+            Url::parse(url).is_ok_and(fits),
+            "canary.url",
+            format!("{url:?} is not where gateways are"),
+            "write scheme, host and port, such as \"ws://gateway:8080\"",
+        );
+        self.require(
+            canary.url.is_none() || canary.token_file.is_some(),
+            "canary.token_file",
+            "is not set, and no gateway lets anybody in without a token",
+            "name a file with what `carillon token mint --user '$canary'` makes",
+        );
+        for (path, duration) in [
+            ("canary.interval", canary.interval),
+            ("canary.timeout", canary.timeout),
+        ] {
+            self.require(
+                duration > Duration::ZERO,
+                path,
+                "0s would fail everything at once",
+                "give it some time",
+            );
         }
     }
 }

@@ -81,7 +81,7 @@ mod process;
 mod stores;
 
 pub use self::{
-    dispatcher::DispatcherMetrics,
+    dispatcher::{CanaryMetrics, DispatcherMetrics},
     gateway::GatewayMetrics,
     process::{ProcessMetrics, ReloadMetrics, TracingMetrics},
     stores::{MemoryMetrics, RedisMetrics},
@@ -103,6 +103,8 @@ pub struct Metrics {
     pub reload: ReloadMetrics,
     /// Of what sends spans.
     pub tracing: TracingMetrics,
+    /// Of the canary.
+    pub canary: CanaryMetrics,
 }
 
 impl Metrics {
@@ -118,11 +120,13 @@ impl Metrics {
             config_warnings: process.config_warnings.clone(),
             reload: ReloadMetrics::new(),
             tracing: TracingMetrics::new(),
+            canary: CanaryMetrics::new(),
             process,
         };
         metrics.add(metrics.process.collectors());
         metrics.add(metrics.reload.collectors());
         metrics.add(metrics.tracing.collectors());
+        metrics.add(metrics.canary.collectors());
         metrics.add(metrics.gateway.collectors());
         metrics.add(metrics.dispatcher.collectors());
         metrics
@@ -146,6 +150,7 @@ impl Metrics {
             TracingMetrics::DECLARED,
             GatewayMetrics::DECLARED,
             DispatcherMetrics::DECLARED,
+            CanaryMetrics::DECLARED,
             RedisMetrics::DECLARED,
             MemoryMetrics::DECLARED,
         ]

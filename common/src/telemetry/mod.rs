@@ -7,8 +7,8 @@ pub mod spans;
 
 pub use self::logging::LogLevel;
 pub use self::metrics::{
-    Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, ProcessMetrics,
-    RedisMetrics, ReloadMetrics, TracingMetrics,
+    CanaryMetrics, Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics,
+    ProcessMetrics, RedisMetrics, ReloadMetrics, TracingMetrics,
 };
 pub use self::redact::redact_query;
 pub use self::spans::Spans;

@@ -344,6 +344,10 @@ impl Session {
     }
 
     fn note_written(&self, replayed: bool, stored_at: Millis, effects: &mut Vec<Effect>) {
+        // What the canary is given is no user's.
+        if self.identity.user.is_canary() {
+            return;
+        }
         effects.push(Effect::Note(Note::Written {
             replayed,
             stored_at,

@@ -26,6 +26,7 @@ fn metrics_exist() {
             "carillon_redis_",
             "carillon_memory_",
             "carillon_build_",
+            "carillon_canary_",
             "carillon_config_",
             "carillon_process_",
             "carillon_runtime_",

@@ -20,6 +20,7 @@
 --           u/<channel>         ms when a client last asked for it
 
 local ZERO = '0-0'
+local CANARY = '$canary'
 
 local function now_ms()
   local t = redis.call('TIME')
