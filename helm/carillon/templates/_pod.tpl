@@ -3,6 +3,10 @@
 {{- $root := .root -}}
 {{- $service := index $root.Values .component -}}
 {{- $mounts := concat (include "carillon.redis.mounts" . | fromJson).mounts (include "carillon.tracing.mounts" $root | fromJson).mounts -}}
+{{- if and (eq .component "dispatcher") $root.Values.canary.existingSecret -}}
+{{- $mounts = append $mounts (dict "name" "canary" "secret" $root.Values.canary.existingSecret
+      "items" (list (dict "key" $root.Values.canary.key "path" "token"))) -}}
+{{- end -}}
 metadata:
   labels:
     {{- merge (dict) ($service.podLabels | default dict) (include "carillon.podLabels" . | fromYaml) | toYaml | nindent 4 }}
