@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart dashboards bench attack images push test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart dashboards bench attack traces images push test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ bench: build ## measure cost per connection, delivery, connect and send against 
 attack: build ## what others notice while somebody attacks: latency, memory, probes
 	$(BUILD) --bin attack
 	target/$(HOST)/release/attack $(ARGS)
+
+traces: build ## one notification's way as a real Jaeger has it, which is built for it (needs Go)
+	$(BUILD) --bin traces
+	scripts/jaeger target/jaeger
+	target/$(HOST)/release/traces $(ARGS)
 
 images: build ## build the container images, and the list of what is in each, from the same programs
 	images/build

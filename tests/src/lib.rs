@@ -11,6 +11,7 @@ pub mod contract;
 pub mod costs;
 pub mod deployment;
 pub mod figures;
+pub mod jaeger;
 pub mod ledger;
 pub mod nginx;
 pub mod poll;
