@@ -10,18 +10,22 @@ use carillon_common::{
     ids::Cursor,
     notification::Frame,
     protocol::CloseCode,
-    telemetry::spans::{Destination, Spans},
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{channels::Channels, hub::Hub, metrics::Metrics, push::Push, session::Event};
+use crate::{
+    channels::Channels,
+    hub::Hub,
+    metrics::Metrics,
+    push::{Push, Way},
+    session::Event,
+};
 
 /// The gateway's ear on the bus.
 pub(crate) struct Bus {
     hub: Arc<Hub>,
     channels: Arc<Channels>,
     metrics: Metrics,
-    spans: Spans,
     /// Every connection is to be registered again and resumed.
     pub(crate) dirty: Notify,
     /// The gateway is asked to drain, or is cut off from its store.
@@ -33,18 +37,12 @@ pub(crate) struct Bus {
 
 impl Bus {
     /// Sorts into these.
-    pub(crate) fn new(
-        hub: Arc<Hub>,
-        channels: Arc<Channels>,
-        metrics: Metrics,
-        spans: Spans,
-    ) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, channels: Arc<Channels>, metrics: Metrics) -> Self {
         let (dirty, leave) = (Notify::new(), Notify::new());
         Self {
             hub,
             channels,
             metrics,
-            spans,
             dirty,
             leave,
             most_users: watch::Sender::new(u64::MAX),
@@ -52,10 +50,8 @@ impl Bus {
         }
     }
 
-    /// A personal notification, with its span.
     fn push(&self, prev: Cursor, frame: Frame) -> Arc<Push> {
-        let trace = self.spans.delivery(&frame, Destination::Inbox, false);
-        Push::new(prev, frame, trace)
+        Push::traced(prev, frame, Way::Inbox, &self.metrics.spans)
     }
 
     /// Whether the gateway is asked to leave because it is cut off.

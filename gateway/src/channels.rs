@@ -14,7 +14,6 @@ use carillon_common::{
     ids::{ChannelName, Cursor},
     notification::Frame,
     settings::{OverflowPolicy, Settings},
-    telemetry::spans::{Destination, Spans},
 };
 use tokio::{sync::OnceCell, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -23,7 +22,7 @@ use crate::{
     hub::{Handle, Hub},
     mailbox::Put,
     metrics::Metrics,
-    push::{ChannelGap, ChannelPush, Push},
+    push::{ChannelGap, ChannelPush, Push, Way},
     session::Event,
     upkeep::AUDIT_PATIENCE,
 };
@@ -40,7 +39,6 @@ pub(crate) struct Channels {
     membership: OnceLock<Arc<dyn Membership>>,
     settings: Arc<Settings>,
     metrics: Metrics,
-    spans: Spans,
     tasks: TaskTracker,
 }
 
@@ -62,7 +60,6 @@ impl Channels {
         hub: Arc<Hub>,
         settings: Arc<Settings>,
         metrics: Metrics,
-        spans: Spans,
         tasks: TaskTracker,
     ) -> Self {
         Self {
@@ -72,7 +69,6 @@ impl Channels {
             membership: OnceLock::new(),
             settings,
             metrics,
-            spans,
             tasks,
         }
     }
@@ -197,17 +193,11 @@ impl Channels {
         }
     }
 
-    /// A notification with its span.
-    fn push(&self, prev: Cursor, frame: Frame, replayed: bool) -> Arc<Push> {
-        let trace = self.spans.delivery(&frame, Destination::Channel, replayed);
-        Push::new(prev, frame, trace)
-    }
-
     /// A hint from the bus.
     pub(crate) fn on_push(self: &Arc<Self>, channel: ChannelName, prev: Cursor, frame: Frame) {
         let push = Arc::new(ChannelPush {
             channel,
-            push: self.push(prev, frame, false),
+            push: Push::traced(prev, frame, Way::Channel, &self.metrics.spans),
         });
         let mut feeds = self.lock();
         let Some(feed) = feeds.get_mut(&push.channel) else {
@@ -376,7 +366,7 @@ impl Channels {
                     prev = cursor;
                     continue;
                 }
-                let push = self.push(prev, frame, true);
+                let push = Push::traced(prev, frame, Way::Log, &self.metrics.spans);
                 self.fan_out(
                     feed,
                     &Arc::new(ChannelPush {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use carillon_common::{backend::Clock, ids::ChannelName, protocol::CloseCode, telemetry::Spans};
+use carillon_common::{backend::Clock, ids::ChannelName, protocol::CloseCode};
 use futures_util::{FutureExt, SinkExt, Stream, future::poll_fn};
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -48,8 +48,6 @@ pub(crate) struct Surroundings {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Metrics,
-    /// What traces.
-    pub spans: Spans,
     /// How long a client may leave its outbox full.
     pub slow: Duration,
     /// How long a client may take to answer a close frame.
@@ -370,7 +368,7 @@ async fn write(
     around.metrics.all.bytes_written.inc_by(outgoing.len());
     match outgoing.write(screen.stream(), around.slow).await {
         Ok(Ok(())) => {
-            marks.written(&around.spans);
+            marks.written(&around.metrics.spans);
             None
         }
         Ok(Err(_)) => Some(End::BROKEN),

@@ -98,7 +98,7 @@ impl Gateway {
         let arrivals = Crowd::new(arrivals(descriptors));
         let tasks = TaskTracker::new();
         let over = CancellationToken::new();
-        let metrics = Metrics::new(metrics);
+        let metrics = Metrics::new(metrics, spans);
         metrics.all.connections_limit.set(i64::from(limit));
         let hub = Arc::new(Hub::new(
             settings.gateway.per_user_connections,
@@ -108,15 +108,9 @@ impl Gateway {
             hub.clone(),
             settings.clone(),
             metrics.clone(),
-            spans.clone(),
             tasks.clone(),
         ));
-        let bus = Arc::new(Bus::new(
-            hub.clone(),
-            channels.clone(),
-            metrics.clone(),
-            spans.clone(),
-        ));
+        let bus = Arc::new(Bus::new(hub.clone(), channels.clone(), metrics.clone()));
         let membership = join_when_up(&*backend, &name, bus.clone()).await?;
         channels.join_deployment(membership.clone()).await?;
         let calls = Calls::new(
@@ -130,7 +124,6 @@ impl Gateway {
             calls,
             clock: backend.clock(),
             metrics: metrics.clone(),
-            spans,
             slow: settings.socket.slow_consumer_timeout,
             close_grace: settings.drain.close_grace,
         });

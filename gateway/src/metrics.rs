@@ -1,4 +1,4 @@
-//! The gateway's counters, looked up once.
+//! What the gateway tells of itself: its counters, looked up once, and its spans.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use carillon_common::{
     backend::{BusEvent, LEASE_LOST},
     ids::Millis,
     settings::OverflowPolicy,
-    telemetry::GatewayMetrics,
+    telemetry::{GatewayMetrics, Spans},
 };
 use prometheus::IntCounter;
 use tokio_tungstenite::tungstenite::Message;
@@ -18,6 +18,8 @@ use crate::session::Note;
 pub(crate) struct Metrics {
     /// By name, for what is rare.
     pub all: GatewayMetrics,
+    /// Of traced notifications.
+    pub spans: Spans,
     live: IntCounter,
     replayed: IntCounter,
     foreign_acks: IntCounter,
@@ -38,8 +40,8 @@ pub(crate) struct Waiting {
 }
 
 impl Metrics {
-    /// Counts into these.
-    pub(crate) fn new(all: GatewayMetrics) -> Self {
+    /// Counts into these, and traces with those.
+    pub(crate) fn new(all: GatewayMetrics, spans: Spans) -> Self {
         // There before the first: an alert on their growth needs a zero to grow from.
         for reason in ["connections", "rate", "store"] {
             all.handshakes_rejected.with_label_values(&[reason]);
@@ -55,6 +57,7 @@ impl Metrics {
             texts: all.frames_received.with_label_values(&["text"]),
             pongs: all.frames_received.with_label_values(&["pong"]),
             all,
+            spans,
         }
     }
 

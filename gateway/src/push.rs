@@ -7,7 +7,7 @@ use carillon_common::{
     ids::{ChannelName, Cursor, Millis},
     notification::Frame,
     protocol::{Dialect, notification_simple, notification_v1},
-    telemetry::spans::Delivery,
+    telemetry::spans::{Delivery, Destination, Spans},
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -24,6 +24,17 @@ pub(crate) struct Push {
     v1: OnceLock<Utf8Bytes>,
 }
 
+/// Which way a notification came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Over the bus, for a user.
+    Inbox,
+    /// Over the bus, for a channel's members.
+    Channel,
+    /// Read from a channel's log, because a hint was missed.
+    Log,
+}
+
 impl Push {
     /// Nothing is encoded until somebody asks.
     pub(crate) fn new(prev: Cursor, frame: Frame, trace: Option<Box<Delivery>>) -> Arc<Self> {
@@ -34,6 +45,17 @@ impl Push {
             simple: OnceLock::new(),
             v1: OnceLock::new(),
         })
+    }
+
+    /// The same of a notification that may be traced.
+    pub(crate) fn traced(prev: Cursor, frame: Frame, way: Way, spans: &Spans) -> Arc<Self> {
+        let (destination, replayed) = match way {
+            Way::Inbox => (Destination::Inbox, false),
+            Way::Channel => (Destination::Channel, false),
+            Way::Log => (Destination::Channel, true),
+        };
+        let trace = spans.delivery(&frame, destination, replayed);
+        Self::new(prev, frame, trace)
     }
 
     /// The text of a socket's frame.
