@@ -186,16 +186,15 @@ fn table(protocol: &str, trace: &str, silent: &str, spans: &[Stored]) -> String 
 }
 
 fn record(jaeger: &Path, told: &str) -> Result<()> {
-    let output = |command: &mut Command| -> Result<String> {
-        Ok(String::from_utf8(command.output()?.stdout)?
-            .trim()
-            .to_owned())
-    };
-    let commit = output(Command::new("git").args(["rev-parse", "--short", "HEAD"]))?;
-    let version = output(Command::new(jaeger).arg("version"))?;
-    let version = version.lines().next().unwrap_or_default();
+    let git = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output()?;
+    let commit = String::from_utf8(git.stdout)?;
+    // As scripts/jaeger notes it.
+    let version = std::fs::read_to_string(jaeger.with_extension("version"))?;
+    let (commit, version) = (commit.trim(), version.trim());
     let text = format!(
-        "# Traces at {commit}\n\n{}; gateway, dispatcher, Redis and Jaeger on loopback ({version}). `make traces` \
+        "# Traces at {commit}\n\n{}; gateway, dispatcher, Redis and Jaeger {version} on loopback. `make traces` \
          prints this, from what Jaeger's query API answers, and fails where a parent or link is another.\n\n{}\n",
         proc::machine(),
         told.trim_end(),
