@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart dashboards bench attack overhead pictures images push test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart dashboards bench attack overhead pictures traces images push test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ overhead: build ## what metrics cost: instructions of each send and delivery (va
 pictures: build ## draw the dashboards into docs/dashboards/, from a running deployment to which things happen
 	$(BUILD) --bin pictures
 	target/$(HOST)/release/pictures
+
+traces: build ## one notification's way as a real Jaeger has it, which is built for it (needs Go)
+	$(BUILD) --bin traces
+	scripts/jaeger target/jaeger
+	target/$(HOST)/release/traces $(ARGS)
 
 images: build ## build the container images, and the list of what is in each, from the same programs
 	images/build

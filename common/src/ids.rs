@@ -73,6 +73,17 @@ name!(
     /// A user, as named by the `sub` of its tokens. 1–255 bytes of any text.
     UserId, "a user id", "1 to 255 bytes long", |text| (1..=255).contains(&text.len())
 );
+impl UserId {
+    /// The canary's name: it is in no count of users and of what they are given. The library in Redis knows it,
+    /// too.
+    pub const CANARY: &'static str = "$canary";
+
+    /// Whether it is the canary.
+    pub fn is_canary(&self) -> bool {
+        self.as_str() == Self::CANARY
+    }
+}
+
 name!(
     /// A browser or app that names itself and keeps that name over reconnects.
     DeviceId, "a device", "1 to 64 characters of A-Z a-z 0-9 _ . : -",

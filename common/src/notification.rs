@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::ids::{ChannelName, Cursor, Millis, NotificationId, UserId};
+use crate::telemetry::spans::TraceParent;
 
 /// A notification as a client reads it, before it has a place in an inbox.
 ///
@@ -60,6 +61,8 @@ pub struct Frame {
     pub expires_at: Millis,
     /// True when it stands only to keep the chain whole and is not delivered.
     pub tombstone: bool,
+    /// The sender's span, where it is traced.
+    pub trace: Option<Box<TraceParent>>,
     /// The JSON of [`Notification`]; of a tombstone empty, unless it [marks a loss](Self::is_loss).
     pub body: Bytes,
 }

@@ -19,7 +19,7 @@ use carillon_common::{
     },
     process::{Shutdown, show_condition},
     settings::Settings,
-    telemetry::{LogLevel, Metrics},
+    telemetry::{LogLevel, Metrics, Spans},
 };
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    canary::Canary,
     counters::Counters,
     dispatch::Stamp,
     extract::Bodies,
@@ -64,16 +65,18 @@ pub(crate) struct Service {
     pub(crate) failures: FailureLog,
     pub(crate) counters: Counters,
     pub(crate) pods: Names,
+    pub(crate) spans: Spans,
     clock: Clock,
 }
 
 impl App {
-    /// `keyring`: what API keys are checked by.
+    /// `keyring`: what API keys are checked by; `spans`: what traces requests.
     pub fn new(
         settings: Arc<Settings>,
         keyring: Keyring,
         backend: Arc<dyn Backend>,
         metrics: Metrics,
+        spans: Spans,
     ) -> Self {
         let level = LogLevel::detached(&settings.log);
         let service = Service {
@@ -84,6 +87,7 @@ impl App {
             failures: FailureLog::default(),
             counters: Counters::new(metrics.dispatcher.clone(), MAX_UNDER_WAY),
             pods: Names::default(),
+            spans,
             settings,
             backend,
         };
@@ -173,8 +177,10 @@ impl App {
         );
         let watch = end.run_until_cancelled(show_condition(&*self.service.backend, &health));
         let pods = end.run_until_cancelled(self.watch_pods(&health));
+        // Not to the end: whoever stays takes the next turn.
+        let canary = stop.run_until_cancelled(self.canary().run());
         health.set_started();
-        tokio::join!(service, leave, admin, watch, pods);
+        tokio::join!(service, leave, admin, watch, pods, canary);
     }
 
     async fn watch_pods(&self, health: &Health) {
@@ -189,6 +195,16 @@ impl App {
             names: self.service.pods.clone(),
         };
         watch.run(self.cluster.clone()).await;
+    }
+
+    fn canary(&self) -> Canary {
+        let settings = &self.service.settings;
+        Canary::new(
+            settings.canary.clone(),
+            self.service.backend.clone(),
+            self.metrics.canary.clone(),
+            settings.gateway.path.clone(),
+        )
     }
 
     #[cfg(test)]

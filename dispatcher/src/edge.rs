@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{app::Service, error::ApiError, router};
+use crate::{app::Service, error::ApiError, router, traced::ForLog};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -59,7 +59,7 @@ pub(crate) async fn edge(
         Err(_) => ApiError::Overloaded.into_response(),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        service.failures.log(&error, &id);
+        ForLog::within(&response, || service.failures.log(&error, &id));
         service.counters.refusal(&error);
         response = problem(&error, &id, response.headers_mut().remove(header::ALLOW));
     }
@@ -104,7 +104,7 @@ mod tests {
             memory::{MemoryBackend, MemoryBounds},
         },
         settings::Settings,
-        telemetry::Metrics,
+        telemetry::{Metrics, Spans},
     };
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
@@ -132,7 +132,13 @@ mod tests {
         let backend = MemoryBackend::new(limits, MemoryBounds::default());
         let settings = Settings::default();
         let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let app = App::new(Arc::new(settings), keyring, backend, Metrics::new("test"));
+        let app = App::new(
+            Arc::new(settings),
+            keyring,
+            backend,
+            Metrics::new("test"),
+            Spans::default(),
+        );
         let service = TowerToHyperService::new(app.router());
         let ask = async || {
             let response = service.call(Request::new(Body::empty())).await.unwrap();

@@ -4,6 +4,7 @@
 //! [`App`] is the service; `carillon-dispatcher` and `carillon standalone` run it.
 
 mod app;
+mod canary;
 mod counters;
 mod dispatch;
 mod edge;
@@ -13,6 +14,7 @@ mod failures;
 mod pods;
 mod router;
 mod routes;
+mod traced;
 
 pub use app::App;
 pub use error::{ApiError, FieldError, Presented};

@@ -10,7 +10,7 @@ use carillon_common::{
         Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
         runtime, tell_status,
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
 };
 use carillon_dispatcher::App;
 use clap::Parser;
@@ -41,6 +41,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("dispatcher");
+    let spans = Spans::start(&settings, "carillon-dispatcher", &metrics)?;
     let reload = Reload::start(&settings.auth, Role::Dispatcher, &metrics)?;
     let keyring = reload.keyring().clone();
     let _attendants = Attendants::start(&settings, Role::Dispatcher, &metrics, reload, &shutdown);
@@ -49,7 +50,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
         return Ok(());
     };
     metrics.add(backend.metrics());
-    let app = App::new(settings.clone(), keyring, backend, metrics)
+    let app = App::new(settings.clone(), keyring, backend, metrics, spans.clone())
         .with_log_level(level)
         .with_descriptors(descriptors);
 
@@ -58,6 +59,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     arguments.announce(&listener, &admin_listener)?;
     shutdown.tell_ready();
     app.run(listener, admin_listener, shutdown).await;
+    spans.close().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -98,8 +98,10 @@ impl Gateway {
                 None
             }
         }?;
-        let took = begun.elapsed().as_secs_f64();
-        self.metrics().all.handshake_duration.observe(took);
+        if !opened.arrived.handle.user.is_canary() {
+            let took = begun.elapsed().as_secs_f64();
+            self.metrics().all.handshake_duration.observe(took);
+        }
         Some(opened)
     }
 
@@ -124,7 +126,8 @@ impl Gateway {
         let place = match self.let_in(&guest.stream, &user) {
             Ok(place) => place,
             Err(refused) => {
-                self.refuse(guest, &refused).await;
+                self.rejected(reason_for(&user, refused.reason));
+                accept::refuse(guest, &refused).await;
                 return None;
             }
         };
@@ -308,12 +311,12 @@ impl Gateway {
         match timeout(within, registered).await {
             Ok(Ok(())) => {}
             Ok(Err((code, reason))) => {
-                self.rejected(reason);
+                self.rejected(reason_for(&arrived.handle.user, reason));
                 self.depart(arrived);
                 return Err(Refusal::Close(code, reason));
             }
             Err(_) => {
-                self.rejected("store");
+                self.rejected(reason_for(&arrived.handle.user, "store"));
                 self.depart(arrived);
                 return Err(Refusal::Unregistered);
             }
@@ -375,6 +378,11 @@ impl Gateway {
             .with_label_values(&[reason])
             .inc();
     }
+}
+
+/// What a refusal of a user is counted as: the canary's is none of those that the service level counts.
+fn reason_for(user: &UserId, reason: &'static str) -> &'static str {
+    if user.is_canary() { "canary" } else { reason }
 }
 
 /// Whether a client that waits for its answer has closed its side.

@@ -8,11 +8,18 @@ use std::sync::{
 use carillon_common::{
     backend::{BusEvent, BusSink, Control},
     ids::Cursor,
+    notification::Frame,
     protocol::CloseCode,
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{channels::Channels, hub::Hub, metrics::Metrics, push::Push, session::Event};
+use crate::{
+    channels::Channels,
+    hub::Hub,
+    metrics::Metrics,
+    push::{Push, Way},
+    session::Event,
+};
 
 /// The gateway's ear on the bus.
 pub(crate) struct Bus {
@@ -43,6 +50,10 @@ impl Bus {
         }
     }
 
+    fn push(&self, prev: Cursor, frame: Frame) -> Arc<Push> {
+        Push::traced(prev, frame, Way::Inbox, &self.metrics.spans)
+    }
+
     /// Whether the gateway is asked to leave because it is cut off.
     pub(crate) fn is_isolated(&self) -> bool {
         self.isolated.load(Ordering::Relaxed)
@@ -55,12 +66,12 @@ impl BusSink for Bus {
         match event {
             BusEvent::Inbox { user, prev, frame } => {
                 self.metrics.busiest.user(&user);
-                let full = self.hub.hint(&user, &Push::new(prev, frame), false);
+                let full = self.hub.hint(&user, &self.push(prev, frame), false);
                 self.metrics.behind(full);
             }
             BusEvent::Fleeting { user, frame } => {
                 self.metrics.busiest.user(&user);
-                self.hub.hint(&user, &Push::new(Cursor::ZERO, frame), true);
+                self.hub.hint(&user, &self.push(Cursor::ZERO, frame), true);
             }
             BusEvent::Channel {
                 channel,

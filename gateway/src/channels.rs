@@ -22,7 +22,7 @@ use crate::{
     hub::{Handle, Hub},
     mailbox::Put,
     metrics::Metrics,
-    push::{ChannelGap, ChannelPush, Push},
+    push::{ChannelGap, ChannelPush, Push, Way},
     session::Event,
     upkeep::AUDIT_PATIENCE,
 };
@@ -204,7 +204,7 @@ impl Channels {
     pub(crate) fn on_push(self: &Arc<Self>, channel: ChannelName, prev: Cursor, frame: Frame) {
         let push = Arc::new(ChannelPush {
             channel,
-            push: Push::new(prev, frame),
+            push: Push::traced(prev, frame, Way::Channel, &self.metrics.spans),
         });
         let mut feeds = self.lock();
         let Some(feed) = feeds.get_mut(&push.channel) else {
@@ -379,7 +379,7 @@ impl Channels {
                     prev = cursor;
                     continue;
                 }
-                let push = Push::new(prev, frame);
+                let push = Push::traced(prev, frame, Way::Log, &self.metrics.spans);
                 self.fan_out(
                     feed,
                     &Arc::new(ChannelPush {

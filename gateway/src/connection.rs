@@ -33,6 +33,7 @@ use crate::{
     outgoing::Outgoing,
     screen::{Screen, Screened},
     session::{Call, Effect, Event, Now, Session},
+    traced::Marks,
 };
 
 /// A socket that speaks WebSocket.
@@ -188,8 +189,12 @@ async fn converse(socket: &mut Socket, arrived: &mut Arrived, around: &Surroundi
     let mut effects = std::mem::take(first);
     let mut alarm = pin!(sleep_until(Instant::now()));
     loop {
-        let (outgoing, close) = carry_out(effects, handle, around, joined);
-        if let Some(end) = write(socket, outgoing, around).await {
+        let Gathered {
+            outgoing,
+            marks,
+            close,
+        } = carry_out(effects, handle, around, joined);
+        if let Some(end) = write(socket, outgoing, marks, around).await {
             return end;
         }
         if let Some(close) = close {
@@ -314,18 +319,31 @@ fn refusal(error: &tungstenite::Error) -> Option<CloseCode> {
     }
 }
 
-/// Starts calls; answers the frames to write, and the close frame to end with.
+/// What is to be written.
+struct Gathered {
+    outgoing: Outgoing,
+    /// Traced notifications among it.
+    marks: Marks,
+    /// The close frame to end with.
+    close: Option<(CloseCode, &'static str)>,
+}
+
+/// Starts calls; answers what is to be written.
 fn carry_out(
     effects: Vec<Effect>,
     handle: &Arc<Handle>,
     around: &Surroundings,
     joined: &mut Vec<ChannelName>,
-) -> (Outgoing, Option<(CloseCode, &'static str)>) {
-    let mut outgoing = Outgoing::with_capacity(effects.iter().filter_map(payload));
+) -> Gathered {
+    let mut gathered = Gathered {
+        outgoing: Outgoing::with_capacity(effects.iter().filter_map(payload)),
+        marks: Marks::default(),
+        close: None,
+    };
     for effect in effects {
         match effect {
-            Effect::Write(text) => outgoing.text(&text),
-            Effect::Ping(payload) => outgoing.ping(&payload),
+            Effect::Write(text) => gathered.outgoing.text(&text),
+            Effect::Ping(payload) => gathered.outgoing.ping(&payload),
             Effect::Do(call) => {
                 match &*call {
                     Call::Join(channel) => joined.push(channel.clone()),
@@ -334,16 +352,15 @@ fn carry_out(
                 }
                 around.calls.start(*call, handle);
             }
+            Effect::Traced(traced) => gathered.marks.add(*traced),
             Effect::Note(note) => around.metrics.note(note, around.clock.now()),
             Effect::Close(code, reason) => {
-                return (
-                    outgoing,
-                    Some((code, reason.unwrap_or_else(|| code.reason()))),
-                );
+                gathered.close = Some((code, reason.unwrap_or_else(|| code.reason())));
+                break;
             }
         }
     }
-    (outgoing, None)
+    gathered
 }
 
 /// How long the payload of its frame is, in bytes.
@@ -357,12 +374,20 @@ fn payload(effect: &Effect) -> Option<usize> {
 
 /// Writes what was gathered. A client that does not read for too long is given up: what it has
 /// of a frame leaves no room for another, so there is no close frame either.
-async fn write(socket: &mut Socket, outgoing: Outgoing, around: &Surroundings) -> Option<End> {
+async fn write(
+    socket: &mut Socket,
+    outgoing: Outgoing,
+    marks: Marks,
+    around: &Surroundings,
+) -> Option<End> {
     let screen = socket.get_mut();
     screen.asked(outgoing.pings());
     around.metrics.all.bytes_written.inc_by(outgoing.len());
     match outgoing.write(screen.stream(), around.slow).await {
-        Ok(Ok(())) => None,
+        Ok(Ok(())) => {
+            marks.written(&around.metrics.spans);
+            None
+        }
         Ok(Err(_)) => Some(End::BROKEN),
         Err(_) => {
             reset(screen.stream());

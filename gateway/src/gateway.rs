@@ -10,7 +10,7 @@ use carillon_common::{
     ids::GatewayId,
     process::Shutdown,
     settings::Settings,
-    telemetry::GatewayMetrics,
+    telemetry::{GatewayMetrics, Spans},
 };
 use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, time::timeout};
@@ -59,7 +59,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Joins the deployment. `keyring`: what tokens are checked by; `descriptors`: the hard limit of
-    /// open files.
+    /// open files; `spans`: what traces notifications.
     ///
     /// # Errors
     /// A setting that does not fit this machine, or a store that does not answer.
@@ -70,6 +70,7 @@ impl Gateway {
         metrics: GatewayMetrics,
         health: Health,
         descriptors: u64,
+        spans: Spans,
     ) -> BoxFuture<'static, anyhow::Result<Arc<Self>>> {
         Box::pin(Self::started(
             settings,
@@ -78,6 +79,7 @@ impl Gateway {
             metrics,
             health,
             descriptors,
+            spans,
         ))
     }
 
@@ -88,6 +90,7 @@ impl Gateway {
         metrics: GatewayMetrics,
         health: Health,
         descriptors: u64,
+        spans: Spans,
     ) -> anyhow::Result<Arc<Self>> {
         let name = name(&settings)?;
         let limit = settings.gateway.connection_limit(descriptors)?;
@@ -95,7 +98,7 @@ impl Gateway {
         let arrivals = Crowd::new(arrivals(descriptors));
         let tasks = TaskTracker::new();
         let over = CancellationToken::new();
-        let metrics = Metrics::new(metrics);
+        let metrics = Metrics::new(metrics, spans);
         metrics.all.connections_limit.set(i64::from(limit));
         let hub = Arc::new(Hub::new(
             settings.gateway.per_user_connections,
@@ -281,9 +284,13 @@ impl Gateway {
 
     /// Runs a connection to its end.
     pub(crate) async fn hold(&self, opened: Box<Opened>) {
+        let handle = opened.arrived.handle.clone();
+        if handle.user.is_canary() {
+            connection::run(opened, &self.around).await;
+            return self.hub.remove(&handle);
+        }
         self.metrics.all.connections_opened.inc();
         self.metrics.all.connections.inc();
-        let handle = opened.arrived.handle.clone();
         let began = self.around.clock.now();
         let end = connection::run(opened, &self.around).await;
         self.hub.remove(&handle);

@@ -31,6 +31,7 @@ mod refusing;
 mod rewound;
 mod screen;
 mod session;
+mod traced;
 mod upkeep;
 
 pub use gateway::Gateway;

@@ -297,8 +297,10 @@ mod tests {
                 stored_at: 0,
                 expires_at: i64::MAX,
                 tombstone: false,
+                trace: None,
                 body: Bytes::from(vec![b'x'; 840]),
             },
+            None,
         )
     }
 

@@ -15,7 +15,7 @@ use carillon_common::{
         Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
         runtime, tell_status,
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
 };
 use carillon_gateway::{ADMIN_ROUTES, Gateway};
 use clap::Parser;
@@ -51,6 +51,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     let descriptors = raise_descriptors();
     let metrics = Metrics::new("gateway");
     let health = Health::new();
+    let spans = Spans::start(&settings, "carillon-gateway", &metrics)?;
     let reload = Reload::start(&settings.auth, Role::Gateway, &metrics)?;
     let keyring = reload.keyring().clone();
     let _attendants = Attendants::start(&settings, Role::Gateway, &metrics, reload, &shutdown);
@@ -68,6 +69,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
         metrics.gateway.clone(),
         health.clone(),
         descriptors,
+        spans.clone(),
     );
     // It waits for its place in the store.
     let Some(gateway) = shutdown.token().run_until_cancelled(started).await else {
@@ -94,5 +96,6 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
         result
     };
     let (result, ()) = tokio::join!(work, admin);
+    spans.close().await;
     result
 }

@@ -1,4 +1,4 @@
-//! The gateway's counters, looked up once.
+//! What the gateway tells of itself: its counters, looked up once, and its spans.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use carillon_common::{
     backend::{BusEvent, LEASE_LOST},
     ids::Millis,
     settings::OverflowPolicy,
-    telemetry::GatewayMetrics,
+    telemetry::{GatewayMetrics, Spans},
 };
 use prometheus::IntCounter;
 use tokio_tungstenite::tungstenite::Message;
@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     pub all: GatewayMetrics,
     /// Who has the most of it.
     pub busiest: Arc<Busiest>,
+    /// Of traced notifications.
+    pub spans: Spans,
     live: IntCounter,
     replayed: IntCounter,
     foreign_acks: IntCounter,
@@ -43,8 +45,8 @@ pub(crate) struct Waiting {
 }
 
 impl Metrics {
-    /// Counts into these.
-    pub(crate) fn new(all: GatewayMetrics) -> Self {
+    /// Counts into these, and traces with those.
+    pub(crate) fn new(all: GatewayMetrics, spans: Spans) -> Self {
         // There before the first: an alert on their growth needs a zero to grow from.
         for reason in ["connections", "rate", "store"] {
             all.handshakes_rejected.with_label_values(&[reason]);
@@ -61,6 +63,7 @@ impl Metrics {
             pongs: all.frames_received.with_label_values(&["pong"]),
             busiest: Arc::new(Busiest::new()),
             all,
+            spans,
         }
     }
 

@@ -97,7 +97,7 @@ mod tests {
         ids::Cursor,
         protocol::Dialect,
         settings::Settings,
-        telemetry::Metrics,
+        telemetry::{Metrics, Spans},
     };
     use tokio::time::timeout;
 
@@ -165,6 +165,7 @@ mod tests {
             metrics,
             health,
             1 << 20,
+            Spans::default(),
         );
         (gateway.await.unwrap(), backend)
     }

@@ -7,6 +7,7 @@ use carillon_common::{
     ids::{ChannelName, Cursor, Millis},
     notification::Frame,
     protocol::{Dialect, notification_simple, notification_v1},
+    telemetry::spans::{Delivery, Destination, Spans},
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -17,19 +18,44 @@ pub(crate) struct Push {
     pub frame: Frame,
     /// The position that it continues.
     pub prev: Cursor,
+    /// What tells of its way to sockets, where it is traced.
+    pub trace: Option<Box<Delivery>>,
     simple: OnceLock<Utf8Bytes>,
     v1: OnceLock<Utf8Bytes>,
 }
 
+/// Which way a notification came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Over the bus, for a user.
+    Inbox,
+    /// Over the bus, for a channel's members.
+    Channel,
+    /// Read from a channel's log, because a hint was missed.
+    Log,
+}
+
 impl Push {
     /// Nothing is encoded until somebody asks.
-    pub(crate) fn new(prev: Cursor, frame: Frame) -> Arc<Self> {
+    pub(crate) fn new(prev: Cursor, frame: Frame, trace: Option<Box<Delivery>>) -> Arc<Self> {
         Arc::new(Self {
             frame,
             prev,
+            trace,
             simple: OnceLock::new(),
             v1: OnceLock::new(),
         })
+    }
+
+    /// The same of a notification that may be traced.
+    pub(crate) fn traced(prev: Cursor, frame: Frame, way: Way, spans: &Spans) -> Arc<Self> {
+        let (destination, replayed) = match way {
+            Way::Inbox => (Destination::Inbox, false),
+            Way::Channel => (Destination::Channel, false),
+            Way::Log => (Destination::Channel, true),
+        };
+        let trace = spans.delivery(&frame, destination, replayed);
+        Self::new(prev, frame, trace)
     }
 
     /// The text of a socket's frame.

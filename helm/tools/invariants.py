@@ -16,7 +16,7 @@ from manifests import (
 # Sections that one service alone reads: in the other's file they would restart it for nothing.
 ONLY = {
     "gateway": {"gateway", "socket", "audit"},
-    "dispatcher": {"dispatcher", "idempotency", "kubernetes"},
+    "dispatcher": {"canary", "dispatcher", "idempotency", "kubernetes"},
 }
 
 

@@ -13,7 +13,7 @@ use carillon_common::{
     http::{Health, listen},
     process::Shutdown,
     settings::Settings,
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
 };
 use carillon_gateway::Gateway;
 use carillon_tests::redis::{Options, Standalone};
@@ -75,6 +75,7 @@ impl Scene {
             metrics,
             Health::default(),
             1 << 16,
+            Spans::default(),
         );
         let gateway = gateway.await?;
         let listener = listen(([127, 0, 0, 1], 0).into())?;
@@ -99,6 +100,7 @@ impl Scene {
             history: 100,
             retention: HOUR,
             idempotency: once(),
+            trace: None,
         };
         self.store.publish(&order).await?;
         Ok(())
@@ -111,6 +113,7 @@ impl Scene {
             body: body(content).into(),
             ttl,
             idempotency: once(),
+            trace: None,
         };
         self.store.send(&order).await?;
         Ok(())

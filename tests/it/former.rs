@@ -77,6 +77,7 @@ fn send(by: By, key: &str, hash: &str) -> Result<SendOrder> {
         body: "{}".into(),
         ttl: Duration::from_secs(60),
         idempotency,
+        trace: None,
     })
 }
 
@@ -90,6 +91,7 @@ fn publish(by: By, key: &str) -> Result<PublishOrder> {
         history: 10,
         retention: Duration::from_secs(60),
         idempotency,
+        trace: None,
     })
 }
 

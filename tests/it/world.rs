@@ -89,6 +89,15 @@ impl World {
         self.another_gateway_at(&self.redis.url(), settings).await
     }
 
+    /// Another dispatcher of the same deployment.
+    pub(crate) async fn another_dispatcher(&self, settings: &[(&str, &str)]) -> Process {
+        configure(Service::dispatcher(), &self.config, settings)
+            .set("backend.url", self.redis.url())
+            .start()
+            .await
+            .unwrap()
+    }
+
     /// The same by another URL of the store.
     pub(crate) async fn another_gateway_at(&self, url: &str, settings: &[(&str, &str)]) -> Process {
         configure(Service::gateway(), &self.config, settings)

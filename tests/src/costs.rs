@@ -177,6 +177,7 @@ impl Hall {
             body: "x".repeat(BODY).into(),
             ttl,
             idempotency: idempotency(id),
+            trace: None,
         };
         let sent = self.backend.send(&order).await?;
         Ok(sent.cursor.unwrap_or_default())
@@ -465,6 +466,7 @@ impl Hall {
                     history: u32::try_from(history)?,
                     retention: HOUR,
                     idempotency: idempotency(id),
+                    trace: None,
                 };
                 hall.backend.publish(&order).await?;
             }

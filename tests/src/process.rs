@@ -159,7 +159,11 @@ impl Service {
     fn command(&self, dir: &Path) -> io::Result<Command> {
         let log = File::create(dir.join("log"))?;
         let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARILLON_")) {
+        for (name, _) in std::env::vars().filter(|(name, _)| {
+            ["CARILLON_", "OTEL_"]
+                .iter()
+                .any(|start| name.starts_with(start))
+        }) {
             command.env_remove(name);
         }
         command

@@ -7,7 +7,7 @@ use carillon_common::{
     http::listen,
     process::Shutdown,
     settings::Settings,
-    telemetry::{LogLevel, Metrics},
+    telemetry::{LogLevel, Metrics, Spans},
 };
 
 use super::{LoadPlan, run};
@@ -24,9 +24,15 @@ async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
     let address = listener.local_addr().unwrap();
     let keyring = Keyring::new(settings.auth.credentials().unwrap());
     let level = LogLevel::detached(&settings.log);
-    let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"), level)
-        .await
-        .unwrap();
+    let services = Services::start(
+        Arc::new(settings),
+        keyring,
+        Metrics::new("test"),
+        Spans::default(),
+        level,
+    )
+    .await
+    .unwrap();
     let shutdown = Shutdown::new();
     let serving = tokio::spawn(services.run(listener, admin_listener, shutdown.clone()));
 

@@ -209,7 +209,7 @@ mod tests {
         http::listen,
         process::Shutdown,
         settings::Settings,
-        telemetry::{LogLevel, Metrics},
+        telemetry::{LogLevel, Metrics, Spans},
     };
 
     use super::*;
@@ -224,7 +224,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let keyring = Keyring::new(settings.auth.credentials().unwrap());
         let level = LogLevel::detached(&settings.log);
-        let services = Services::start(Arc::new(settings), keyring, Metrics::new("test"), level);
+        let services = Services::start(
+            Arc::new(settings),
+            keyring,
+            Metrics::new("test"),
+            Spans::default(),
+            level,
+        );
         let services = services.await.unwrap();
         tokio::spawn(services.run(listener, admin_listener, end.clone()));
         let url = format!("ws://{address}");

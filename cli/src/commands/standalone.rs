@@ -20,7 +20,7 @@ use carillon_common::{
     },
     process::{Addresses, Attendants, Reload, Shutdown, raise_descriptors, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
-    telemetry::{LogLevel, Metrics, logging},
+    telemetry::{LogLevel, Metrics, Spans, logging},
 };
 use carillon_dispatcher::App;
 use carillon_gateway::{ADMIN_ROUTES, Gateway};
@@ -89,7 +89,9 @@ impl Standalone {
             admin: admin_listener.local_addr()?,
         };
 
-        let services = Services::start(settings.clone(), keyring, metrics, level).await?;
+        let spans = Spans::start(&settings, "carillon", &metrics);
+        let spans = spans.map_err(|error| Failure::Configuration(error.to_string()))?;
+        let services = Services::start(settings.clone(), keyring, metrics, spans.clone(), level).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }
@@ -101,6 +103,7 @@ impl Standalone {
         }
         shutdown.tell_ready();
         services.run(listener, admin_listener, shutdown).await?;
+        spans.close().await;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -149,6 +152,7 @@ impl Services {
         settings: Arc<Settings>,
         keyring: Keyring,
         metrics: Metrics,
+        spans: Spans,
         level: LogLevel,
     ) -> Result<Self, Failure> {
         let health = Health::new();
@@ -160,6 +164,7 @@ impl Services {
             keyring.clone(),
             backend.clone(),
             metrics.clone(),
+            spans.clone(),
         );
         let rest = app.router();
         let rest = Front::Standalone(settings.gateway.path.clone()).before(rest);
@@ -170,6 +175,7 @@ impl Services {
             metrics.gateway.clone(),
             health.clone(),
             descriptors,
+            spans,
         );
         let gateway = gateway.await.map_err(started)?;
         let operations = Operations::new(keyring, level).and(gateway.admin_routes(), ADMIN_ROUTES);

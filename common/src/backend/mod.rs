@@ -53,6 +53,10 @@ pub trait Backend: Send + Sync {
     /// Leaves a word for a gateway; it is heeded within a second or so, or lapses after a minute.
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError>;
 
+    /// Takes a duty that one process of the deployment has at a time, or keeps it, for so long; false while
+    /// another one has it. `holder` tells this process from others.
+    async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError>;
+
     /// The gateways whose lease holds, by name.
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError>;
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::ids::{ChannelName, Cursor, NotificationId, UserId};
+use crate::{
+    ids::{ChannelName, Cursor, NotificationId, UserId},
+    telemetry::spans::{Trace, TraceParent},
+};
 
 /// A personal notification to be accepted.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct SendOrder {
     pub ttl: Duration,
     /// Recognises a repetition.
     pub idempotency: Idempotency,
+    /// What traces it; the envelope carries it on then.
+    pub trace: Option<Trace>,
 }
 
 /// A channel's notification to be accepted.
@@ -38,6 +43,22 @@ pub struct PublishOrder {
     pub retention: Duration,
     /// Recognises a repetition.
     pub idempotency: Idempotency,
+    /// What traces it; the envelope carries it on then.
+    pub trace: Option<Trace>,
+}
+
+impl SendOrder {
+    /// What the envelope carries of its trace.
+    pub fn parent(&self) -> Option<Box<TraceParent>> {
+        self.trace.as_ref().map(|trace| Box::new(trace.parent()))
+    }
+}
+
+impl PublishOrder {
+    /// What the envelope carries of its trace.
+    pub fn parent(&self) -> Option<Box<TraceParent>> {
+        self.trace.as_ref().map(|trace| Box::new(trace.parent()))
+    }
 }
 
 /// How a repeated order is recognised.

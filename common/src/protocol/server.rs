@@ -167,6 +167,7 @@ mod tests {
             stored_at: 1_767_225_600_000,
             expires_at: 1_767_225_660_000,
             tombstone: false,
+            trace: None,
             body: Bytes::from_static(br#"{"id":"n","type":"t"}"#),
         }
     }

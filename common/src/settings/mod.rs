@@ -6,6 +6,7 @@
 
 mod auth;
 mod backend;
+mod canary;
 mod channels;
 mod credentials;
 mod error;
@@ -16,6 +17,7 @@ mod inbox;
 mod kubernetes;
 mod lease;
 mod log;
+mod otel;
 mod read;
 mod rest;
 mod services;
@@ -23,6 +25,7 @@ mod socket;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod tree;
 mod validate;
 mod values;
@@ -31,6 +34,7 @@ use std::path::Path;
 
 pub use self::auth::{ApiKeySettings, AuthSettings, IssuerSettings, Scope, TokenAlgorithm};
 pub use self::backend::{BackendSettings, DurabilitySettings, RedisSettings};
+pub use self::canary::CanarySettings;
 pub use self::channels::{
     ChannelSettings, Namespace, NamespaceKind, NamespaceSettings, OverflowPolicy,
 };
@@ -45,6 +49,7 @@ pub use self::lease::{AuditSettings, LeaseSettings};
 pub use self::log::{LogFormat, LogSettings};
 pub use self::services::{AdminSettings, DispatcherSettings};
 pub use self::socket::SocketSettings;
+pub use self::traces::{TracingProtocol, TracingSampler, TracingSettings};
 pub use self::values::Auto;
 
 /// Every default, documented.
@@ -87,11 +92,15 @@ read::settings! {
         pub namespaces: Vec<NamespaceSettings>,
         /// `[log]`
         pub log: LogSettings,
+        /// `[tracing]`
+        pub tracing: TracingSettings,
+        /// `[canary]`
+        pub canary: CanarySettings,
     }
 }
 
 impl Settings {
-    /// Reads the defaults, then `file`, then the `CARILLON__…` variables among `env`, and the files
+    /// Reads the defaults, then `file`, then the `OTEL_…` and `CARILLON__…` variables among `env`, and the files
     /// that hold secrets, to see that they are in order. Reports every mistake, not only the first.
     /// Those in `auth.dir` are none: a service does without a file that is not in order.
     pub fn load(
@@ -144,7 +153,10 @@ impl Settings {
             tree::merge(&mut root, over);
         }
         let sound = errors.is_empty();
-        tree::overlay_env(&mut root, env, errors);
+        let env: Vec<_> = env.collect();
+        otel::overlay(&mut root, &env, errors);
+        tree::overlay_env(&mut root, env.iter().cloned(), errors);
+        otel::overrule(&mut root, &env, errors);
         let (mut settings, unread) = rest::read::<Self>(&root, &defaults, sound, errors)?;
         let mut broken = Vec::new();
         files::read_url(&mut settings, &mut broken);

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod store;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -78,6 +79,8 @@ fn defaults_file_and_structs_have_the_same_keys() {
     assert_eq!(keys(text, &["socket"]), keys_of::<SocketSettings>());
     assert_eq!(keys(text, &["drain"]), keys_of::<DrainSettings>());
     assert_eq!(keys(text, &["dispatcher"]), keys_of::<DispatcherSettings>());
+    assert_eq!(keys(text, &["tracing"]), keys_of::<TracingSettings>());
+    assert_eq!(keys(text, &["canary"]), keys_of::<CanarySettings>());
     assert_eq!(keys(text, &["admin"]), keys_of::<AdminSettings>());
     assert_eq!(keys(text, &["log"]), keys_of::<LogSettings>());
     assert_eq!(keys(text, &["kubernetes"]), keys_of::<KubernetesSettings>());

@@ -183,7 +183,8 @@ pub(super) fn overlay_env(
     }
 }
 
-fn set(
+/// Puts what a variable says at a path.
+pub(super) fn set(
     node: &mut Node,
     path: &[String],
     value: String,

@@ -5,11 +5,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::error::SettingsError;
-use super::{KubernetesSettings, NamespaceSettings, Settings};
+use super::{CanarySettings, KubernetesSettings, NamespaceSettings, Settings, TracingSettings};
 use crate::ids::GatewayId;
 
 /// Most partitions: each costs every gateway a subscription check.
 const MAX_PARTITIONS: u16 = 1024;
+
+/// Most spans that may wait: each takes about a kilobyte.
+const MAX_SPANS: usize = 1_000_000;
 
 /// Appends everything that is wrong with `settings`.
 pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
@@ -23,6 +26,8 @@ pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
     rules.gateway(settings);
     rules.kubernetes(&settings.kubernetes);
     rules.namespaces(&settings.namespaces);
+    rules.tracing(&settings.tracing);
+    rules.canary(&settings.canary);
 }
 
 struct Rules<'a> {
@@ -313,6 +318,74 @@ impl Rules<'_> {
                 &path,
                 format!("{prefix:?} is there twice"),
                 "keep one table for each prefix",
+            );
+        }
+    }
+
+    fn tracing(&mut self, tracing: &TracingSettings) {
+        let endpoint = Url::parse(tracing.endpoint()).ok();
+        let fits = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        self.require(
+            !tracing.is_on() || endpoint.as_ref().is_some_and(fits),
+            "tracing.endpoint",
+            format!("{:?} is not where a collector listens", tracing.endpoint()),
+            "write scheme, host and port, such as \"http://collector:4317\"",
+        );
+        self.require(
+            (0.0..=1.0).contains(&tracing.ratio),
+            "tracing.ratio",
+            format!("{} is not a part of the whole", tracing.ratio),
+            "choose 0 to 1",
+        );
+        self.require(
+            (1..=tracing.queue).contains(&tracing.batch),
+            "tracing.batch",
+            format!("{} spans can never be gathered", tracing.batch),
+            "choose 1 or more, and at most tracing.queue",
+        );
+        self.require(
+            tracing.queue <= MAX_SPANS,
+            "tracing.queue",
+            format!("{} spans would take too much memory", tracing.queue),
+            "choose at most 1000000",
+        );
+        self.require(
+            tracing.timeout > Duration::ZERO,
+            "tracing.timeout",
+            "0s would fail everything at once",
+            "give it some time",
+        );
+        let lists = [tracing.headers().err(), tracing.resource_attributes().err()];
+        self.errors.extend(lists.into_iter().flatten());
+        if tracing.ca_file.is_some() {
+            self.errors.extend(tracing.tls().err());
+        }
+    }
+
+    fn canary(&mut self, canary: &CanarySettings) {
+        let url = canary.url.as_deref().unwrap_or("ws://gateway:8080");
+        let fits = |url: Url| matches!(url.scheme(), "ws" | "wss") && url.has_host();
+        self.require(
+            Url::parse(url).is_ok_and(fits),
+            "canary.url",
+            format!("{url:?} is not where gateways are"),
+            "write scheme, host and port, such as \"ws://gateway:8080\"",
+        );
+        self.require(
+            canary.url.is_none() || canary.token_file.is_some(),
+            "canary.token_file",
+            "is not set, and no gateway lets anybody in without a token",
+            "name a file with what `carillon token mint --user '$canary'` makes",
+        );
+        for (path, duration) in [
+            ("canary.interval", canary.interval),
+            ("canary.timeout", canary.timeout),
+        ] {
+            self.require(
+                duration > Duration::ZERO,
+                path,
+                "0s would fail everything at once",
+                "give it some time",
             );
         }
     }

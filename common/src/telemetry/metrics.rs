@@ -81,9 +81,9 @@ mod process;
 mod stores;
 
 pub use self::{
-    dispatcher::DispatcherMetrics,
+    dispatcher::{CanaryMetrics, DispatcherMetrics},
     gateway::GatewayMetrics,
-    process::{ProcessMetrics, ReloadMetrics},
+    process::{ProcessMetrics, ReloadMetrics, TracingMetrics},
     stores::{MemoryMetrics, RedisMetrics},
 };
 
@@ -101,6 +101,10 @@ pub struct Metrics {
     pub config_warnings: IntGaugeVec,
     /// Of what keeps the credentials up to date.
     pub reload: ReloadMetrics,
+    /// Of what sends spans.
+    pub tracing: TracingMetrics,
+    /// Of the canary.
+    pub canary: CanaryMetrics,
 }
 
 impl Metrics {
@@ -115,10 +119,14 @@ impl Metrics {
             dispatcher: DispatcherMetrics::new(),
             config_warnings: process.config_warnings.clone(),
             reload: ReloadMetrics::new(),
+            tracing: TracingMetrics::new(),
+            canary: CanaryMetrics::new(),
             process,
         };
         metrics.add(metrics.process.collectors());
         metrics.add(metrics.reload.collectors());
+        metrics.add(metrics.tracing.collectors());
+        metrics.add(metrics.canary.collectors());
         metrics.add(metrics.gateway.collectors());
         metrics.add(metrics.dispatcher.collectors());
         metrics
@@ -139,8 +147,10 @@ impl Metrics {
         [
             ProcessMetrics::DECLARED,
             ReloadMetrics::DECLARED,
+            TracingMetrics::DECLARED,
             GatewayMetrics::DECLARED,
             DispatcherMetrics::DECLARED,
+            CanaryMetrics::DECLARED,
             RedisMetrics::DECLARED,
             MemoryMetrics::DECLARED,
         ]

@@ -1,12 +1,14 @@
-//! What the services tell about themselves: log lines and metrics.
+//! What the services tell about themselves: log lines, metrics and traces.
 
 pub mod logging;
 pub mod metrics;
 mod redact;
+pub mod spans;
 
 pub use self::logging::LogLevel;
 pub use self::metrics::{
-    Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics, ProcessMetrics,
-    RedisMetrics, ReloadMetrics,
+    CanaryMetrics, Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics,
+    ProcessMetrics, RedisMetrics, ReloadMetrics, TracingMetrics,
 };
 pub use self::redact::redact_query;
+pub use self::spans::Spans;

@@ -58,6 +58,7 @@ pub(crate) fn send_order(
         body,
         ttl: request.ttl,
         idempotency,
+        trace: None,
     })
 }
 
@@ -90,6 +91,7 @@ pub(crate) fn publish_order(
         history: u32::try_from(request.log.history).unwrap_or(u32::MAX),
         retention: request.log.age,
         idempotency,
+        trace: None,
     })
 }
 

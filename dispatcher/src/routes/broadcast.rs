@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     response::Response,
 };
 use carillon_common::{
+    backend::PublishOrder,
     ids::{Cursor, NotificationId},
     settings::Scope,
+    telemetry::spans::{Destination, Trace},
 };
+use http::request::Parts;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::accepted;
 use crate::{
@@ -19,6 +24,7 @@ use crate::{
     edge::Arrival,
     error::ApiError,
     extract::{Fields, IdempotencyKey, authorize, fingerprint},
+    traced::traced,
 };
 
 const ROUTE: &str = "POST /api/notifications/broadcast";
@@ -41,23 +47,37 @@ pub(crate) async fn broadcast(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let deadline = service.deadline(Arrival::of(&request));
+    let arrived = Arrival::of(&request);
     let (head, body) = request.into_parts();
     let caller = authorize(&service.keyring, &head.headers, Scope::Broadcast)?;
+    let trace = service
+        .spans
+        .request(&head.headers, Destination::Channel, arrived.into_std());
+    let deadline = service.deadline(arrived);
+    let work = accept(&service, &caller, &head, body, deadline, trace.clone());
+    traced(trace, work).await
+}
+
+async fn accept(
+    service: &Service,
+    caller: &str,
+    head: &Parts,
+    body: Body,
+    deadline: Instant,
+    trace: Option<Trace>,
+) -> Result<Response, ApiError> {
     let key = IdempotencyKey::of(&head.headers)?;
     let bodies = &service.bodies;
     let (text, input, fields);
     match head.uri.query().filter(|query| !query.is_empty()) {
         Some(query) => {
-            bodies
-                .refuse(&caller, &head.headers, body, deadline)
-                .await?;
+            bodies.refuse(caller, &head.headers, body, deadline).await?;
             input = query.as_bytes();
             fields = Fields::from_query(query)?;
         }
         None => {
             text = bodies
-                .read_json(&caller, &head.headers, body, deadline)
+                .read_json(caller, &head.headers, body, deadline)
                 .await?;
             input = &text;
             fields = Fields::from_json(input)?;
@@ -66,16 +86,22 @@ pub(crate) async fn broadcast(
 
     let request = BroadcastRequest::read(&fields, &service.settings)?;
     let repeatable = key.map(|key| Repeatable {
-        caller: &caller,
+        caller,
         key,
         fingerprint: fingerprint(ROUTE, input),
     });
-    let order = publish_order(
-        &request,
-        service.stamp(),
-        repeatable,
-        &service.settings.idempotency,
-    )?;
+    let order = PublishOrder {
+        trace,
+        ..publish_order(
+            &request,
+            service.stamp(),
+            repeatable,
+            &service.settings.idempotency,
+        )?
+    };
+    if let Some(trace) = &order.trace {
+        trace.is_about(order.id, order.body.len(), caller);
+    }
 
     let delivered = deliver(service.store_deadline(deadline), || {
         service.backend.publish(&order)

@@ -3,14 +3,17 @@
 use std::{borrow::Cow, sync::Arc};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     response::Response,
 };
 use carillon_common::{
-    backend::Sent,
+    backend::{SendOrder, Sent},
     ids::{Cursor, NotificationId},
     settings::Scope,
+    telemetry::spans::{Destination, Trace},
 };
+use http::request::Parts;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -21,6 +24,7 @@ use crate::{
     edge::Arrival,
     error::ApiError,
     extract::{Fields, IdempotencyKey, authorize, fingerprint, refuse_query},
+    traced::traced,
 };
 
 /// Sends a notification to a user: to the connected devices now, to the others when they come.
@@ -42,29 +46,52 @@ pub(crate) async fn send(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let deadline = service.deadline(Arrival::of(&request));
+    let arrived = Arrival::of(&request);
     let (head, body) = request.into_parts();
     let caller = authorize(&service.keyring, &head.headers, Scope::Send)?;
+    // Of strangers nothing is traced: they would fill the collector.
+    let trace = service
+        .spans
+        .request(&head.headers, Destination::Inbox, arrived.into_std());
+    let deadline = service.deadline(arrived);
+    let work = accept(&service, &caller, &head, body, deadline, trace.clone());
+    traced(trace, work).await
+}
+
+async fn accept(
+    service: &Service,
+    caller: &str,
+    head: &Parts,
+    body: Body,
+    deadline: Instant,
+    trace: Option<Trace>,
+) -> Result<Response, ApiError> {
     let key = IdempotencyKey::of(&head.headers)?;
     refuse_query(&head.uri)?;
     let bodies = &service.bodies;
     let body = bodies
-        .read_json(&caller, &head.headers, body, deadline)
+        .read_json(caller, &head.headers, body, deadline)
         .await?;
 
     let fields = Fields::from_json(&body)?;
     let request = SendRequest::read(&fields, &service.settings)?;
     let repeatable = key.map(|key| Repeatable {
-        caller: &caller,
+        caller,
         key,
         fingerprint: fingerprint("POST /api/notifications/send", &body),
     });
-    let order = send_order(
-        &request,
-        service.stamp(),
-        repeatable,
-        &service.settings.idempotency,
-    )?;
+    let order = SendOrder {
+        trace,
+        ..send_order(
+            &request,
+            service.stamp(),
+            repeatable,
+            &service.settings.idempotency,
+        )?
+    };
+    if let Some(trace) = &order.trace {
+        trace.is_about(order.id, order.body.len(), caller);
+    }
 
     let start = Instant::now();
     let delivered = deliver(service.store_deadline(deadline), || {
@@ -73,7 +100,7 @@ pub(crate) async fn send(
     .await;
     let answer = delivered.as_ref().map(|delivered| &delivered.answer);
     let took = start.elapsed();
-    service.counters.send(&caller, answer, took);
+    service.counters.send(caller, answer, took);
     let delivered = delivered?;
     let replayed = delivered.answer.repeated && !delivered.after_doubt;
     let former = delivered.answer.former;

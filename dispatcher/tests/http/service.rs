@@ -8,7 +8,7 @@ use carillon_common::{
     http::listen,
     process::Shutdown,
     settings::{ApiKeySettings, Scope, Settings},
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
 };
 use carillon_dispatcher::App;
 use serde_json::Value;
@@ -86,7 +86,13 @@ impl Service {
         let admin = admin_listener.local_addr().unwrap();
         let keyring = Keyring::new(settings.auth.credentials().unwrap());
         let metrics = Metrics::new("dispatcher");
-        let app = App::new(Arc::new(settings), keyring, backend, metrics);
+        let app = App::new(
+            Arc::new(settings),
+            keyring,
+            backend,
+            metrics,
+            Spans::default(),
+        );
         let app = finish(app);
         let shutdown = Shutdown::new();
         let running = tokio::spawn(app.run(listener, admin_listener, shutdown.clone()));

@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -136,6 +137,10 @@ impl Backend for ToldStore {
         let word = (gateway.clone(), control.clone());
         self.told().words.push(word);
         self.next().await.map(drop)
+    }
+
+    async fn hold(&self, _: &str, _: &str, _: Duration) -> Result<bool, BackendError> {
+        Ok(true)
     }
 
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {

@@ -6,6 +6,7 @@ use carillon_common::{
     ids::{ChannelName, Cursor, Millis},
     notification::{Frame, rfc3339},
     protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Ref, Request, ServerFrame},
+    telemetry::spans::Destination,
 };
 
 use super::{
@@ -13,7 +14,10 @@ use super::{
     channels::{Answer, Member},
     feed::Feed,
 };
-use crate::push::{ChannelGap, encode};
+use crate::{
+    push::{ChannelGap, encode},
+    traced::Traced,
+};
 
 impl Session {
     /// Whether the client may send one more frame, which nobody looks at.
@@ -372,6 +376,8 @@ impl Session {
                 dialect == Dialect::V1,
             )));
             self.note_written(true, frame.stored_at, effects);
+            let traced = Traced::replayed(frame, Destination::Channel, dialect);
+            effects.extend(traced.map(Effect::Traced));
             self.wrote_passing(&channel, frame.cursor, now);
         }
         if !caught.frames.is_empty() {

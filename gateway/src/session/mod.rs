@@ -30,11 +30,15 @@ use carillon_common::{
     notification::Frame,
     protocol::{CloseCode, Dialect, ServerFrame, SocketLimits},
     settings::{Settings, SocketSettings},
+    telemetry::spans::Destination,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::push::{ChannelGap, ChannelPush, Push, encode};
+use crate::{
+    push::{ChannelGap, ChannelPush, Push, encode},
+    traced::Traced,
+};
 use asking::Asking;
 use channels::Channels;
 use feed::Feed;
@@ -157,6 +161,8 @@ pub(crate) enum Effect {
     Close(CloseCode, Option<&'static str>),
     /// Count it.
     Note(Note),
+    /// What was just to be written is traced.
+    Traced(Box<Traced>),
 }
 
 /// A question to the store or the hub.
@@ -326,8 +332,7 @@ impl Session {
 
     fn deliver_live(&mut self, push: &Arc<Push>, now: Now, effects: &mut Vec<Effect>) {
         if push.deliverable(now.wall) {
-            effects.push(Effect::Write(push.text(self.dialect())));
-            self.note_written(false, push.frame.stored_at, effects);
+            self.write_live(push, effects);
             self.receipts.wrote(push.frame.cursor);
         } else {
             self.skip(push.frame.cursor, push.frame.tombstone, effects);
@@ -336,13 +341,24 @@ impl Session {
 
     /// Passes over a frame that is not to be delivered.
     fn skip(&mut self, cursor: Cursor, tombstone: bool, effects: &mut Vec<Effect>) {
-        if !tombstone {
+        if !tombstone && !self.identity.user.is_canary() {
             effects.push(Effect::Note(Note::Expired));
         }
         self.receipts.skipped(cursor, !tombstone);
     }
 
+    fn write_live(&self, push: &Arc<Push>, effects: &mut Vec<Effect>) {
+        let dialect = self.dialect();
+        effects.push(Effect::Write(push.text(dialect)));
+        self.note_written(false, push.frame.stored_at, effects);
+        effects.extend(Traced::live(push, dialect).map(Effect::Traced));
+    }
+
     fn note_written(&self, replayed: bool, stored_at: Millis, effects: &mut Vec<Effect>) {
+        // What the canary is given is no user's.
+        if self.identity.user.is_canary() {
+            return;
+        }
         effects.push(Effect::Note(Note::Written {
             replayed,
             stored_at,
@@ -352,8 +368,7 @@ impl Session {
     /// A notification outside the chain.
     pub(crate) fn on_fleeting(&mut self, push: &Arc<Push>, effects: &mut Vec<Effect>) {
         if self.inbox.is_open() {
-            effects.push(Effect::Write(push.text(self.dialect())));
-            self.note_written(false, push.frame.stored_at, effects);
+            self.write_live(push, effects);
         }
     }
 
@@ -385,8 +400,7 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         if push.deliverable(now.wall) {
-            effects.push(Effect::Write(push.text(self.dialect())));
-            self.note_written(false, push.frame.stored_at, effects);
+            self.write_live(push, effects);
             self.wrote_passing(channel, push.frame.cursor, now);
         }
     }
@@ -487,6 +501,8 @@ impl Session {
             if frame.deliverable(now.wall) {
                 effects.push(Effect::Write(encode(frame, dialect, true)));
                 self.note_written(true, frame.stored_at, effects);
+                let traced = Traced::replayed(frame, Destination::Inbox, dialect);
+                effects.extend(traced.map(Effect::Traced));
                 self.receipts.wrote(frame.cursor);
                 count += 1;
             } else {

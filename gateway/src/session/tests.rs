@@ -36,12 +36,13 @@ fn frame(seq: u64) -> Frame {
         stored_at: WALL,
         expires_at: WALL + 3_600_000,
         tombstone: false,
+        trace: None,
         body: Bytes::from(format!("{{\"id\":\"{seq}\"}}")),
     }
 }
 
 fn push(prev: u64, seq: u64) -> Arc<Push> {
-    Push::new(cursor(prev), frame(seq))
+    Push::new(cursor(prev), frame(seq), None)
 }
 
 fn page(start: u64, seqs: std::ops::RangeInclusive<u64>, more: bool) -> Page {
@@ -175,6 +176,7 @@ impl Desk {
                 Effect::Do(call) => said.calls.push(*call),
                 Effect::Close(code, _) => said.closed = Some(code),
                 Effect::Note(note) => said.notes.push(note),
+                Effect::Traced(traced) => panic!("nothing is traced here: {traced:?}"),
             }
         }
         said
@@ -281,6 +283,7 @@ fn a_history_that_went_back_is_found_and_told() {
             cursor: Cursor { seq: 10, nonce: 99 },
             ..frame(10)
         },
+        None,
     );
     desk.session.on_push(&other, desk.now, &mut desk.effects);
     assert_eq!(desk.said().reads_after(), Some(cursor(11)));
@@ -318,8 +321,11 @@ fn expired_notifications_are_passed_over_and_reported() {
     let mut desk = Desk::live(Dialect::V1);
     let mut old = frame(11);
     old.expires_at = WALL;
-    desk.session
-        .on_push(&Push::new(cursor(10), old), desk.now, &mut desk.effects);
+    desk.session.on_push(
+        &Push::new(cursor(10), old, None),
+        desk.now,
+        &mut desk.effects,
+    );
     let said = desk.said();
     assert!(said.written.is_empty());
     assert!(said.notes.contains(&Note::Expired));

@@ -2,7 +2,7 @@
 
 {{/* Which sections a service reads; one that is not here goes to both. */}}
 {{- define "carillon.config.others" -}}
-{{- get (dict "gateway" "dispatcher idempotency" "dispatcher" "gateway socket audit") . -}}
+{{- get (dict "gateway" "dispatcher idempotency canary" "dispatcher" "gateway socket audit") . -}}
 {{- end -}}
 
 {{/* Settings that the chart computes, each with the value that is meant. YAML. */}}
@@ -33,6 +33,17 @@ kubernetes.pod_name: nothing, because the chart takes it from the pod
 kubernetes.namespace: nothing, because the chart takes it from the pod
 kubernetes.watch: kubernetes.watch
 kubernetes.gateway_selector: nothing, because the chart takes it from the labels
+canary.url: canary.existingSecret, which leads to the gateways' Service
+canary.token_file: canary.existingSecret
+canary.interval: canary.intervalSeconds
+canary.timeout: canary.timeoutSeconds
+tracing.endpoint: tracing.endpoint
+tracing.protocol: tracing.protocol
+tracing.sampler: tracing.sampler
+tracing.ratio: tracing.ratio
+tracing.resource_attributes: tracing.resourceAttributes
+tracing.headers: tracing.headers.existingSecret
+tracing.ca_file: tracing.caSecret
 {{- end -}}
 
 {{/* The Secret that a service checks log-ins with. Takes a dict: root, component. */}}
@@ -61,6 +72,9 @@ kubernetes.gateway_selector: nothing, because the chart takes it from the labels
 {{- if include "carillon.authSecret" . -}}
 {{- $_ := set $computed "auth" (dict "dir" "/etc/carillon/auth") -}}
 {{- end -}}
+{{- with include "carillon.tracing" $root | fromJson -}}
+{{- $_ := set $computed "tracing" . -}}
+{{- end -}}
 {{- $config := deepCopy ($values.config | default dict) -}}
 {{- if eq .component "gateway" -}}
 {{- $_ := set $computed "gateway" (dict
@@ -79,6 +93,14 @@ kubernetes.gateway_selector: nothing, because the chart takes it from the labels
 {{- $_ := set $computed "dispatcher" (dict
       "listen" (include "carillon.listen" (dict "root" $root "port" 8081))
       "request_timeout" (printf "%ds" (int $values.dispatcher.requestTimeoutSeconds))) -}}
+{{- if $values.canary.existingSecret -}}
+{{- $gateway := include "carillon.componentName" (dict "root" $root "component" "gateway") -}}
+{{- $_ := set $computed "canary" (dict
+      "url" (printf "ws://%s:%d%s" $gateway (int $values.gateway.service.port) $values.gateway.path)
+      "token_file" "/etc/carillon/canary/token"
+      "interval" (printf "%ds" (int $values.canary.intervalSeconds))
+      "timeout" (printf "%ds" (int $values.canary.timeoutSeconds))) -}}
+{{- end -}}
 {{- if $values.kubernetes.watch -}}
 {{- $selector := list -}}
 {{- range $key, $value := include "carillon.selectorLabels" (dict "root" $root "component" "gateway") | fromYaml -}}

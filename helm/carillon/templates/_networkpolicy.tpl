@@ -20,6 +20,10 @@ Network policies of both flavors. A rule is a dict: peers (empty: whom `all` say
 {{- if and $clients .root.Values.tests.existingSecret -}}
 {{- $clients = append $clients (include "carillon.policy.peer" (dict "root" .root "component" "test") | fromJson) -}}
 {{- end -}}
+{{- /* So does the canary. */ -}}
+{{- if and $clients (eq .component "gateway") .root.Values.canary.existingSecret -}}
+{{- $clients = append $clients (include "carillon.policy.peer" (dict "root" .root "component" "dispatcher") | fromJson) -}}
+{{- end -}}
 {{- $rules := list (dict "peers" $clients "all" "any" "ports" (list .number)) -}}
 {{- $scrapers := $policy.metricsFrom -}}
 {{- if $policy.metricsFromNodes -}}
@@ -45,8 +49,12 @@ Network policies of both flavors. A rule is a dict: peers (empty: whom `all` say
 {{- else -}}
 {{- $rules = append $rules (dict "peers" $policy.redis.to "all" "any" "ports" (include "carillon.redis.ports" $root | fromJson).ports) -}}
 {{- end -}}
-{{- if $policy.otlp.enabled -}}
+{{- if or $policy.otlp.enabled $root.Values.tracing.endpoint -}}
 {{- $rules = append $rules (dict "peers" $policy.otlp.to "all" "any" "ports" $policy.otlp.ports) -}}
+{{- end -}}
+{{- if and (eq .component "dispatcher") $root.Values.canary.existingSecret -}}
+{{- $gateway := include "carillon.policy.peer" (dict "root" $root "component" "gateway") | fromJson -}}
+{{- $rules = append $rules (dict "peers" (list $gateway) "ports" (list 8080)) -}}
 {{- end -}}
 {{- if and (eq .component "dispatcher") $root.Values.kubernetes.watch -}}
 {{- $rules = append $rules (dict "peers" $policy.apiServer.to "all" "kube-apiserver" "ports" $policy.apiServer.ports) -}}

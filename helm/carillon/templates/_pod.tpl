@@ -82,13 +82,25 @@ spec:
     {{- end }}
 {{- end -}}
 
+{{/* The Secrets that are mounted beside those of tokens and keys. Takes a dict: root, component. */}}
+{{- define "carillon.mounts" -}}
+{{- $mounts := concat (include "carillon.redis.mounts" . | fromJson).mounts (include "carillon.tracing.mounts" .root | fromJson).mounts -}}
+{{- with .root.Values.canary -}}
+{{- if and (eq $.component "dispatcher") .existingSecret -}}
+{{- $mounts = append $mounts (dict "name" "canary" "secret" .existingSecret
+      "items" (list (dict "key" .key "path" "token"))) -}}
+{{- end -}}
+{{- end -}}
+{{- dict "mounts" $mounts | toJson -}}
+{{- end -}}
+
 {{/* Where a service's program finds its configuration, log-ins and certificates. Takes a dict: root, component. */}}
 {{- define "carillon.volumeMounts" -}}
 - {name: config, mountPath: /etc/carillon/config, readOnly: true}
 {{- if include "carillon.authSecret" . }}
 - {name: auth, mountPath: /etc/carillon/auth, readOnly: true}
 {{- end }}
-{{- range (include "carillon.redis.mounts" . | fromJson).mounts }}
+{{- range (include "carillon.mounts" . | fromJson).mounts }}
 - {name: {{ .name }}, mountPath: /etc/carillon/{{ .name }}, readOnly: true}
 {{- end }}
 {{- with (index .root.Values .component).extraVolumeMounts }}
@@ -107,7 +119,7 @@ spec:
     secretName: {{ . | quote }}
     defaultMode: 288
 {{- end }}
-{{- range (include "carillon.redis.mounts" . | fromJson).mounts }}
+{{- range (include "carillon.mounts" . | fromJson).mounts }}
 - name: {{ .name }}
   secret:
     secretName: {{ .secret | quote }}
@@ -146,7 +158,7 @@ config.alpha.linkerd.io/proxy-wait-before-exit-seconds: {{ include "carillon.ter
 - {name: CARILLON_CONFIG, value: /etc/carillon/config/carillon.toml}
 - {name: CARILLON__KUBERNETES__POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: CARILLON__KUBERNETES__NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
-{{- with (include "carillon.redis.env" . | fromJson).env }}
+{{- with concat (include "carillon.redis.env" . | fromJson).env (include "carillon.tracing.env" .root | fromJson).env }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

@@ -4,7 +4,7 @@ value may be is the schema's matter; here are values that do not go together.
 */}}
 {{- define "carillon.validate" -}}
 {{- $problems := list -}}
-{{- range $group := list "redis" "auth" "config" "services" "names" "images" "environment" "autoscaling" "routes" "apis" "objects" "dependency" -}}
+{{- range $group := list "redis" "auth" "tracing" "config" "services" "names" "images" "environment" "autoscaling" "routes" "apis" "objects" "dependency" -}}
 {{- range splitList "\n" (include (printf "carillon.validate.%s" $group) $) -}}
 {{- $line := trim . -}}
 {{- if $line -}}{{- $problems = append $problems (printf "  - %s" $line) -}}{{- end -}}

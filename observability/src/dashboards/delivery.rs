@@ -18,6 +18,21 @@ pub(super) fn dashboard() -> Dashboard {
                 )],
             ),
             panel(
+                "Canary",
+                Unit::Truth,
+                "1 if the notification that a dispatcher sends to itself came round. 0: users see the same; the log of that dispatcher says what was missing.",
+                &[("{{pod}} {{instance}}", r#"carillon_canary_success{*}"#)],
+            ),
+            panel(
+                "Canary's round",
+                Unit::Seconds,
+                "From the store's door to the canary's socket.",
+                &[(
+                    "p$quantile",
+                    r#"histogram_quantile($quantile, sum by (le) (rate(carillon_canary_roundtrip_seconds_bucket{*}[$__rate_interval])))"#,
+                )],
+            ),
+            panel(
                 "Lag of the bus",
                 Unit::Seconds,
                 "From publishing a probe to its return. What the latency owes to Redis.",

@@ -116,6 +116,15 @@ pub(super) fn dashboard() -> Dashboard {
                     r#"time() - (carillon_config_last_reload_success_timestamp_seconds{*} > 0)"#,
                 )],
             ),
+            panel(
+                "Spans",
+                Unit::PerSecond,
+                "Of traced notifications, by what became of them. Failed or dropped ones are gaps in traces, and nothing else.",
+                &[(
+                    "{{result}}",
+                    r#"sum by (result) (rate(carillon_tracing_spans_total{*}[$__rate_interval]))"#,
+                )],
+            ),
         ],
     }
 }

@@ -1,6 +1,7 @@
 //! A store that stands still at one call, for as long as a test wants.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use carillon_common::{
@@ -107,6 +108,9 @@ impl Backend for Gated {
     }
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
         self.store.control(gateway, control).await
+    }
+    async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError> {
+        self.store.hold(duty, holder, for_).await
     }
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         self.store.gateways().await

@@ -17,12 +17,14 @@ use crate::world::{World, next_content};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Panels that show nothing here, and why.
-const EMPTY: [(&str, &str); 15] = [
+const EMPTY: [(&str, &str); 18] = [
     ("Overview / Alerts", "nothing fires"),
     (
         "Connections / Refused requests of clients",
         "no client asks for anything wrong",
     ),
+    ("Delivery / Canary", "where a canary runs"),
+    ("Delivery / Canary's round", "where a canary runs"),
     ("Delivery / Gaps told", "nobody missed anything"),
     ("Delivery / Full outboxes", "everybody reads"),
     ("Delivery / Inboxes read again", "no hint was lost"),
@@ -33,6 +35,7 @@ const EMPTY: [(&str, &str); 15] = [
         "Runtime / Since auth.dir was last in order",
         "where auth.dir is used",
     ),
+    ("Runtime / Spans", "where notifications are traced"),
     (
         "Capacity / Users and channels in memory",
         "the store is Redis",

@@ -26,9 +26,11 @@ fn metrics_exist() {
             "carillon_redis_",
             "carillon_memory_",
             "carillon_build_",
+            "carillon_canary_",
             "carillon_config_",
             "carillon_process_",
             "carillon_runtime_",
+            "carillon_tracing_",
         ];
         for group in groups {
             for name in words(&text, group, part) {

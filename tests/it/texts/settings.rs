@@ -153,6 +153,7 @@ fn every_setting_is_read() {
         "gateway",
         "channels",
         "services",
+        "traces",
     ];
     sources.retain(|path, _| match path.strip_prefix("common/src/settings/") {
         Some(file) => turned.iter().any(|name| file == format!("{name}.rs")),

@@ -110,6 +110,8 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
     }
     presence {
         presence_names_each_connection,
+        the_canary_is_reached_and_counts_as_nobody,
+        a_duty_is_one_processs_for_a_while,
         users_are_online_until_their_last_connection_ends,
         fences_rise_with_every_connection_of_a_user,
         a_newer_connection_of_a_session_takes_over,

@@ -1,6 +1,6 @@
 //! Who is connected, and who takes over from whom.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use carillon_common::{
@@ -10,7 +10,7 @@ use carillon_common::{
 
 use super::{
     DEADLINE, Stores,
-    world::{Connection, Gateway, World, device, limits, registration},
+    world::{Connection, Gateway, World, device, limits, order, registration},
 };
 use crate::poll::eventually;
 
@@ -73,6 +73,59 @@ pub(super) async fn presence_names_each_connection(on: Arc<dyn Stores>) -> Resul
                 .all(|p| (-2_000..60_000).contains(&(p.since - before)))
         );
     }
+    Ok(())
+}
+
+pub(super) async fn the_canary_is_reached_and_counts_as_nobody(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let one = world.gateway("one").await?;
+    one.connect(UserId::CANARY, "canary").await?;
+    one.connect("alice", "phone").await?;
+    let sent = world
+        .order(&order(UserId::CANARY, Duration::from_secs(60))?)
+        .await?;
+    assert_eq!(sent.devices, 1);
+    one.heard
+        .heard(1, |event| match event {
+            BusEvent::Inbox { user, .. } => user.is_canary().then_some(()),
+            _ => None,
+        })
+        .await?;
+    is_online(&world, 1).await?;
+    let gateways = world.other.gateways().await?;
+    let users: Vec<_> = gateways.iter().map(|gateway| gateway.users).collect();
+    assert_eq!(users, [1]);
+    Ok(())
+}
+
+pub(super) async fn a_duty_is_one_processs_for_a_while(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let long = Duration::from_secs(60);
+    for _ in 0..2 {
+        ensure!(
+            world.backend.hold("watch", "one", long).await?,
+            "it keeps it"
+        );
+    }
+    ensure!(
+        world.backend.hold("other", "two", long).await?,
+        "duties are apart"
+    );
+    ensure!(
+        !world.other.hold("watch", "two", long).await?,
+        "another has it"
+    );
+    let short = Duration::from_millis(50);
+    ensure!(world.backend.hold("watch", "one", short).await?, "for less");
+    world.advance(2 * short).await;
+    ensure!(
+        world.other.hold("watch", "two", long).await?,
+        "it was not kept"
+    );
+    ensure!(
+        !world.backend.hold("watch", "one", long).await?,
+        "it has passed on"
+    );
     Ok(())
 }
 

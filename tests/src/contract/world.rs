@@ -129,6 +129,7 @@ pub(super) fn order(user: &str, ttl: Duration) -> Result<SendOrder> {
         body: format!(r#"{{"id":"{id}"}}"#).into(),
         ttl,
         idempotency: idempotency(&id.to_string(), "hash"),
+        trace: None,
     })
 }
 
@@ -143,6 +144,7 @@ pub(super) fn publication(channel: &str) -> Result<PublishOrder> {
         history: 100,
         retention: HOUR,
         idempotency: idempotency(&id.to_string(), "hash"),
+        trace: None,
     })
 }
 

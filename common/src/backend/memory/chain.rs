@@ -133,6 +133,7 @@ impl Chain {
         if let Some(frame) = self.frames.get_mut(index) {
             self.bytes -= frame.body.len() as u64;
             frame.tombstone = true;
+            frame.trace = None;
             frame.body = bytes::Bytes::new();
         }
     }
@@ -198,6 +199,7 @@ pub(super) mod tests {
             stored_at: 0,
             expires_at,
             tombstone: false,
+            trace: None,
             body: "{}".into(),
         }
     }

@@ -69,6 +69,7 @@ impl Channel {
             stored_at: now,
             expires_at: now + millis(order.ttl.min(order.retention)),
             tombstone: false,
+            trace: order.parent(),
             body: order.body.clone(),
         };
         let prev = self.chain.append(frame.clone());

@@ -33,6 +33,7 @@ pub(super) fn send_fleeting(user: Option<&User>, order: &SendOrder, cx: &Context
         stored_at: cx.now,
         expires_at: cx.now + FLEETING_MS,
         tombstone: false,
+        trace: order.parent(),
         body: order.body.clone(),
     };
     user.hint(cx, || BusEvent::Fleeting {
@@ -68,6 +69,7 @@ impl User {
             stored_at: cx.now,
             expires_at: cx.now + millis(order.ttl.min(cx.limits.inbox_ttl)),
             tombstone: false,
+            trace: order.parent(),
             body: order.body.clone(),
         };
         let prev = self.chain.append(frame.clone());

@@ -16,7 +16,11 @@ mod store;
 mod subscriptions;
 mod user;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -58,6 +62,8 @@ impl Default for MemoryBounds {
 /// The store of a single process. Gateways of the same process may share it.
 pub struct MemoryBackend {
     store: Arc<Store>,
+    /// Who has which duty, and until when.
+    duties: Mutex<HashMap<String, (String, Millis)>>,
 }
 
 impl MemoryBackend {
@@ -65,6 +71,7 @@ impl MemoryBackend {
     pub fn new(limits: Limits, bounds: MemoryBounds) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::new(Store::new(limits, &bounds)),
+            duties: Mutex::default(),
         })
     }
 
@@ -117,11 +124,24 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
+    async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError> {
+        let now = self.clock().now();
+        let mut duties = self.duties.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = duties.get(duty).filter(|(_, until)| *until > now);
+        if held.is_some_and(|(other, _)| other != holder) {
+            return Ok(false);
+        }
+        let until = now + Millis::try_from(for_.as_millis()).unwrap_or(Millis::MAX / 2);
+        duties.insert(duty.to_owned(), (holder.to_owned(), until));
+        Ok(true)
+    }
+
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         let mut live = self.store.with_leases(|leases, now| leases.live(now));
         for gateway in &mut live {
             let registered = self.store.registered(&gateway.name, gateway.generation);
-            gateway.users = registered.len() as u64;
+            let users = registered.iter().filter(|user| !user.is_canary());
+            gateway.users = users.count() as u64;
         }
         Ok(live)
     }

@@ -52,6 +52,7 @@ fn order(user: &str, ttl: Duration) -> SendOrder {
             body_hash: String::new(),
             ttl: Duration::from_secs(60),
         },
+        trace: None,
     }
 }
 

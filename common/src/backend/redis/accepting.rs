@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::Value;
 
 use super::{
     reply::Reply,
     store::{Core, number, word},
+    version::PROTOCOL,
 };
 use crate::{
     backend::{BackendError, PublishOrder, Published, SendOrder, Sent},
     ids::Cursor,
+    telemetry::spans::Trace,
 };
 
 impl Core {
@@ -20,7 +23,7 @@ impl Core {
         let dedup = self.keys.user_dedup(&order.user, &order.idempotency.key);
         let former = order.idempotency.former.as_ref();
         let former = former.map(|former| self.keys.user_dedup(&order.user, &former.key));
-        let args = [
+        let mut args = vec![
             word(order.user.as_str()),
             number(order.id),
             nonce(),
@@ -35,6 +38,7 @@ impl Core {
             seconds(order.idempotency.ttl),
             order.body.clone(),
         ];
+        args.extend(order.parent().map(number));
         let names = [
             &keys.inbox,
             &keys.user,
@@ -48,7 +52,10 @@ impl Core {
             .chain(&former)
             .map(String::as_str)
             .collect();
-        let value = self.commit(keys.partition, "send", &names, &args).await?;
+        let trace = order.trace.as_ref();
+        let value = self
+            .traced(trace, keys.partition, "send", &names, &args)
+            .await?;
         let mut reply = Reply::new(value)?;
         let outcome = reply.text()?;
         match outcome.as_str() {
@@ -75,7 +82,7 @@ impl Core {
             .channel_dedup(&order.channel, &order.idempotency.key);
         let former = order.idempotency.former.as_ref();
         let former = former.map(|former| self.keys.channel_dedup(&order.channel, &former.key));
-        let args = [
+        let mut args = vec![
             word(order.channel.as_str()),
             number(order.id),
             nonce(),
@@ -88,6 +95,7 @@ impl Core {
             number(self.life_s()),
             order.body.clone(),
         ];
+        args.extend(order.parent().map(number));
         let end = self.keys.log_end(&order.channel);
         let names = [&log, &dedup, &end];
         let names: Vec<&str> = names
@@ -95,7 +103,10 @@ impl Core {
             .chain(&former)
             .map(String::as_str)
             .collect();
-        let value = self.commit(partition, "publish", &names, &args).await?;
+        let trace = order.trace.as_ref();
+        let value = self
+            .traced(trace, partition, "publish", &names, &args)
+            .await?;
         let mut reply = Reply::new(value)?;
         match reply.text()?.as_str() {
             "mismatch" => Err(BackendError::IdempotencyMismatch),
@@ -105,6 +116,32 @@ impl Core {
                 cursor: reply.parse()?,
             }),
         }
+    }
+
+    /// Calls a function that accepts something, with a span of its own where the request is traced.
+    async fn traced(
+        &self,
+        trace: Option<&Trace>,
+        partition: u16,
+        function: &str,
+        names: &[&str],
+        args: &[Bytes],
+    ) -> Result<Value, BackendError> {
+        let mut call = trace.map(|trace| trace.call(format!("c{PROTOCOL}_{function}")));
+        let answer = self.commit(partition, function, names, args).await;
+        if let (Some(call), Err(error)) = (&mut call, &answer) {
+            call.failed(in_a_word(error));
+        }
+        answer
+    }
+}
+
+fn in_a_word(error: &BackendError) -> &'static str {
+    match error {
+        BackendError::Unavailable(_) => "unavailable",
+        BackendError::Unknown(_) => "unknown",
+        BackendError::Refused(fault) | BackendError::Partly(fault) => fault.kind.as_str(),
+        _ => "unexpected",
     }
 }
 

@@ -152,6 +152,11 @@ impl Keys {
         self.key(Self::HOME, format_args!("reap:{gateway}:{generation}"))
     }
 
+    /// Held by whoever has a duty of which there is one in the deployment.
+    pub fn duty(&self, duty: &str) -> String {
+        self.key(Self::HOME, format_args!("duty:{duty}"))
+    }
+
     /// There while a generation of a gateway drains.
     pub fn draining(&self, gateway: &str, generation: u64) -> String {
         self.key(Self::HOME, format_args!("draining:{gateway}:{generation}"))

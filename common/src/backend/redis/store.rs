@@ -345,6 +345,31 @@ impl Backend for RedisBackend {
         Ok(())
     }
 
+    async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError> {
+        let key = self.core.keys.duty(duty);
+        let set = |condition: &str| {
+            let mut set = redis::cmd("SET");
+            let for_ms = u64::try_from(for_.as_millis()).unwrap_or(u64::MAX);
+            set.arg(&key)
+                .arg(holder)
+                .arg(condition)
+                .arg("PX")
+                .arg(for_ms);
+            set
+        };
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(set("NX"));
+        pipeline.cmd("GET").arg(&key);
+        let link = &self.core.link;
+        let (_, held): (Value, Option<String>) = link.pipeline(Keys::HOME, &pipeline).await?;
+        if held.as_deref() != Some(holder) {
+            return Ok(false);
+        }
+        // Between the two it may have passed to another: both have it then, until this one asks again.
+        link.call::<Value>(Keys::HOME, &set("XX")).await?;
+        Ok(true)
+    }
+
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         let (live, _) = lease::read_leases(&self.core).await?;
         // Of one that has just come back, the newest.

@@ -99,6 +99,12 @@ mod tests {
     }
 
     #[test]
+    fn the_library_knows_the_canary() {
+        let line = format!("local CANARY = '{}'\n", crate::ids::UserId::CANARY);
+        assert!(SOURCE.contains(&line));
+    }
+
+    #[test]
     fn each_library_has_functions_of_its_own() {
         let next = library_of(3);
         assert_eq!(next.name, "carillon_3");

@@ -9,7 +9,8 @@ use crate::{
     notification::Frame,
 };
 
-/// Reads `1|cursor|id|stored|expires|flag|body`.
+/// Reads `1|cursor|id|stored|expires|flag|body`. The flag of what is to be delivered is `n`, and the span of
+/// its sender where that is traced; one that cannot be read is none.
 pub fn frame(text: &Bytes) -> Option<Frame> {
     let mut at = 0;
     let mut field = || {
@@ -25,7 +26,10 @@ pub fn frame(text: &Bytes) -> Option<Frame> {
     let id = field()?.parse().ok()?;
     let stored_at = field()?.parse().ok()?;
     let expires_at = field()?.parse().ok()?;
-    let tombstone = field()? == "t";
+    let flag = field()?;
+    let tombstone = flag == "t";
+    let traced = flag.strip_prefix('n').filter(|it| !it.is_empty());
+    let trace = traced.and_then(|it| it.parse().ok()).map(Box::new);
     let body = text.slice(at..);
     std::str::from_utf8(&body).ok()?;
     Some(Frame {
@@ -34,6 +38,7 @@ pub fn frame(text: &Bytes) -> Option<Frame> {
         stored_at,
         expires_at,
         tombstone,
+        trace,
         body,
     })
 }
@@ -128,6 +133,22 @@ mod tests {
             (10, 20, false)
         );
         assert_eq!(frame.body, "{\"a\":\"|\"}");
+    }
+
+    #[test]
+    fn the_span_of_a_sender_is_a_part_of_the_flag() {
+        let id = "018f4e6e-0000-7000-8000-000000000001";
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        for (flag, trace) in [
+            ("n", None),
+            (&format!("n{parent}"), Some(parent)),
+            ("n00-1", None),
+        ] {
+            let frame = frame(&Bytes::from(format!("1|5-8|{id}|10|20|{flag}|{{}}"))).unwrap();
+            let read = frame.trace.map(|it| it.to_string());
+            assert_eq!((read.as_deref(), frame.tombstone), (trace, false));
+            assert_eq!(frame.body, "{}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a dispatcher counts.
 
-use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge};
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 metrics! {
     /// What a dispatcher counts.
@@ -27,5 +27,15 @@ metrics! {
             "1 while the gateway pods are watched; 0 with kubernetes.watch: the dead are reaped when their leases end.";
         reaped: IntCounterVec = "carillon_dispatcher_reaped_gateways_total" ["cause"]
             "Gateways that were reaped because their pod was seen dead (deleted, terminated). terminated: it crashed.";
+    }
+}
+
+metrics! {
+    /// What the canary finds.
+    pub struct CanaryMetrics {
+        success: IntGaugeVec = "carillon_canary_success" []
+            "1 if the canary's last notification came round (dispatcher, Redis, gateway, socket), 0 if not: the dispatcher's log says what was missing. Only the dispatcher whose turn it is tells it.";
+        roundtrip: Histogram = "carillon_canary_roundtrip_seconds" []
+            "From giving the canary's notification to the store to its arrival at its socket. What users see, without their networks.";
     }
 }

@@ -48,3 +48,11 @@ metrics! {
             "Times that auth.dir was read again (changed, unchanged; faulty: a file was left out).";
     }
 }
+
+metrics! {
+    /// What became of spans.
+    pub struct TracingMetrics {
+        spans: IntCounterVec = "carillon_tracing_spans_total" ["result"]
+            "Finished spans (sent; failed: the collector did not take them; dropped: too many waited). Lost spans are gaps in traces, and nothing else.";
+    }
+}

@@ -30,7 +30,7 @@ local function log_end(log, ending, history, now, life_s)
 end
 
 -- KEYS log dedup end [former dedup]
--- ARGV channel id nonce ttl_ms history retention_s hint_channel hash dedup_s life_s body
+-- ARGV channel id nonce ttl_ms history retention_s hint_channel hash dedup_s life_s body [span]
 local function publish(K, A, history)
   local now = now_ms()
   local prev = log_end(K[1], K[3], history, now, A[10])
@@ -39,7 +39,8 @@ local function publish(K, A, history)
   if before then return before end
   accept(history)
   prev = prev or ZERO
-  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + tonumber(A[4])) .. '|n|' .. A[11]
+  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(now + tonumber(A[4]))
+    .. '|n' .. (A[12] or '') .. '|' .. A[11]
   redis.call('XADD', K[1], 'MAXLEN', A[5], cursor, 'p', prev, 'f', frame)
   redis.call('EXPIRE', K[1], A[6])
   save_end(K[3], cursor, now, A[10])

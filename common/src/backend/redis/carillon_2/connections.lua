@@ -75,8 +75,12 @@ local function connect(K, A, history)
   end
   if not old and redis.call('HLEN', K[1]) >= tonumber(A[16]) then return { 'too_many' } end
   redis.call('HSET', K[1], A[2], A[5] .. '|' .. A[6] .. '|' .. fence .. '|' .. A[14])
-  redis.call('SADD', K[2], A[1])
-  redis.call('SADD', K[6], A[1])
+  -- The canary is no user. Its next connection takes the place of one whose end was not heard, so nobody has to
+  -- reap it.
+  if A[1] ~= CANARY then
+    redis.call('SADD', K[2], A[1])
+    redis.call('SADD', K[6], A[1])
+  end
   if old and old_fence ~= fence then
     redis.call('SPUBLISH', A[12] .. old_gateway, 'R1|' .. fence .. '|' .. #A[1] .. '|' .. A[1] .. A[4])
   end

@@ -234,6 +234,7 @@ end
 
 -- KEYS inbox user left presence dedup buried [former dedup]
 -- ARGV user id nonce ttl_ms max keep most_devices device_ttl_s life_s gateway_channel hash dedup_s body
+--      [span]
 local function send(K, A, history)
   local now = now_ms()
   local known = redis.call('HMGET', K[2], 'l', 'f', 'x', 'm')
@@ -268,7 +269,8 @@ local function send(K, A, history)
   end
   -- A fleeting one expires by the socket it does not find; the time only keeps the frame whole.
   local expires = now + (ttl > 0 and ttl or 60000)
-  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(expires) .. '|n|' .. A[13]
+  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(expires)
+    .. '|n' .. (A[14] or '') .. '|' .. A[13]
   if ttl > 0 then
     fresh = redis.call('RPUSH', K[1], frame) == 1 or fresh
     redis.call('HSET', K[2], 'l', cursor)

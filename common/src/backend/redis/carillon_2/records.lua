@@ -4,8 +4,9 @@
 -- this one; nothing here is changed in place once released. Frames and hints start with the version of
 -- their layout: 1 is written, and a later one whose head is the same is passed on (version.rs).
 --
--- cursor    seq-nonce           frame   1|cursor|id|stored|expires|flag|body   (flag n, or t: tombstone;
---           a tombstone with a body is a loss: what stood here is gone, and whoever reads it is told)
+-- cursor    seq-nonce           frame   1|cursor|id|stored|expires|flag|body   (flag n, followed by the span of
+--           its sender where that is traced, or t: tombstone; one with a body is a loss: what stood here is
+--           gone, and whoever reads it is told)
 -- history   of a partition:     i  id   n  how much was accepted under it   m  ms of its last loss
 -- user hash l  last cursor      f       highest fence: it is there once the user has ever connected
 --           x  hour of the last renewal       m  the last loss that the inbox shows
@@ -19,6 +20,7 @@
 --           u/<channel>         ms when a client last asked for it
 
 local ZERO = '0-0'
+local CANARY = '$canary'
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -43,7 +45,7 @@ end
 
 -- A loss never expires: it is owed to whoever has not read it.
 local function expired(frame, now)
-  local expires, flag, body = string.match(frame, '^%d|[^|]*|[^|]*|[^|]*|(%d+)|(%a)|(.?)')
+  local expires, flag, body = string.match(frame, '^%d|[^|]*|[^|]*|[^|]*|(%d+)|(%a)[^|]*|(.?)')
   if flag == 't' then return body == '' end
   return tonumber(expires) <= now
 end

@@ -1,0 +1,60 @@
+//! A gateway's part of a trace: a notification that came, and the sockets that it was written to.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use opentelemetry::{
+    KeyValue,
+    trace::{Link, Span as _, SpanKind, Tracer},
+};
+use opentelemetry_sdk::trace::Span;
+
+use super::{Destination, Spans, TraceParent, under};
+use crate::notification::Frame;
+
+/// A notification on its way to sockets: the consumer's span. It ends when this is dropped, after the last
+/// of them.
+pub struct Delivery(Mutex<Span>);
+
+impl Spans {
+    /// A notification that came, if its envelope says that it is traced. The span is in the sender's trace,
+    /// so that one look shows all of it, and linked to the sender's, as consumers' are.
+    pub fn delivery(
+        &self,
+        frame: &Frame,
+        destination: Destination,
+        replayed: bool,
+    ) -> Option<Box<Delivery>> {
+        let parent: &TraceParent = frame.trace.as_deref()?;
+        let tracer = self.tracer()?;
+        let builder = destination
+            .span("process", SpanKind::Consumer)
+            .with_links(vec![Link::with_context(parent.remote())]);
+        let mut span = tracer.build_with_context(builder, &under(Some(parent.remote())));
+        if !span.is_recording() {
+            return None;
+        }
+        span.set_attributes([
+            KeyValue::new("messaging.message.id", frame.id.to_string()),
+            KeyValue::new("carillon.replayed", replayed),
+        ]);
+        Some(Box::new(Delivery(Mutex::new(span))))
+    }
+}
+
+impl Delivery {
+    /// It was written to a socket that speaks `dialect`. Of a notification for thousands the first so many
+    /// are kept (`OTEL_SPAN_EVENT_COUNT_LIMIT`), and the others are counted in the span.
+    pub fn written(&self, dialect: &'static str) {
+        let mut span = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        span.add_event("written", vec![KeyValue::new("carillon.dialect", dialect)]);
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Delivery")
+    }
+}
