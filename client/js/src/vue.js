@@ -1,6 +1,14 @@
-/** carillon-client/vue: composables. */
-import { onScopeDispose, shallowRef } from 'vue'
+/** carillon-client/vue: composables, for `setup`. A page that is rendered by a server connects once it is in a browser. */
+import { onMounted, onUnmounted, shallowRef } from 'vue'
 import { notificationsOf, stateOf } from './store.js'
+
+/** @param {() => () => void} begin Gives what ends it. */
+function whileMounted(begin) {
+  /** @type {() => void} */
+  let end
+  onMounted(() => { end = begin() })
+  onUnmounted(() => end())
+}
 
 /**
  * @template T
@@ -9,7 +17,7 @@ import { notificationsOf, stateOf } from './store.js'
  */
 function followed(store) {
   const value = shallowRef(store.get())
-  onScopeDispose(store.subscribe(() => { value.value = store.get() }))
+  whileMounted(() => store.subscribe(() => { value.value = store.get() }))
   return /** @type {any} */ (value)
 }
 
@@ -41,8 +49,10 @@ export function useConnectionState(client) {
  * @param {{ connect(): void, disconnect(): void }} client
  */
 export function useConnection(client) {
-  client.connect()
-  onScopeDispose(() => client.disconnect())
+  whileMounted(() => {
+    client.connect()
+    return client.disconnect
+  })
 }
 
 /**
@@ -51,6 +61,8 @@ export function useConnection(client) {
  * @param {string} channel
  */
 export function useChannel(client, channel) {
-  client.subscribe(channel)
-  onScopeDispose(() => client.unsubscribe(channel))
+  whileMounted(() => {
+    client.subscribe(channel)
+    return () => client.unsubscribe(channel)
+  })
 }
