@@ -149,6 +149,7 @@
  * @property {any} [location]
  * @property {any} [document]
  * @property {any} [navigator]
+ * @property {any} [BroadcastChannel]
  * @property {any} [localStorage]
  * @property {any} [sessionStorage]
  * @property {(type: string, listener: (event: any) => void) => void} [addEventListener]

@@ -1,6 +1,7 @@
 /** A page, a network and a server in virtual time: everything that a client has to do with. */
 import { VirtualClock } from './clock.js'
 import { FakeServer } from './server.js'
+import { FakeChannels, FakeLocks } from './tabs.js'
 
 /** What a page keeps: of all tabs of a browser, or of one tab. */
 export class FakeStorage {
@@ -29,6 +30,13 @@ export class FakeStorage {
 export class FakePage {
   #window = new EventTarget()
   #document = new EventTarget()
+  #world
+  /** The system stopped it: nothing of it runs. */
+  isStopped = false
+  /** @type {Set<any>} */
+  #sockets = new Set()
+  /** What it will read then. @type {(() => void)[]} */
+  later = []
 
   /**
    * @param {World} world
@@ -36,6 +44,7 @@ export class FakePage {
    */
   constructor(world, sessionStorage) {
     const { clock, server } = world
+    this.#world = world
     this.sessionStorage = sessionStorage
     /** What listens to this page. */
     this.listeners = 0
@@ -53,13 +62,29 @@ export class FakePage {
       },
     })
     this.document = { visibilityState: 'visible', ...listening(this.#document) }
-    this.navigator = { onLine: true }
+    this.navigator = { onLine: true, locks: world.locks.of(this) }
+    /** @type {any} */
+    const page = this
+    const sockets = this.#sockets
+    /** What it opens closes with it. */
+    class WebSocket extends server.network.WebSocket {
+      /** @param {string} url @param {string[]} protocols */
+      constructor(url, protocols) {
+        super(url, protocols)
+        sockets.add(this)
+      }
+    }
+    /** @param {() => void} run @param {number} ms */
+    const setTimeout = (run, ms) => clock.setTimeout(() => {
+      if (page.isStopped) page.later.push(run)
+      else run()
+    }, ms)
     /** @type {import('../types.js').Scope} */
     this.scope = {
-      Date: clock, Math: { random: world.random }, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
-      WebSocket: server.network.WebSocket, location: { href: 'https://app.example/inbox' },
+      Date: clock, Math: { random: world.random }, setTimeout, clearTimeout: clock.clearTimeout,
+      WebSocket, location: { href: 'https://app.example/inbox' },
       document: this.document, navigator: this.navigator,
-      localStorage: world.localStorage, sessionStorage, ...listening(this.#window),
+      BroadcastChannel: world.channels.of(this, clock), localStorage: world.localStorage, sessionStorage, ...listening(this.#window),
     }
   }
 
@@ -84,6 +109,25 @@ export class FakePage {
     this.#window.dispatchEvent(new Event('online'))
   }
 
+  /** It is killed, without another word. */
+  crash() {
+    this.isStopped = true
+    this.#world.locks.release(this)
+    this.#world.channels.release(this)
+    for (const socket of this.#sockets) socket.close()
+  }
+
+  /** The system stops it, with whatever it holds. */
+  stop() {
+    this.isStopped = true
+  }
+
+  /** The system lets it go on. */
+  goOn() {
+    this.isStopped = false
+    this.later.splice(0).forEach((run) => run())
+  }
+
   /** It goes, for good or into the cache of pages. */
   leave() {
     this.#window.dispatchEvent(new Event('pagehide'))
@@ -106,6 +150,8 @@ export class FakePage {
 
 export class World {
   clock = new VirtualClock()
+  locks = new FakeLocks()
+  channels = new FakeChannels()
   server = new FakeServer(this.clock)
   network = this.server.network
   localStorage = new FakeStorage()
