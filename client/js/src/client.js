@@ -3,12 +3,6 @@ import { createCore } from './core.js'
 import { readOptions } from './options.js'
 
 /**
- * @template {object} Events
- * @typedef {<Name extends import('./types.js').Name<Events>>(type: Name,
- *   handler: (value: import('./types.js').Given<Events, Name>) => unknown) => () => void} Attach
- */
-
-/**
  * A user's notifications: each once, in order, over every kind of broken connection. Its methods may be
  * taken off it and passed around.
  * @template {object} [Events=Record<string, unknown>] type → type of `data`
@@ -35,13 +29,13 @@ export class NotificationClient {
      * Calls the handler for each notification of a type; for `notification`, for each of any type; for `*`,
      * for every frame as well; and for what the client tells: `state`, `error`, `gap`, `drain`. What it
      * gives takes the handler off again.
-     * @type {Attach<Events>}
+     * @type {import('./types.js').Attach<Events>}
      */
     this.on = core.on
 
     /**
      * The same for the next one only.
-     * @type {Attach<Events>}
+     * @type {import('./types.js').Attach<Events>}
      */
     this.once = core.once
 

@@ -7,7 +7,7 @@ import { NONE, notificationsOf, stateOf } from './store.js'
  * wait in the client.
  * @template {object} [Events=Record<string, unknown>]
  * @template {'notification' | (keyof Events & string)} [Name='notification']
- * @param {import('./client.js').NotificationClient<Events>} client
+ * @param {import('./types.js').Followed<Events>} client
  * @param {Name} [type] `notification`: of any type.
  * @param {number} [limit] How many are kept.
  * @returns {import('./types.js').Given<Events, Name>[]}
@@ -20,7 +20,7 @@ export function useNotifications(client, type, limit = 100) {
 
 /**
  * `connected`, `waiting`, `offline`, …
- * @param {import('./store.js').Followed} client
+ * @param {{ state: import('./types.js').State, on: any }} client
  * @returns {import('./types.js').State}
  */
 export function useConnectionState(client) {

@@ -2,12 +2,7 @@
 
 /** @typedef {import('./types.js').Notification} Notification */
 
-/**
- * What of a client is followed; a shared one has it as well.
- * @typedef {object} Followed
- * @property {import('./types.js').State} state
- * @property {(type: any, handler: (value: any) => unknown) => () => void} on
- */
+/** A client, shared or not. @typedef {{ state: import('./types.js').State, on: any }} Followed */
 
 /**
  * @template T
@@ -43,7 +38,7 @@ function storeOf(client, name, first, event, next) {
     /** @param {() => void} changed */
     subscribe(changed) {
       // A handler takes notifications: there is one as long as somebody looks, and else they wait.
-      off ??= client.on(event, (given) => {
+      off ??= client.on(event, (/** @type {any} */ given) => {
         value = next(value, given)
         followers.forEach((follower) => follower())
       })

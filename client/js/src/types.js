@@ -105,6 +105,19 @@
  * @typedef {'notification' | '*' | (keyof Known & string) | (keyof Events & string)} Name
  */
 
+/**
+ * @template {object} Events
+ * @typedef {<Type extends Name<Events>>(type: Type, handler: (value: Given<Events, Type>) => unknown) => () => void} Attach
+ */
+
+/**
+ * What hooks and composables need of a client, shared or not.
+ * @template {object} Events
+ * @typedef {object} Followed
+ * @property {State} state
+ * @property {Attach<Events>} on
+ */
+
 /** @typedef {'connect' | 'expiring' | 'unauthorized'} TokenReason */
 
 /**

@@ -26,7 +26,7 @@ function followed(store) {
  * wait in the client.
  * @template {object} [Events=Record<string, unknown>]
  * @template {'notification' | (keyof Events & string)} [Name='notification']
- * @param {import('./client.js').NotificationClient<Events>} client
+ * @param {import('./types.js').Followed<Events>} client
  * @param {Name} [type] `notification`: of any type.
  * @param {number} [limit] How many are kept.
  * @returns {Readonly<import('vue').Ref<import('./types.js').Given<Events, Name>[]>>}
@@ -37,7 +37,7 @@ export function useNotifications(client, type, limit = 100) {
 
 /**
  * `connected`, `waiting`, `offline`, …
- * @param {import('./store.js').Followed} client
+ * @param {{ state: import('./types.js').State, on: any }} client
  * @returns {Readonly<import('vue').Ref<import('./types.js').State>>}
  */
 export function useConnectionState(client) {

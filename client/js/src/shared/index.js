@@ -54,7 +54,7 @@ export class SharedClient {
       this.#ledger,
       (run) => scope.setTimeout(run, AGAIN_MS),
     )
-    /** @type {import('../client.js').Attach<Events>} */
+    /** @type {import('../types.js').Attach<Events>} */
     this.on = this.#delivery.on
     /** @type {(type: import('../types.js').Name<Events>, handler: (value: any) => unknown) => void} */
     this.off = this.#delivery.off

@@ -23,6 +23,7 @@ after(() => chrome.close())
 async function serve() {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://x')
+    if (pathname === '/favicon.ico') return response.writeHead(204).end()
     try {
       const body = pathname === '/else' ? '<title>else</title>elsewhere' : await readFile(ROOT + pathname.slice(1))
       response.setHeader('content-type', KINDS[pathname.split('.').at(-1)] ?? 'text/html')
