@@ -5,6 +5,7 @@
 import { CarillonError, UnauthorizedError } from './errors.js'
 import { openLink } from './link.js'
 import { pause, subprotocols, verdict } from './protocol.js'
+import { quietly } from './quietly.js'
 import { createTimer } from './timer.js'
 
 /** For the token and the handshake together. */
@@ -42,8 +43,7 @@ export function createConnection(scope, { WebSocket, getToken, backoff, shouldRe
   let turn = 0
   let isOpening = false
   let openedAt = 0
-  /** NaN while there is no connection. */
-  let welcomedAt = NaN
+  let welcomedAt = 0
   let attempt = 0
   /** Why the next attempt may need another token. @type {TokenReason} */
   let reason = 'connect'
@@ -119,11 +119,9 @@ export function createConnection(scope, { WebSocket, getToken, backoff, shouldRe
    */
   const lost = (code, text) => {
     abandon()
-    if (now() - welcomedAt >= STABLE) attempt = 0
-    if (!current) welcomedAt = NaN
     const what = judge(code)
     let willRetry = what !== 'stop' && attempt < backoff.maxAttempts
-    willRetry = shouldReconnect?.({ code, reason: text, willRetry }) ?? willRetry
+    willRetry = quietly(() => shouldReconnect?.({ code, reason: text, willRetry })) ?? willRetry
     const why = { code, reason: text }
     if (willRetry) {
       const ms = what === 'now' && !attempt ? 0 : pause(attempt, backoff, random())
@@ -175,6 +173,7 @@ export function createConnection(scope, { WebSocket, getToken, backoff, shouldRe
     }, (code, reason) => {
       if (link === next) return lost(code, reason)
       current = undefined
+      if (now() - welcomedAt >= STABLE) attempt = 0
       // The next one may be on its way already; where it took the session over, its welcome is, too.
       if (!isOpening) lost(code, reason)
       else if (code !== 4009) become('connecting', { code, reason })

@@ -25,7 +25,7 @@ export function openLink(scope, socket, log, onOpen, onFrame, onEnd) {
   /** @param {import('./types.js').Frame} frame */
   const send = (frame) => {
     if (socket.readyState !== 1) return false
-    log?.('out', frame.token ? { ...frame, token: '…' } : frame)
+    quietly(() => log?.('out', frame.token ? { ...frame, token: '…' } : frame))
     socket.send(JSON.stringify(frame))
     return true
   }
@@ -58,7 +58,7 @@ export function openLink(scope, socket, log, onOpen, onFrame, onEnd) {
     if (liveness?.heard(now())) watch()
     const frame = quietly(() => JSON.parse(event.data))
     if (!frame?.type) return
-    log?.('in', frame)
+    quietly(() => log?.('in', frame))
     onFrame(frame)
   }
   socket.onclose = (/** @type {any} */ event) => ended(event.code, event.reason)

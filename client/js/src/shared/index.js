@@ -36,6 +36,8 @@ export class SharedClient {
   /** @type {(() => void) | undefined} */
   #unwatch
   #isWanted = false
+  #received = 0
+  #duplicates = 0
   /** @type {import('../types.js').State} */
   #state = 'idle'
 
@@ -70,6 +72,11 @@ export class SharedClient {
   /** Of the socket that the tabs share. */
   get state() {
     return this.#state
+  }
+
+  /** Of this tab. @returns {import('../types.js').Stats} */
+  get stats() {
+    return { received: this.#received, duplicates: this.#duplicates, ...this.#delivery.counts() }
   }
 
   /** Whether this tab holds the socket. */
@@ -223,13 +230,15 @@ export class SharedClient {
   /** @param {Notification} notification */
   #onNotification(notification) {
     const { id, cursor } = notification
+    this.#received++
     if (this.#ledger.arrive(logOf(notification), id, cursor)) {
       this.#open.add(id)
       this.#delivery.give(notification)
-    } else if (!this.#open.has(id)) {
-      // The tab that led before was not told, or could not say so.
-      this.ack(notification)
+      return
     }
+    this.#duplicates++
+    // The tab that led before was not told, or could not say so.
+    if (!this.#open.has(id)) this.ack(notification)
   }
 
   /** @param {any} event */

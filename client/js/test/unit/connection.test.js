@@ -232,3 +232,26 @@ test('the log sees frames, and no token', async () => {
     ['in welcome', 'in replayed', 'out auth', 'in test', 'out ack', 'in authenticated'])
   assert.ok(seen.every((it) => !it[2].includes('eyJ')))
 })
+
+test('callbacks that throw disturb nothing', async () => {
+  const world = new World()
+  const bad = () => { throw new Error('mine') }
+  const tab = await connectTab(world, { log: bad, shouldReconnect: bad })
+  const ids = sendMany(world, 2)
+  await world.advance(100)
+  world.network.cut()
+  ids.push(...sendMany(world, 2))
+  await world.advance(5_000)
+  assert.deepEqual(tab.given, ids)
+})
+
+test('a drain with nowhere to go: attempts become rare', async () => {
+  const world = new World()
+  const tab = await connectTab(world)
+  await world.advance(10_000)
+  world.server.tell({ type: 'reconnect', reason: 'draining', after_ms: 0, spread_ms: 0, deadline_ms: 120_000 })
+  world.network.isUp = false
+  await world.advance(120_000)
+  assert.ok(world.network.handshakes < 30, `${world.network.handshakes}`)
+  assert.equal(tab.client.state, 'connected')
+})

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
+import { createContext, runInContext } from 'node:vm'
+import { World } from 'carillon-client/testing'
 
 const read = (path) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8')
 
@@ -30,4 +32,19 @@ test('importing and making a client needs nothing of a browser', async () => {
   for (const entry of ['', '/shared', '/testing', '/react', '/vue']) await import(`carillon-client${entry}`)
   const { SharedClient } = await import('carillon-client/shared')
   assert.equal(new SharedClient('a.b.c').state, 'idle')
+})
+
+test('the script is the same client', async () => {
+  const page = createContext({ console, queueMicrotask, URL, atob, btoa })
+  runInContext(await read('dist/carillon-client.iife.js'), page)
+  assert.deepEqual(Object.keys(page.Carillon), ['NotificationClient', 'CarillonError', 'UnauthorizedError'])
+  const world = new World()
+  const given = []
+  const client = new page.Carillon.NotificationClient('wss://push.example', world.token(), { scope: world.page().scope })
+  client.on('test', ({ id }) => { given.push(id) })
+  client.connect()
+  await world.advance(100)
+  const id = world.server.send('alice', { type: 'test' })
+  await world.advance(100)
+  assert.deepEqual(given, [id])
 })
