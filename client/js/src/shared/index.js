@@ -162,7 +162,7 @@ export class SharedClient {
       if (message.to !== tabs.me) tabs.tell(message)
       if (!message.to || message.to === tabs.me) this.#hear(message)
     }
-    this.#leading = createLeading(this.#options, tell, tabs.whenGone)
+    this.#leading = createLeading(this.#options, tabs.me, tell, tabs.whenGone)
     this.#leading.on({ kind: 'hello', tab: tabs.me })
   }
 

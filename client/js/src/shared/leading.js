@@ -1,5 +1,9 @@
 /** What the one tab does that holds the socket: it tells all tabs what comes, and does what they ask. */
 import { NotificationClient } from 'carillon-client'
+import { createTimer } from '../timer.js'
+
+/** After so long, what was told has left this tab. */
+const LEFT_MS = 1000
 
 /** Notifications that are remembered for tabs which come later: as many as wait in a client. */
 const UNACKED = 1000
@@ -8,15 +12,19 @@ const UNACKED = 1000
 
 /**
  * @param {import('../types.js').Options} options
+ * @param {string} me
  * @param {(message: any) => void} tell To every tab, this one included.
  * @param {(tab: string, gone: () => void) => void} whenGone Watches over a tab.
  */
-export function createLeading(options, tell, whenGone) {
+export function createLeading(options, me, tell, whenGone) {
   const client = new NotificationClient({ ...options, ack: 'manual', storage: null })
   /** @type {Map<string, Notification>} */
   const unacked = new Map()
   /** What each tab has joined. @type {Map<string, Set<string>>} */
   const tabs = new Map()
+  /** What only this tab is known to have taken. @type {Map<string, Notification>} */
+  const own = new Map()
+  const soon = createTimer(options.scope ?? globalThis)
 
   /** @param {string} [to] One tab; else all. */
   const hereIAm = (to) => tell({ kind: 'here', to, state: client.state, unacked: to ? [...unacked.values()] : [] })
@@ -69,20 +77,45 @@ export function createLeading(options, tell, whenGone) {
     }
   }
 
+  const ackOwn = () => {
+    soon()
+    own.forEach(client.ack)
+    own.clear()
+  }
+
+  /**
+   * A tab has handled one. If this one crashes, what it told the others may be lost with it; so its own word is
+   * not enough for an ack, until another tab has heard, or had the time to.
+   * @param {string} tab
+   * @param {Notification} notification
+   */
+  const took = (tab, notification) => {
+    const { id } = notification
+    unacked.delete(id)
+    if (tab === me) {
+      if (!own.size) soon(LEFT_MS, ackOwn)
+      own.set(id, notification)
+    } else {
+      own.delete(id)
+      client.ack(notification)
+    }
+  }
+
   client.connect()
   hereIAm()
 
   return {
-    stop: client.disconnect,
+    stop() {
+      ackOwn()
+      client.disconnect()
+    },
 
     /** @param {any} message */
     on({ kind, tab, frame, notification, token }) {
       if (kind === 'hello') hereIAm(tab)
       if (kind === 'request') request(tab, frame)
       if (kind === 'token') client.setToken(token)
-      if (kind !== 'took') return
-      unacked.delete(notification.id)
-      client.ack(notification)
+      if (kind === 'took') took(tab, notification)
     },
   }
 }

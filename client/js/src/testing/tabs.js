@@ -66,15 +66,18 @@ export class FakeLocks {
 export class FakeChannels {
   /** @type {Set<{ name: string, owner: any, onmessage: ((event: any) => void) | null }>} */
   #all = new Set()
+  /** Tabs whose messages are lost with them. @type {WeakSet<object>} */
+  #gone = new WeakSet()
 
   /**
-   * As `BroadcastChannel` in one tab. Messages take a moment.
+   * As `BroadcastChannel` in one tab. Messages take a moment, and those of a tab that crashes may never leave it.
    * @param {{ isStopped?: boolean }} owner
    * @param {import('./clock.js').VirtualClock} clock
    * @returns {any}
    */
   of(owner, clock) {
     const all = this.#all
+    const gone = this.#gone
     return class {
       /** @type {((event: any) => void) | null} */
       onmessage = null
@@ -90,7 +93,7 @@ export class FakeChannels {
       postMessage(message) {
         const data = structuredClone(message)
         for (const other of all) {
-          if (other !== this && other.name === this.name) clock.setTimeout(() => all.has(other) && deliver(other, data), 1)
+          if (other !== this && other.name === this.name) clock.setTimeout(() => all.has(other) && !gone.has(owner) && deliver(other, data), 3)
         }
       }
 
@@ -109,6 +112,7 @@ export class FakeChannels {
 
   /** The tab is gone. @param {object} owner */
   release(owner) {
+    this.#gone.add(owner)
     for (const channel of this.#all) if (channel.owner === owner) this.#all.delete(channel)
   }
 }

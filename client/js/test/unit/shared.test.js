@@ -41,7 +41,7 @@ for (const how of ['crash', 'close', 'cached']) {
     const ids = []
     while (tabs.length > 1) {
       ids.push(...sendMany(world, 2))
-      await world.advance(world.random() * 20)
+      await world.advance(5 + world.random() * 5)
       const at = tabs.findIndex((it) => it.client.isLeader)
       const [leader] = tabs.splice(at, 1)
       if (how === 'crash') leader.page.crash()
@@ -52,7 +52,7 @@ for (const how of ['crash', 'close', 'cached']) {
       assert.equal(world.network.sockets.size, 1)
     }
     ids.push(...sendMany(world, 1))
-    await world.advance(1_000)
+    await world.advance(2_000)
     const [last] = tabs
     assert.deepEqual([last.given, last.gaps, last.errors], [ids, [], []])
     assert.equal(world.server.acked('alice', world.localStorage['carillon.device']), world.server.inbox('alice').end)
