@@ -137,7 +137,7 @@ export function createCore(options) {
   const connect = () => {
     url = socketUrl(options.url, scope.location?.href)
     if (!options.WebSocket && !scope.WebSocket) {
-      throw new CarillonError('no_websocket', 'options.WebSocket: give the class, such as that of ws')
+      throw new CarillonError('no_websocket', 'options.WebSocket: give one such as that of ws')
     }
     tab = createTabMemory(() => options.storage === undefined ? scope.sessionStorage : options.storage, `carillon.tab:${url}`)
     const awake = () => {
@@ -159,8 +159,14 @@ export function createCore(options) {
     off: delivery.off,
     subscribe: channels.subscribe,
     unsubscribe: channels.unsubscribe,
-    state: connection.state,
-    stats: () => ({ received, duplicates, ...delivery.counts() }),
+
+    get state() {
+      return connection.state()
+    },
+
+    get stats() {
+      return { received, duplicates, ...delivery.counts() }
+    },
 
     disconnect() {
       if (!unwatch) return

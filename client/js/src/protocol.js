@@ -18,7 +18,7 @@ export function socketUrl(url, page) {
   const at = quietly(() => new URL(url ?? '/', page))
   if (at) at.protocol = at.protocol.replace('http', 'ws')
   if (!at?.protocol.startsWith('ws')) {
-    throw new CarillonError('invalid_url', 'options.url: give the address, such as wss://push.example')
+    throw new CarillonError('invalid_url', 'options.url: give one such as wss://push.example')
   }
   if (at.pathname === '/') at.pathname = '/ws/notifications'
   return at

@@ -16,7 +16,7 @@ export function createTokens({ token, getToken }, now) {
   /** @param {string} [other] */
   const set = (other) => {
     if (!other || typeof other !== 'string') {
-      throw new CarillonError('token_missing', 'token: give a JWT by options.token, getToken or setToken()')
+      throw new CarillonError('token_missing', 'token: give one by options.token, getToken or setToken()')
     }
     end = Infinity
     return token = other

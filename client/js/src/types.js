@@ -118,6 +118,33 @@
  * @property {Attach<Events>} on
  */
 
+/**
+ * @template {object} Events
+ * @typedef {object} Client
+ * @property {() => void} connect Connects, and stays so. Once is enough; after `failed` or `disconnect()` it
+ *   begins anew.
+ * @property {() => void} disconnect Ends it, and all that was started for it.
+ * @property {Attach<Events>} on Calls the handler for each notification of a type; for `notification`, for each
+ *   of any type; for `*`, for every frame as well; and for what the client tells: `state`, `error`, `gap`,
+ *   `drain`. What it gives takes the handler off again.
+ * @property {Attach<Events>} once The same for the next one only.
+ * @property {(type: Name<Events>, handler: (value: any) => unknown) => void} off Takes a handler off that was
+ *   given to `on`.
+ * @property {(channel: string, wish?: { durable?: boolean, since?: string }) => Promise<Known['subscribed']>} subscribe
+ *   Joins a channel, and joins it again after every reconnect, where it left off. As often as it is called,
+ *   `unsubscribe` has to be. durable: kept for this device's later connections. since: what followed this
+ *   cursor comes, too.
+ * @property {(channel: string) => void} unsubscribe Leaves it, when everybody who joined it has.
+ * @property {(frame: Frame) => boolean} send Sends a frame of your own. Whether there is a connection that
+ *   takes it.
+ * @property {(notification: Pick<Notification, 'id' | 'target_user' | 'channel'>) => void} ack With
+ *   `ack: 'manual'`: it is handled. The server hears of it once everything before it is, too.
+ * @property {(token: string) => void} setToken Another token of the same user, for this connection and the
+ *   next. A client that failed begins anew.
+ * @property {State} state
+ * @property {Stats} stats
+ */
+
 /** @typedef {'connect' | 'expiring' | 'unauthorized'} TokenReason */
 
 /**
