@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart dashboards bench attack overhead pictures traces images push test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart dashboards bench attack overhead pictures traces images push test-client test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ traces: build ## one notification's way as a real Jaeger has it, which is built 
 
 images: build ## build the container images, and the list of what is in each, from the same programs
 	images/build
+
+test-client: build ## client/js: sizes, types, unit tests, tests against a real server and in a real Chromium
+	@scripts/setup client
+	cd client/js && npm ci --no-audit --no-fund && npm test
 
 test-kind: build ## run the scenarios in a real Kubernetes: make test-kind ARGS='rollout --keep' (FULL=1: 5000 sockets)
 	@scripts/setup kind

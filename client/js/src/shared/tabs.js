@@ -1,0 +1,84 @@
+/**
+ * The tabs of one browser and user: they hear each other, and one of them leads. A lock says which: it is given
+ * on by itself when that tab closes or crashes. Where there are no locks, every tab leads itself.
+ */
+import { newName } from '../page.js'
+import { createTimer } from '../timer.js'
+
+/** A leader that does not answer within this is stopped by its system, with the lock in its hands. */
+const PATIENCE = 3_000
+
+/**
+ * @param {any} scope
+ * @param {string} name
+ * @param {() => void} lead
+ * @param {() => void} follow It leads no more.
+ * @param {(message: any) => void} heard
+ */
+export function joinTabs(scope, name, lead, follow, heard) {
+  const me = newName(scope)
+  const { locks } = scope.navigator ?? {}
+  if (!locks || !scope.BroadcastChannel) {
+    lead()
+    return { me, tell() {}, ask() {}, leave: follow, whenGone() {} }
+  }
+  const channel = new scope.BroadcastChannel(name)
+  const silence = createTimer(scope)
+  const leaving = new AbortController()
+  /** @type {(() => void) | undefined} */
+  let resign
+
+  /** @param {{ signal?: AbortSignal, steal?: boolean }} how */
+  const request = (how) => locks.request(name, how, () => new Promise((resolve) => {
+    resign = () => resolve(undefined)
+    silence()
+    lead()
+  })).catch(() => {
+    // Taken by another tab, while this one was stopped.
+    if (resign && !leaving.signal.aborted) {
+      resign = undefined
+      follow()
+      request({ signal: leaving.signal })
+    }
+  })
+
+  channel.onmessage = (/** @type {any} */ { data }) => {
+    if (data.kind === 'here') silence()
+    if (!data.to || data.to === me) heard(data)
+  }
+  locks.request(`${name} ${me}`, { signal: leaving.signal }, () => new Promise((resolve) => {
+    leaving.signal.addEventListener('abort', resolve)
+  })).catch(() => {})
+  request({ signal: leaving.signal })
+
+  return {
+    me,
+
+    /** To the other tabs. @param {any} message */
+    tell: (message) => channel.postMessage(message),
+
+    /** Is there a leader that lives? Else this tab is to lead. */
+    ask() {
+      if (resign) return
+      channel.postMessage({ kind: 'hello', tab: me })
+      silence(PATIENCE, () => request({ steal: true }))
+    },
+
+    leave() {
+      leaving.abort()
+      silence()
+      channel.onmessage = null
+      channel.close()
+      if (resign) follow()
+      resign?.()
+    },
+
+    /**
+     * @param {string} tab
+     * @param {() => void} gone
+     */
+    whenGone(tab, gone) {
+      if (tab !== me) locks.request(`${name} ${tab}`, { signal: leaving.signal }, gone).catch(() => {})
+    },
+  }
+}

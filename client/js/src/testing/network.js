@@ -1,0 +1,135 @@
+/** Sockets between a client and the fake server, and what can happen to them. */
+
+/** @typedef {{ open: (socket: FakeSocket) => void, text: (socket: FakeSocket, text: string) => void,
+ *   closed: (socket: FakeSocket) => void }} Listener */
+
+/** A browser's WebSocket, as far as a client uses it. */
+export class FakeSocket {
+  readyState = 0
+  protocol = 'carillon.v1'
+  /** @type {any} */
+  onopen = null
+  /** @type {any} */
+  onmessage = null
+  /** @type {any} */
+  onclose = null
+  /** @type {any} */
+  onerror = null
+  #network
+
+  /**
+   * @param {Network} network
+   * @param {string} url
+   * @param {string[]} protocols
+   */
+  constructor(network, url, protocols) {
+    this.#network = network
+    this.url = url
+    this.protocols = protocols
+    network.connect(this)
+  }
+
+  /** @param {string} text */
+  send(text) {
+    if (this.readyState === 0) throw new Error('the socket is not open yet')
+    if (this.readyState === 1) this.#network.carry(this, 'up', () => this.#network.listener.text(this, text))
+  }
+
+  /** @param {number} [code] */
+  close(code = 1005) {
+    if (this.readyState > 1) return
+    this.readyState = 2
+    this.#network.carry(this, 'up', () => this.#network.listener.closed(this))
+    this.#network.carry(this, 'up', () => this.ended(code, ''))
+  }
+
+  /** The server's side: a text arrives. @param {string} text */
+  deliver(text) {
+    this.#network.carry(this, 'down', () => this.readyState === 1 && this.onmessage?.({ data: text }))
+  }
+
+  /** The server's side: a close frame. @param {number} code @param {string} reason */
+  closeFrom(code, reason) {
+    this.#network.carry(this, 'down', () => this.ended(code, reason))
+  }
+
+  /** It is over, for whatever reason. @param {number} code @param {string} reason */
+  ended(code, reason) {
+    if (this.readyState === 3) return
+    this.readyState = 3
+    this.#network.sockets.delete(this)
+    this.onclose?.({ code, reason, wasClean: code !== 1006 })
+  }
+}
+
+export class Network {
+  /** Whether sockets can be opened. */
+  isUp = true
+  /** Whether what is sent is swallowed, without a word to either side. */
+  isFrozen = false
+  /** Milliseconds, each way. */
+  latency = 5
+  /** @type {Set<FakeSocket>} */
+  sockets = new Set()
+  /** Handshakes that were begun. */
+  handshakes = 0
+  #clock
+
+  /**
+   * @param {import('./clock.js').VirtualClock} clock
+   * @param {Listener} listener
+   */
+  constructor(clock, listener) {
+    this.#clock = clock
+    this.listener = listener
+    const network = this
+    /** What a client opens. @type {any} */
+    this.WebSocket = class extends FakeSocket {
+      /** @param {string} url @param {string[]} protocols */
+      constructor(url, protocols) {
+        super(network, url, protocols)
+      }
+    }
+  }
+
+  /** @param {FakeSocket} socket */
+  connect(socket) {
+    this.handshakes++
+    this.sockets.add(socket)
+    this.#clock.setTimeout(() => {
+      if (this.isFrozen) return
+      if (!this.isUp) return this.#fail(socket)
+      if (socket.readyState !== 0) return
+      socket.readyState = 1
+      socket.onopen?.({})
+      this.listener.open(socket)
+    }, 2 * this.latency)
+  }
+
+  /**
+   * In order, after the latency, unless the network is frozen meanwhile.
+   * @param {FakeSocket} socket
+   * @param {'up' | 'down'} _direction
+   * @param {() => void} run
+   */
+  carry(socket, _direction, run) {
+    if (this.isFrozen) return
+    this.#clock.setTimeout(() => {
+      if (!this.isFrozen && this.sockets.has(socket)) run()
+    }, this.latency)
+  }
+
+  /** Every socket breaks, and both sides see it. */
+  cut() {
+    for (const socket of [...this.sockets]) {
+      this.listener.closed(socket)
+      this.#fail(socket)
+    }
+  }
+
+  /** @param {FakeSocket} socket */
+  #fail(socket) {
+    socket.onerror?.({})
+    socket.ended(1006, '')
+  }
+}
