@@ -45,16 +45,18 @@ pub(super) async fn guard(
     }
 }
 
-fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Box<Problem>> {
     let unknown = |detail: &str| {
-        Problem::new(401, "unauthenticated", "API key needed").detail(detail.to_owned())
+        let problem = Problem::new(401, "unauthenticated", "API key needed");
+        Box::new(problem.detail(detail))
     };
     let credentials = keyring.current();
     let keys = &credentials.api_keys;
     if keys.is_empty() {
         let detail = "this process knows no API key: give it one with the scope admin ([[api_keys]] in a \
                       file of auth.dir, or [[auth.api_keys]]; `carillon apikey new --scopes admin` makes it)";
-        return Err(Problem::new(401, "no_api_keys", "No API key is configured").detail(detail));
+        let problem = Problem::new(401, "no_api_keys", "No API key is configured");
+        return Err(Box::new(problem.detail(detail)));
     }
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (values.next(), values.next()) else {
@@ -80,5 +82,6 @@ fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Problem>
         return Ok(key.name.clone());
     }
     let detail = "the API key lacks the scope admin";
-    Err(Problem::new(403, "insufficient_scope", "The API key may not do this").detail(detail))
+    let problem = Problem::new(403, "insufficient_scope", "The API key may not do this");
+    Err(Box::new(problem.detail(detail)))
 }
