@@ -175,17 +175,20 @@ async fn read(request: Request) -> Result<(String, Duration), Problem> {
             Err(error) => return Err(wrong("/for", format!("{error}; write 10m or 2h"))),
         },
     };
-    check(&wanted.directive).map_err(|detail| wrong("/directive", detail))?;
-    Ok((wanted.directive, time))
+    let directive = checked(&wanted.directive);
+    let directive = directive.map_err(|detail| wrong("/directive", detail))?;
+    Ok((directive, time))
 }
 
 /// Levels, for all or for a module each. What filters by spans and fields would be matched at every line.
-fn check(directive: &str) -> Result<(), String> {
+/// As it is to be used: spaces around the commas are none of it.
+fn checked(directive: &str) -> Result<String, String> {
     const REMEDY: &str = "write a level (error, warn, info, debug, trace, off) or module=level, separated by \
                           commas: warn,carillon_gateway::session=debug";
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
-    for part in directive.split(',').map(str::trim) {
-        let (module, level) = part.split_once('=').unwrap_or(("any", part));
+    let parts: Vec<&str> = directive.split(',').map(str::trim).collect();
+    for part in &parts {
+        let (module, level) = part.split_once('=').unwrap_or(("any", *part));
         let is_path = |c: char| c.is_ascii_alphanumeric() || "_:-".contains(c);
         if module.is_empty() || !module.chars().all(is_path) {
             return Err(format!("{part:?} names no module; {REMEDY}"));
@@ -194,9 +197,11 @@ fn check(directive: &str) -> Result<(), String> {
             return Err(format!("{part:?} has no level; {REMEDY}"));
         }
     }
-    EnvFilter::try_new(directive)
-        .map(drop)
-        .map_err(|error| format!("{error}; {REMEDY}"))
+    let directive = parts.join(",");
+    match EnvFilter::try_new(&directive) {
+        Ok(_) => Ok(directive),
+        Err(error) => Err(format!("{error}; {REMEDY}")),
+    }
 }
 
 fn millis(time: Duration) -> Millis {
@@ -212,10 +217,11 @@ mod tests {
         for good in [
             "debug",
             "carillon_gateway=debug",
-            "warn, carillon_gateway::session=TRACE,hyper=off",
+            "warn,carillon_gateway::session=TRACE,hyper=off",
         ] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(checked(good).as_deref(), Ok(good));
         }
+        assert_eq!(checked("warn, hyper=off ").as_deref(), Ok("warn,hyper=off"));
         for (wrong, why) in [
             ("", "has no level"),
             ("degub", "has no level"),
@@ -225,7 +231,7 @@ mod tests {
             ("[span{user=\"x.*\"}]=debug", "names no module"),
             ("a b=debug", "names no module"),
         ] {
-            let told = check(wrong).unwrap_err();
+            let told = checked(wrong).unwrap_err();
             assert!(
                 told.contains(why) && told.contains("carillon_gateway::session=debug"),
                 "{told}"

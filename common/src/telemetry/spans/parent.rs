@@ -4,8 +4,9 @@ use std::{fmt, str::FromStr};
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-/// The text's length (W3C Trace Context, section 3.2).
-const LENGTH: usize = 55;
+/// The lengths of a trace's and a span's id (W3C Trace Context, section 3.2.2).
+const TRACE: usize = 32;
+const SPAN: usize = 16;
 
 /// A sampled span that others may be the children of; of one that is not sampled nothing is passed on.
 ///
@@ -58,7 +59,7 @@ impl FromStr for TraceParent {
 
     fn from_str(text: &str) -> Result<Self, NoTraceParent> {
         let of_hex = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-        if text.len() != LENGTH || !text.bytes().all(of_hex) {
+        if !text.bytes().all(of_hex) {
             return Err(NoTraceParent);
         }
         let mut parts = text.split('-');
@@ -71,6 +72,9 @@ impl FromStr for TraceParent {
         ) else {
             return Err(NoTraceParent);
         };
+        if (trace.len(), span.len()) != (TRACE, SPAN) {
+            return Err(NoTraceParent);
+        }
         let trace = TraceId::from_hex(trace).map_err(|_| NoTraceParent)?;
         let span = SpanId::from_hex(span).map_err(|_| NoTraceParent)?;
         if trace == TraceId::INVALID || span == SpanId::INVALID {
