@@ -79,6 +79,7 @@ test('the page that leads is left, and comes back out of the cache of pages', as
   const ids = await carillon.sendMany(3, user)
   await gives(tabs.get(other), other, ids)
   await page.goBack({ waitUntil: 'commit' })
+  await until(async () => (await noted(page, 'cached', name)).length === 1, () => 'it was not cached')
   await sleep(1_000)
   const more = await carillon.sendMany(3, user)
   await gives(tabs.get(other), other, [...ids, ...more])
