@@ -150,7 +150,7 @@ export class SharedClient {
       if (this.#tabs) this.#lead()
       else early.push(0)
     }
-    this.#tabs = joinTabs(this.#scope, name, lead, () => this.#follow(), (message) => this.#hear(message))
+    this.#tabs = joinTabs(this.#scope, name, lead, () => this.#follow(), (message) => this.#hearOther(message))
     if (early.length) this.#lead()
     else this.#tabs.ask()
   }
@@ -191,6 +191,15 @@ export class SharedClient {
     const all = { ...message, tab: this.#tabs?.me }
     if (this.#leading) this.#leading.on(all)
     else this.#tabs?.tell(all)
+  }
+
+  /**
+   * Of another tab. One that was stopped, and does not know yet that it leads no more, is contradicted.
+   * @param {any} message
+   */
+  #hearOther(message) {
+    if (this.#leading && /state|here/.test(message.kind)) this.#leading.on({ kind: 'hello' })
+    else this.#hear(message)
   }
 
   /**

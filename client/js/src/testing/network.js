@@ -47,7 +47,7 @@ export class FakeSocket {
 
   /** The server's side: a text arrives. @param {string} text */
   deliver(text) {
-    this.#network.carry(this, 'down', () => this.readyState === 1 && this.onmessage?.({ data: text }))
+    this.#network.carry(this, 'down', () => this.turn(() => this.readyState === 1 && this.onmessage?.({ data: text })))
   }
 
   /** The server's side: a close frame. @param {number} code @param {string} reason */
@@ -60,7 +60,12 @@ export class FakeSocket {
     if (this.readyState === 3) return
     this.readyState = 3
     this.#network.sockets.delete(this)
-    this.onclose?.({ code, reason, wasClean: code !== 1006 })
+    this.turn(() => this.onclose?.({ code, reason, wasClean: code !== 1006 }))
+  }
+
+  /** The page's turn to act; one that is stopped acts later. @param {() => void} run */
+  turn(run) {
+    run()
   }
 }
 
@@ -114,7 +119,7 @@ export class Network {
       this.carry(socket, 'down', () => {
         if (socket.readyState !== 0) return
         socket.readyState = 1
-        socket.onopen?.({})
+        socket.turn(() => socket.onopen?.({}))
         this.listener.open(socket)
       })
     })
