@@ -227,11 +227,13 @@ export class SharedClient {
   /** @param {any} frame */
   #onFrame(frame) {
     if (frame.id) return this.#onNotification(frame)
-    const { type, channel, reason } = frame
+    const { type, channel } = frame
     if (type === 'error') return this.#delivery.emit('error', new CarillonError(frame.code, frame.message, frame))
     if (type === 'subscribed') this.#channels.onSubscribed(frame)
     if (type === 'gap' && channel) this.#ledger.start(channel, frame.resume)
-    if (type === 'unsubscribed' && frame.code) this.#channels.end(channel, new CarillonError(frame.code, `left ${channel}`, { channel, cause: reason }))
+    if (type === 'unsubscribed' && frame.code) {
+      this.#channels.end(channel, new CarillonError(frame.code, `left ${channel}`, { channel }))
+    }
     this.#delivery.emit(type, frame)
     this.#delivery.emit('*', frame)
   }
