@@ -6,7 +6,7 @@ import { newName } from '../page.js'
 import { createTimer } from '../timer.js'
 
 /** A leader that does not answer within this is stopped by its system, with the lock in its hands. */
-const PATIENCE = 3_000
+const PATIENCE = 5_000
 
 /**
  * @param {any} scope
