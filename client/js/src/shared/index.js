@@ -150,7 +150,7 @@ export class SharedClient {
       if (this.#tabs) this.#lead()
       else early.push(0)
     }
-    this.#tabs = joinTabs(this.#scope, name, lead, () => this.#follow(), (message) => this.#hear(message))
+    this.#tabs = joinTabs(this.#scope, name, lead, () => this.#follow(), (message) => this.#hearOther(message))
     if (early.length) this.#lead()
     else this.#tabs.ask()
   }
@@ -194,6 +194,15 @@ export class SharedClient {
   }
 
   /**
+   * Of another tab. One that was stopped, and does not know yet that it leads no more, is contradicted.
+   * @param {any} message
+   */
+  #hearOther(message) {
+    if (this.#leading && /state|here/.test(message.kind)) this.#leading.on({ kind: 'hello' })
+    else this.#hear(message)
+  }
+
+  /**
    * Of the tab that leads; and what tabs ask it.
    * @param {any} message
    */
@@ -218,11 +227,13 @@ export class SharedClient {
   /** @param {any} frame */
   #onFrame(frame) {
     if (frame.id) return this.#onNotification(frame)
-    const { type, channel, reason } = frame
+    const { type, channel } = frame
     if (type === 'error') return this.#delivery.emit('error', new CarillonError(frame.code, frame.message, frame))
     if (type === 'subscribed') this.#channels.onSubscribed(frame)
     if (type === 'gap' && channel) this.#ledger.start(channel, frame.resume)
-    if (type === 'unsubscribed' && frame.code) this.#channels.end(channel, new CarillonError(frame.code, `left ${channel}`, { channel, cause: reason }))
+    if (type === 'unsubscribed' && frame.code) {
+      this.#channels.end(channel, new CarillonError(frame.code, `left ${channel}`, { channel }))
+    }
     this.#delivery.emit(type, frame)
     this.#delivery.emit('*', frame)
   }

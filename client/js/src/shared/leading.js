@@ -13,11 +13,16 @@ const UNACKED = 1000
 /**
  * @param {import('../types.js').Options} options
  * @param {string} me
- * @param {(message: any) => void} tell To every tab, this one included.
+ * @param {(message: any) => void} tellAll To every tab, this one included.
  * @param {(tab: string, gone: () => void) => void} whenGone Watches over a tab.
  */
-export function createLeading(options, me, tell, whenGone) {
+export function createLeading(options, me, tellAll, whenGone) {
   const client = new NotificationClient({ ...options, ack: 'manual', storage: null })
+  let isOver = false
+  /** @param {any} message */
+  const tell = (message) => {
+    if (!isOver) tellAll(message)
+  }
   /** @type {Map<string, Notification>} */
   const unacked = new Map()
   /** What each tab has joined. @type {Map<string, Set<string>>} */
@@ -107,6 +112,8 @@ export function createLeading(options, me, tell, whenGone) {
   return {
     stop() {
       ackOwn()
+      // How it ends is nobody's matter: another one leads.
+      isOver = true
       client.disconnect()
     },
 

@@ -6,7 +6,7 @@ import { newName } from '../page.js'
 import { createTimer } from '../timer.js'
 
 /** A leader that does not answer within this is stopped by its system, with the lock in its hands. */
-const PATIENCE = 3_000
+const PATIENCE = 5_000
 
 /**
  * @param {any} scope
@@ -29,18 +29,32 @@ export function joinTabs(scope, name, lead, follow, heard) {
   let resign
 
   /** @param {{ signal?: AbortSignal, steal?: boolean }} how */
-  const request = (how) => locks.request(name, how, () => new Promise((resolve) => {
-    resign = () => resolve(undefined)
-    silence()
-    lead()
-  })).catch(() => {
-    // Taken by another tab, while this one was stopped.
-    if (resign && !leaving.signal.aborted) {
+  const request = (how) => {
+    /** @type {(() => void) | undefined} */
+    let mine
+    locks.request(name, how, () => new Promise((resolve) => {
+      if (leaving.signal.aborted) return resolve(undefined)
+      // Taken and given back while this one was stopped: what it led with is of before.
+      if (resign) follow()
+      mine = resign = () => resolve(undefined)
+      silence()
+      lead()
+    })).catch(() => {
+      // Taken by another tab, while this one was stopped; or it only waited, and leaves.
+      if (!mine || resign !== mine) return
       resign = undefined
       follow()
       request({ signal: leaving.signal })
-    }
-  })
+      ask()
+    })
+  }
+
+  /** Is there a leader that lives? Else this tab is to lead. */
+  const ask = () => {
+    if (resign) return
+    channel.postMessage({ kind: 'hello', tab: me })
+    silence(PATIENCE, () => resign || request({ steal: true }))
+  }
 
   channel.onmessage = (/** @type {any} */ { data }) => {
     if (data.kind === 'here') silence()
@@ -53,24 +67,20 @@ export function joinTabs(scope, name, lead, follow, heard) {
 
   return {
     me,
+    ask,
 
     /** To the other tabs. @param {any} message */
     tell: (message) => channel.postMessage(message),
-
-    /** Is there a leader that lives? Else this tab is to lead. */
-    ask() {
-      if (resign) return
-      channel.postMessage({ kind: 'hello', tab: me })
-      silence(PATIENCE, () => request({ steal: true }))
-    },
 
     leave() {
       leaving.abort()
       silence()
       channel.onmessage = null
       channel.close()
-      if (resign) follow()
-      resign?.()
+      const release = resign
+      resign = undefined
+      if (release) follow()
+      release?.()
     },
 
     /**

@@ -3,21 +3,29 @@
 /** @typedef {{ at: number, run: () => void }} Timer */
 
 export class VirtualClock {
-  #now
+  /** What timers go by. */
+  #passed = 0
+  /** What the clock shows when nothing has passed. */
+  #start
   /** @type {Map<number, Timer>} */
   #timers = new Map()
   #names = 0
 
   /** @param {number} [start] In milliseconds since 1970. */
   constructor(start = 1_767_225_600_000) {
-    this.#now = start
+    this.#start = start
     this.now = this.now.bind(this)
     this.setTimeout = this.setTimeout.bind(this)
     this.clearTimeout = this.clearTimeout.bind(this)
   }
 
   now() {
-    return this.#now
+    return this.#start + this.#passed
+  }
+
+  /** Milliseconds that have passed, whatever the clock shows. */
+  get passed() {
+    return this.#passed
   }
 
   /** Timers that are set. */
@@ -30,7 +38,7 @@ export class VirtualClock {
    * @param {number} [ms]
    */
   setTimeout(run, ms = 0) {
-    this.#timers.set(++this.#names, { at: this.#now + Math.max(0, ms), run })
+    this.#timers.set(++this.#names, { at: this.#passed + Math.max(0, ms), run })
     return this.#names
   }
 
@@ -44,25 +52,33 @@ export class VirtualClock {
    * @param {number} [ms]
    */
   async advance(ms = 0) {
-    const end = this.#now + ms
+    const end = this.#passed + ms
     await settled()
     for (;;) {
       const [name, timer] = this.#next() ?? []
       if (!timer || timer.at > end) break
-      this.#now = Math.max(this.#now, timer.at)
+      this.#passed = Math.max(this.#passed, timer.at)
       this.#timers.delete(/** @type {number} */ (name))
       timer.run()
       await settled()
     }
-    this.#now = end
+    this.#passed = end
   }
 
   /**
-   * The machine sleeps, or the clock is set: time passes and no timer runs. Those that are due run late.
-   * @param {number} ms Less than nothing: the clock goes back.
+   * The machine sleeps: time passes and no timer runs. Those that are due run late.
+   * @param {number} ms
+   */
+  sleep(ms) {
+    this.#passed += ms
+  }
+
+  /**
+   * The clock is set; timers do not notice.
+   * @param {number} ms Less than nothing: it goes back.
    */
   jump(ms) {
-    this.#now += ms
+    this.#start += ms
   }
 
   /** @returns {[number, Timer] | undefined} */

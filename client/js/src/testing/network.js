@@ -15,6 +15,8 @@ export class FakeSocket {
   onclose = null
   /** @type {any} */
   onerror = null
+  /** When the last that was sent each way arrives. */
+  arrives = { up: 0, down: 0 }
   #network
 
   /**
@@ -45,7 +47,7 @@ export class FakeSocket {
 
   /** The server's side: a text arrives. @param {string} text */
   deliver(text) {
-    this.#network.carry(this, 'down', () => this.readyState === 1 && this.onmessage?.({ data: text }))
+    this.#network.carry(this, 'down', () => this.turn(() => this.readyState === 1 && this.onmessage?.({ data: text })))
   }
 
   /** The server's side: a close frame. @param {number} code @param {string} reason */
@@ -58,15 +60,21 @@ export class FakeSocket {
     if (this.readyState === 3) return
     this.readyState = 3
     this.#network.sockets.delete(this)
-    this.onclose?.({ code, reason, wasClean: code !== 1006 })
+    this.turn(() => this.onclose?.({ code, reason, wasClean: code !== 1006 }))
+  }
+
+  /** The page's turn to act; one that is stopped acts later. @param {() => void} run */
+  turn(run) {
+    run()
   }
 }
 
 export class Network {
   /** Whether sockets can be opened. */
   isUp = true
-  /** Whether what is sent is swallowed, without a word to either side. */
-  isFrozen = false
+  #isFrozen = false
+  /** What waits for the thaw. @type {(() => void)[]} */
+  #held = []
   /** Milliseconds, each way. */
   latency = 5
   /** @type {Set<FakeSocket>} */
@@ -92,31 +100,46 @@ export class Network {
     }
   }
 
+  /** Whether nothing passes, without a word to either side. What was sent meanwhile arrives after that. */
+  get isFrozen() {
+    return this.#isFrozen
+  }
+
+  set isFrozen(isFrozen) {
+    this.#isFrozen = isFrozen
+    if (!isFrozen) this.#held.splice(0).forEach((run) => run())
+  }
+
   /** @param {FakeSocket} socket */
   connect(socket) {
     this.handshakes++
     this.sockets.add(socket)
-    this.#clock.setTimeout(() => {
-      if (this.isFrozen) return
+    this.carry(socket, 'up', () => {
       if (!this.isUp) return this.#fail(socket)
-      if (socket.readyState !== 0) return
-      socket.readyState = 1
-      socket.onopen?.({})
-      this.listener.open(socket)
-    }, 2 * this.latency)
+      this.carry(socket, 'down', () => {
+        if (socket.readyState !== 0) return
+        socket.readyState = 1
+        socket.turn(() => socket.onopen?.({}))
+        this.listener.open(socket)
+      })
+    })
   }
 
   /**
-   * In order, after the latency, unless the network is frozen meanwhile.
+   * After the latency, and in order: nothing overtakes what was sent before it.
    * @param {FakeSocket} socket
-   * @param {'up' | 'down'} _direction
+   * @param {'up' | 'down'} direction
    * @param {() => void} run
    */
-  carry(socket, _direction, run) {
-    if (this.isFrozen) return
-    this.#clock.setTimeout(() => {
-      if (!this.isFrozen && this.sockets.has(socket)) run()
-    }, this.latency)
+  carry(socket, direction, run) {
+    const now = this.#clock.passed
+    const at = Math.max(now + this.latency, socket.arrives[direction])
+    socket.arrives[direction] = at
+    const arrive = () => {
+      if (this.isFrozen) this.#held.push(arrive)
+      else if (this.sockets.has(socket)) run()
+    }
+    this.#clock.setTimeout(arrive, at - now)
   }
 
   /** Every socket breaks, and both sides see it. */

@@ -1,6 +1,10 @@
 /** What the tabs of a browser have in common: locks, and channels between them. */
 
-/** @typedef {{ owner: object, run: () => any, done: (value?: unknown) => void, fail: (error: unknown) => void }} Request */
+/** @typedef {{ isStopped?: boolean, later?: (() => void)[] }} Owner A tab. */
+/** @typedef {{ owner: Owner, run: () => any, done: (value?: unknown) => void, fail: (error: unknown) => void }} Request */
+
+/** A tab that is stopped does it when it goes on. @param {Owner} owner @param {() => void} run */
+const inTurn = (owner, run) => owner.isStopped ? owner.later?.push(run) : run()
 
 export class FakeLocks {
   /** By name: who holds it, and who waits. @type {Map<string, { held?: Request, queue: Request[] }>} */
@@ -22,7 +26,8 @@ export class FakeLocks {
         if (!lock) this.#locks.set(name, lock = { queue: [] })
         const request = { owner, run, done, fail }
         if (options.steal) {
-          lock.held?.fail(new DOMException('stolen', 'AbortError'))
+          const { held } = lock
+          if (held) inTurn(held.owner, () => held.fail(new DOMException('stolen', 'AbortError')))
           lock.held = undefined
           lock.queue.unshift(request)
         } else {
@@ -54,7 +59,7 @@ export class FakeLocks {
     if (!lock || lock.held) return
     const request = lock.held = lock.queue.shift()
     if (!request) return
-    const value = await request.run()
+    const value = await new Promise((done) => { inTurn(request.owner, () => done(request.run())) })
     if (lock.held !== request) return
     lock.held = undefined
     request.done(value)
@@ -105,8 +110,7 @@ export class FakeChannels {
     /** @param {any} channel @param {any} data */
     function deliver(channel, data) {
       // A tab that is stopped reads it when it goes on.
-      if (channel.owner.isStopped) channel.owner.later.push(() => deliver(channel, data))
-      else channel.onmessage?.({ data })
+      inTurn(channel.owner, () => channel.onmessage?.({ data }))
     }
   }
 

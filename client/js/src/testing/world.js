@@ -73,15 +73,33 @@ export class FakePage {
         super(url, protocols)
         sockets.add(this)
       }
+
+      /** @param {() => void} run */
+      turn(run) {
+        if (page.isStopped) page.later.push(run)
+        else run()
+      }
     }
+    /** Timers that are set; one that is due while the page is stopped can still be cleared. @type {Set<number>} */
+    const timers = new Set()
     /** @param {() => void} run @param {number} ms */
-    const setTimeout = (run, ms) => clock.setTimeout(() => {
-      if (page.isStopped) page.later.push(run)
-      else run()
-    }, ms)
+    const setTimeout = (run, ms) => {
+      const due = () => {
+        if (page.isStopped) page.later.push(due)
+        else if (timers.delete(timer)) run()
+      }
+      const timer = clock.setTimeout(due, ms)
+      timers.add(timer)
+      return timer
+    }
+    /** @param {number} timer */
+    const clearTimeout = (timer) => {
+      timers.delete(timer)
+      clock.clearTimeout(timer)
+    }
     /** @type {import('../types.js').Scope} */
     this.scope = {
-      Date: clock, Math: { random: world.random }, setTimeout, clearTimeout: clock.clearTimeout,
+      Date: clock, Math: { random: world.random }, setTimeout, clearTimeout,
       WebSocket, location: { href: 'https://app.example/inbox' },
       document: this.document, navigator: this.navigator,
       BroadcastChannel: world.channels.of(this, clock), localStorage: world.localStorage, sessionStorage, ...listening(this.#window),

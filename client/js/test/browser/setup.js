@@ -1,4 +1,5 @@
 // Chromium with a page of ours in each of its tabs, a server and a proxy.
+import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
@@ -12,7 +13,7 @@ export { assert, keep, newUser, sleep, start, token, until }
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const KINDS = { html: 'text/html', js: 'text/javascript', map: 'application/json' }
 const chrome = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  executablePath: process.env.CHROMIUM ?? execFileSync('sh', ['-c', 'command -v chromium']).toString().trim(),
   args: ['--no-sandbox', '--disable-gpu'],
   // The driver switches the cache of pages off.
   ignoreDefaultArgs: ['--disable-back-forward-cache'],

@@ -80,14 +80,28 @@ test('two tabs of one device, of which one is frozen while the other acks', asyn
   const [one, other] = [await listen(proxy, user), await listen(proxy, user)]
   const ids = await carillon.sendMany(3, user)
   await gives(other, ids)
-  proxy.isDown = true
   other.client.disconnect()
-  proxy.isDown = false
   ids.push(...await carillon.sendMany(40, user))
   await gives(one, ids)
   await sleep(1_500)
   other.client.connect()
   await gives(other, ids)
+})
+
+test('the same, when the other has acked more than is kept: no gap, for the device has it all', async () => {
+  const user = newUser()
+  const [one, other] = [await listen(proxy, user), await listen(proxy, user)]
+  const ids = await carillon.sendMany(3, user)
+  await gives(other, ids)
+  other.client.disconnect()
+  ids.push(...await carillon.sendMany(200, user))
+  await gives(one, ids)
+  await sleep(1_500)
+  other.client.connect()
+  await until(() => other.client.state === 'connected', () => other.client.state)
+  const last = await carillon.sendMany(2, user)
+  await until(() => other.given.includes(last[1]), () => `${other.given.length} given`)
+  assert.deepEqual([other.given.slice(-2), other.gaps, new Set(other.given).size], [last, [], other.given.length])
 })
 
 test('broadcasts and channels over resets', async () => {

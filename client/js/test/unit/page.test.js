@@ -11,7 +11,7 @@ test('hidden for six minutes, with timers once a minute', async () => {
   const ids = []
   for (let minute = 0; minute < 6; minute++) {
     // Nothing runs for a minute, but what the network brings.
-    world.clock.jump(59_000)
+    world.clock.sleep(59_000)
     ids.push(...sendMany(world, 2))
     await world.advance(1_000)
   }
@@ -27,7 +27,7 @@ test('a zombie after a sleep is left within seconds of waking', async () => {
   const tab = await connectTab(world)
   tab.page.hide()
   world.network.isFrozen = true
-  world.clock.jump(3_600_000 / 2)
+  world.clock.sleep(3_600_000 / 2)
   const ids = sendMany(world, 3)
   // The old socket never hears anything again; new ones work.
   const [zombie] = world.network.sockets
