@@ -34,6 +34,10 @@ impl Checkout {
         ] {
             fs::copy(root().join(name), path.join(name)).unwrap();
         }
+        // Of the package the version alone: what is installed for it is large.
+        fs::create_dir_all(path.join("client/js")).unwrap();
+        let package = "client/js/package.json";
+        fs::copy(root().join(package), path.join(package)).unwrap();
         let folders = [
             "scripts",
             "examples",

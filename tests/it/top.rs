@@ -1,6 +1,7 @@
 //! `carillon top` against running services.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use axum::Json;
@@ -51,6 +52,8 @@ async fn both_services_are_shown_with_what_happens_there() -> Result<()> {
     while !looked.is_finished() {
         world.send("alice", "one").await;
         next_content(&mut alice.socket).await?;
+        // Few enough for the inbox of one who acks none.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (code, said) = looked.await?;
     let all: Value = serde_json::from_str(&said)?;

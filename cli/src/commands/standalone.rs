@@ -91,7 +91,8 @@ impl Standalone {
 
         let spans = Spans::start(&settings, "carillon", &metrics);
         let spans = spans.map_err(|error| Failure::Configuration(error.to_string()))?;
-        let services = Services::start(settings.clone(), keyring, metrics, spans.clone(), level).await?;
+        let services =
+            Services::start(settings.clone(), keyring, metrics, spans.clone(), level).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }

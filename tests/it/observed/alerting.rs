@@ -10,6 +10,7 @@ use carillon_tests::chaos_proxy::ChaosProxy;
 use carillon_tests::poll::eventually;
 use carillon_tests::prometheus::Prometheus;
 use carillon_tests::redis::{Options, Standalone};
+use futures_util::future::join_all;
 use redis::cmd;
 use serde_json::{Value, json};
 
@@ -19,6 +20,8 @@ use crate::world::World;
 
 /// For what Prometheus sees, evaluates and tells on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Each waits for `dispatcher.store_timeout`.
+const CALLERS: usize = 40;
 
 /// Windows and patience in seconds instead of minutes, minutes instead of hours; and what is counted in them.
 fn scaled(rules: &str) -> String {
@@ -88,12 +91,14 @@ async fn a_redis_that_is_away_wakes_somebody_until_it_is_back() -> Result<()> {
         .await?;
 
     network.break_networking().await;
-    // Callers go on, and their calls fail: that is no news while Redis is down.
-    let sends = async {
+    // Callers go on, so many at once that it is no small matter, and their calls fail after a while: that is
+    // no news while Redis is down.
+    let caller = async |_| -> () {
         loop {
             drop(world.try_send("alice", "lost?", json!({})).await);
         }
     };
+    let sends = join_all((0..CALLERS).map(caller));
     let told = async {
         let labels = watch.wakes("CarillonRedisDown").await?;
         ensure!(
@@ -111,7 +116,7 @@ async fn a_redis_that_is_away_wakes_somebody_until_it_is_back() -> Result<()> {
     };
     tokio::select! {
         result = told => result?,
-        () = sends => {}
+        _ = sends => {}
     }
     network.restore().await?;
     watch.ends("CarillonRedisDown").await?;
@@ -153,11 +158,16 @@ async fn clients_that_do_not_read_are_told_of_and_forgotten() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_that_a_client_holds_up_is_told_of_until_it_is_over() -> Result<()> {
-    let settings = [("drain.window", "1s"), ("drain.close_grace", "80s")];
+    // Whoever does not read is waited for beyond the drain's time.
+    let settings = [
+        ("socket.slow_consumer_timeout", "80s"),
+        ("drain.close_grace", "1s"),
+    ];
     let world = World::start(&settings).await;
     let watch = Watch::over(&world).await?;
-    // It neither reads nor answers the close.
     let stubborn = world.open("alice", "phone").await;
+    let large = " ".repeat(60_000);
+    while world.try_send("alice", &large, json!({})).await.is_ok() {}
     watch
         .prometheus
         .until("CarillonDrainStuck", false, PATIENCE)

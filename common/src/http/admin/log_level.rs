@@ -184,7 +184,7 @@ async fn read(request: Request) -> Result<(String, Duration), Problem> {
 /// As it is to be used: spaces around the commas are none of it.
 fn checked(directive: &str) -> Result<String, String> {
     const REMEDY: &str = "write a level (error, warn, info, debug, trace, off) or module=level, separated by \
-                          commas: warn,carillon_gateway::session=debug";
+                          commas: warn,carillon_gateway=debug";
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let parts: Vec<&str> = directive.split(',').map(str::trim).collect();
     for part in &parts {
@@ -233,7 +233,7 @@ mod tests {
         ] {
             let told = checked(wrong).unwrap_err();
             assert!(
-                told.contains(why) && told.contains("carillon_gateway::session=debug"),
+                told.contains(why) && told.contains("carillon_gateway=debug"),
                 "{told}"
             );
         }
