@@ -70,7 +70,7 @@ fn every_metric_is_documented_with_its_labels() {
 #[test]
 fn every_metric_is_written_to() {
     let mut sources = product();
-    sources.retain(|path, _| !path.starts_with("common/src/telemetry/"));
+    sources.retain(|path, _| !path.starts_with("common/src/telemetry/metrics"));
     let sources: BTreeMap<_, String> = sources
         .iter()
         .map(|(path, text)| (path, code(text).iter().map(|line| line.trim()).collect()))
