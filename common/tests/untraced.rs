@@ -1,8 +1,4 @@
 //! While nobody traces, nothing is allocated for it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails where something is not as it should be"
-)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

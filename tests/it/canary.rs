@@ -150,13 +150,12 @@ async fn a_gateway_that_stands_still_is_found_and_wakes_somebody() -> Result<()>
         .lines()
         .filter(|it| it.contains("canary's notification"))
         .collect();
-    let [wrong, well, ..] = &told[..] else {
-        anyhow::bail!("said when it fails and when it is well again: {told:?}");
+    // It may have stood still at two places.
+    let (Some(wrong), Some(well)) = (told.first(), told.last()) else {
+        anyhow::bail!("it says when it fails and when it is well again");
     };
-    ensure!(
-        wrong.contains("within 1s") && well.contains("again"),
-        "{told:?}"
-    );
+    ensure!(wrong.contains("within 1s"), "{told:?}");
+    ensure!(well.contains("again") && told.len() <= 3, "{told:?}");
     Ok(())
 }
 

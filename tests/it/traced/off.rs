@@ -36,7 +36,7 @@ async fn the_usual_variables_are_heeded() -> Result<()> {
         .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
         .variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &traces)
         .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-        .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-token=secret")
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-token=hush-hush")
         .variable("OTEL_TRACES_SAMPLER", "always_on")
         .variable("OTEL_SERVICE_NAME", "bells")
         .variable(
@@ -68,8 +68,8 @@ async fn the_usual_variables_are_heeded() -> Result<()> {
         assert_eq!(spans[0].span.name, "send inbox");
         assert_eq!(spans[0].text("service.name"), Some("bells"));
         assert_eq!(spans[0].text("team"), Some("realtime"));
-        ensure!(collector.headers()[0]["x-token"] == "secret");
-        ensure!(!process.log()?.contains("secret"));
+        ensure!(collector.headers()[0]["x-token"] == "hush-hush");
+        ensure!(!process.log()?.contains("hush-hush"));
     }
     Ok(())
 }
