@@ -3,6 +3,8 @@
 //! The gateway follows a channel from its first member until a while after its last. It keeps the
 //! log's chain once for all members: what breaks it is answered by reading the log.
 
+mod counts;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -169,13 +171,6 @@ impl Channels {
             .map_or(Cursor::ZERO, |feed| feed.last))
     }
 
-    /// In how many channels a connection is. Looks at all members of all, for whoever asks about one.
-    pub(crate) fn of(&self, handle: &Arc<Handle>) -> usize {
-        let feeds = self.lock();
-        let members = feeds.values().flat_map(|feed| &feed.members);
-        members.filter(|member| Arc::ptr_eq(member, handle)).count()
-    }
-
     fn membership(&self) -> Result<&Arc<dyn Membership>, BackendError> {
         self.membership
             .get()
@@ -230,12 +225,7 @@ impl Channels {
 
     fn fan_out(&self, feed: &Feed, push: &Arc<ChannelPush>) {
         let _observed = self.metrics.all.fan_out.start_timer();
-        let is_broadcast = push.channel.is_broadcast();
-        let members = match is_broadcast {
-            true => self.hub.len(),
-            false => feed.members.len(),
-        };
-        self.metrics.busiest.channel(&push.channel, members);
+        self.count(feed, &push.channel);
         let bound = self.hub.outbox_bytes();
         let mut overflows = 0;
         let mut give = |handle: &Arc<Handle>| {
@@ -247,7 +237,7 @@ impl Channels {
                 overflows += 1;
             }
         };
-        if is_broadcast {
+        if push.channel.is_broadcast() {
             self.hub.each(give);
         } else {
             feed.members.iter().for_each(&mut give);
@@ -401,13 +391,6 @@ impl Channels {
             }
             return;
         }
-    }
-
-    /// How many channels there are, and how many memberships in them.
-    pub(crate) fn sizes(&self) -> (usize, usize) {
-        let feeds = self.lock();
-        let members = feeds.values().map(|feed| feed.members.len());
-        (feeds.len(), members.sum())
     }
 
     /// Stops following channels that have had no member for a while.
