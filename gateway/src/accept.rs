@@ -11,7 +11,7 @@ use carillon_common::http::{AcceptFailures, Place, Problem, serve_connection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::{Duration, Instant, sleep, timeout, timeout_at},
+    time::{Duration, Instant, error::Elapsed, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -91,12 +91,9 @@ async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: Cancellat
 
 /// Waits for its first byte: whoever says nothing costs little more than a descriptor.
 async fn speaks(gateway: &Gateway, guest: &Guest, until: Instant) -> bool {
-    let begun = tokio::select! {
-        begun = timeout_at(until, guest.stream.readable()) => begun,
-        () = guest.place.gone() => {
-            gateway.rejected("crowded");
-            return false;
-        }
+    let readable = guest.stream.readable();
+    let Some(begun) = in_time(gateway, &guest.place, until, readable).await else {
+        return false;
     };
     let begun = matches!(begun, Ok(Ok(())));
     if !begun {
@@ -144,21 +141,29 @@ async fn read_head(
     until: Instant,
 ) -> Option<Result<Head, Refusal>> {
     let Guest { stream, place, .. } = guest;
-    let mut begun = false;
-    let read = Head::read(stream, &mut begun);
-    let read = tokio::select! {
-        read = timeout_at(until, read) => read,
-        () = place.gone() => {
-            gateway.rejected("crowded");
-            return None;
-        }
-    };
-    match read {
+    match in_time(gateway, place, until, Head::read(stream)).await? {
         Ok(Ok(head)) => Some(Ok(head)),
         Ok(Err(Unread::Refused(refusal))) => Some(Err(refusal)),
-        Err(_) if begun => Some(Err(too_slow())),
-        Ok(Err(Unread::Gone)) | Err(_) => {
+        // It has begun: the first byte was waited for.
+        Err(_) => Some(Err(too_slow())),
+        Ok(Err(Unread::Gone)) => {
             gateway.rejected("head");
+            None
+        }
+    }
+}
+
+/// What is done until a time, if it need not give way to another before.
+async fn in_time<T>(
+    gateway: &Gateway,
+    place: &Place,
+    until: Instant,
+    work: impl Future<Output = T>,
+) -> Option<Result<T, Elapsed>> {
+    tokio::select! {
+        done = timeout_at(until, work) => Some(done),
+        () = place.gone() => {
+            gateway.rejected("crowded");
             None
         }
     }

@@ -47,11 +47,11 @@ impl Head {
         self.bytes.split_off(self.length)
     }
 
-    /// Reads one, in the time that the caller gives. `begun`: whether any of it came.
+    /// Reads one, in the time that the caller gives.
     ///
     /// # Errors
     /// The client went, sent what is no head, or too much of it.
-    pub(crate) async fn read(stream: &mut TcpStream, begun: &mut bool) -> Result<Self, Unread> {
+    pub(crate) async fn read(stream: &mut TcpStream) -> Result<Self, Unread> {
         let mut bytes = Vec::with_capacity(FIRST);
         let (mut looked_at, mut pieces) = (0, 0);
         loop {
@@ -66,7 +66,6 @@ impl Head {
             if stream.read_buf(&mut bytes).await.map_err(gone)? == 0 {
                 return Err(Unread::Gone);
             }
-            *begun = true;
             check_first(&bytes)?;
             if let Some(length) = end(&bytes, looked_at) {
                 return Ok(Self { bytes, length });
