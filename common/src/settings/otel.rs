@@ -1,7 +1,7 @@
 //! The variables that every program with OpenTelemetry has, as settings of `[tracing]`.
 
-use super::error::{Origin, SettingsError};
-use super::tree::{Node, set};
+use super::error::SettingsError;
+use super::tree::{self, Node};
 
 /// Which of the environment says what, the first that is there.
 const VARIABLES: [(&str, &[&str], Unit); 13] = [
@@ -113,14 +113,6 @@ fn found<'a>(env: &'a Variables, name: &str) -> Option<(&'a str, &'a str)> {
 }
 
 fn put(root: &mut Node, key: &str, value: String, name: &str, errors: &mut Vec<SettingsError>) {
-    let origin = Origin::Env(name.to_owned());
     let path = ["tracing", key].map(str::to_owned);
-    if let Err((problem, remedy)) = set(root, &path, value, &origin) {
-        errors.push(SettingsError {
-            path: path.join("."),
-            problem,
-            remedy,
-            origin,
-        });
-    }
+    tree::put(root, &path, value, name.to_owned(), errors);
 }

@@ -171,20 +171,30 @@ pub(super) fn overlay_env(
         path.iter().map(key).collect::<Vec<_>>()
     });
     for (path, name, value) in variables {
-        let origin = Origin::Env(name);
-        if let Err((problem, remedy)) = set(root, &path, value, &origin) {
-            errors.push(SettingsError {
-                path: path.join("."),
-                problem,
-                remedy,
-                origin,
-            });
-        }
+        put(root, &path, value, name, errors);
     }
 }
 
-/// Puts what a variable says at a path.
-pub(super) fn set(
+/// Puts what the variable `name` says at a path; what cannot be put there is among the errors.
+pub(super) fn put(
+    root: &mut Node,
+    path: &[String],
+    value: String,
+    name: String,
+    errors: &mut Vec<SettingsError>,
+) {
+    let origin = Origin::Env(name);
+    if let Err((problem, remedy)) = set(root, path, value, &origin) {
+        errors.push(SettingsError {
+            path: path.join("."),
+            problem,
+            remedy,
+            origin,
+        });
+    }
+}
+
+fn set(
     node: &mut Node,
     path: &[String],
     value: String,
