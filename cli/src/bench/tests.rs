@@ -1,14 +1,8 @@
 //! The load generator against both services in this process, over the in-memory store.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use carillon_common::{
-    auth::Keyring,
-    http::listen,
-    process::Shutdown,
-    settings::Settings,
-    telemetry::{LogLevel, Metrics, Spans},
-};
+use carillon_common::{http::listen, process::Shutdown, settings::Settings};
 
 use super::{LoadPlan, run};
 use crate::{api::Api, commands::Services, dev::Dev, socket::Target};
@@ -22,17 +16,7 @@ async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
     let address = listener.local_addr().unwrap();
-    let keyring = Keyring::new(settings.auth.credentials().unwrap());
-    let level = LogLevel::detached(&settings.log);
-    let services = Services::start(
-        Arc::new(settings),
-        keyring,
-        Metrics::new("test"),
-        Spans::default(),
-        level,
-    )
-    .await
-    .unwrap();
+    let services = Services::of(settings).await;
     let shutdown = Shutdown::new();
     let serving = tokio::spawn(services.run(listener, admin_listener, shutdown.clone()));
 

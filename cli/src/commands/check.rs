@@ -202,15 +202,9 @@ fn object(round: &Round) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddr, sync::Arc};
+    use std::net::SocketAddr;
 
-    use carillon_common::{
-        auth::{Keyring, Secret},
-        http::listen,
-        process::Shutdown,
-        settings::Settings,
-        telemetry::{LogLevel, Metrics, Spans},
-    };
+    use carillon_common::{auth::Secret, http::listen, process::Shutdown, settings::Settings};
 
     use super::*;
     use crate::{commands::Services, dev::Dev, input::now_ms, socket::TokenSource};
@@ -222,16 +216,7 @@ mod tests {
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         let (listener, admin_listener) = (listen(any).unwrap(), listen(any).unwrap());
         let address = listener.local_addr().unwrap();
-        let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let level = LogLevel::detached(&settings.log);
-        let services = Services::start(
-            Arc::new(settings),
-            keyring,
-            Metrics::new("test"),
-            Spans::default(),
-            level,
-        );
-        let services = services.await.unwrap();
+        let services = Services::of(settings).await;
         tokio::spawn(services.run(listener, admin_listener, end.clone()));
         let url = format!("ws://{address}");
         let now = now_ms();

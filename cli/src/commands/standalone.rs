@@ -149,6 +149,17 @@ pub(crate) struct Services {
 }
 
 impl Services {
+    /// By these settings and their keys, traced and logged by nobody.
+    #[cfg(test)]
+    pub(crate) async fn of(settings: Settings) -> Self {
+        let keyring = Keyring::new(settings.auth.credentials().unwrap());
+        let level = LogLevel::detached(&settings.log);
+        let (metrics, spans) = (Metrics::new("test"), Spans::default());
+        Self::start(Arc::new(settings), keyring, metrics, spans, level)
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn start(
         settings: Arc<Settings>,
         keyring: Keyring,

@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use carillon_common::{
-    auth::{ApiKeys, NewToken, Secret, mint},
-    settings::{IssuerSettings, TokenAlgorithm},
+    auth::{ApiKeys, NewToken, mint},
+    settings::IssuerSettings,
 };
 use tempfile::TempDir;
 
@@ -126,17 +126,7 @@ impl Access {
 /// # Errors
 /// When it cannot be signed.
 pub(crate) fn signed(secret: &str, user: &str) -> Result<String> {
-    let issuer = IssuerSettings {
-        name: "tests".to_owned(),
-        algorithms: vec![TokenAlgorithm::Hs256],
-        secret: Some(Secret::new(secret.to_owned())),
-        secret_file: None,
-        public_key: None,
-        public_key_file: None,
-        issuer: None,
-        audience: None,
-        kid: None,
-    };
+    let issuer = IssuerSettings::hs256("tests", secret);
     let now = jiff::Timestamp::now().as_second();
     let token = NewToken {
         sub: user,
