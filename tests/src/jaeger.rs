@@ -1,7 +1,7 @@
 //! A real Jaeger, in memory, and what it answers about a trace.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::child::Child;
 use crate::poll::eventually;
+use crate::redis::free_port;
 
 /// For what takes as long as the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,7 +144,7 @@ impl Jaeger {
 
 /// Its listeners take no port 0 that they would tell.
 fn free() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    Ok(([127, 0, 0, 1], free_port()?).into())
 }
 
 fn read(span: &Value, processes: &Value) -> Result<Stored> {
