@@ -10,6 +10,7 @@ pub mod json;
 pub mod notification;
 pub mod process;
 pub mod protocol;
+pub mod retry;
 pub mod settings;
 pub mod telemetry;
 pub mod text;
