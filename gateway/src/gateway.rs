@@ -17,16 +17,16 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accept,
-    admission::Admission,
-    bus::Bus,
-    calls::Calls,
-    channels::Channels,
     connection::{self, Opened, Surroundings},
-    hub::Hub,
+    handshake::accept,
+    handshake::admission::Admission,
+    handshake::refused_tokens::Refusals,
     metrics::Metrics,
-    refusals::Refusals,
+    routing::bus::Bus,
+    routing::channels::Channels,
+    routing::hub::Hub,
     session::Rules,
+    store::Calls,
     upkeep,
 };
 

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     gateway::Gateway,
-    hub::{Handle, Hub},
+    routing::hub::{Handle, Hub},
 };
 
 /// Rows of each kind that are shown.

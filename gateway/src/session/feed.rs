@@ -1,6 +1,6 @@
 //! Where a connection stands in a channel's log, or in that of broadcasts.
 //!
-//! The gateway keeps the chain once for all its members ([`crate::channels`]); a member only needs
+//! The gateway keeps the chain once for all its members ([`crate::routing::channels`]); a member only needs
 //! to know what it had before.
 
 use std::sync::Arc;

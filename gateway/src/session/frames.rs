@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     push::{ChannelGap, encode},
-    traced::Traced,
+    session::traced::Traced,
 };
 
 impl Session {

@@ -16,6 +16,7 @@ mod parting;
 mod receipts;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traced;
 mod written;
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
@@ -37,7 +38,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
     push::{ChannelGap, ChannelPush, Push, encode},
-    traced::Traced,
+    session::traced::Traced,
 };
 use asking::Asking;
 use channels::Channels;

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
+    connection::rewound::Rewound,
     rate::{Bucket, Rate},
-    rewound::Rewound,
 };
 
 /// Of a frame's header with its mask, and the code of a close frame after it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use carillon_common::ids::ChannelName;
 
 use super::{Channels, Feed};
-use crate::hub::Handle;
+use crate::routing::hub::Handle;
 
 impl Channels {
     /// How many channels there are, and how many memberships in them.

@@ -6,12 +6,12 @@ use carillon_common::{http::Place, protocol::CloseCode};
 use tokio::time::Instant;
 
 use crate::{
-    accept::{self, Guest},
-    admission::Refused,
-    arrival::Asking,
-    closing,
     connection::Socket,
+    connection::close,
     gateway::Gateway,
+    handshake::accept::{self, Guest},
+    handshake::admission::Refused,
+    handshake::upgrade::Asking,
 };
 
 impl Gateway {
@@ -62,7 +62,7 @@ impl Gateway {
             () = tokio::time::sleep(hold) => {}
             () = self.over().cancelled() => {}
         }
-        closing::turn_away(socket, code, reason).await;
+        close::turn_away(socket, code, reason).await;
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn turn_away(
 ) {
     place.waits();
     tokio::select! {
-        _ = closing::turn_away(socket, code, reason) => {}
+        _ = close::turn_away(socket, code, reason) => {}
         () = place.gone() => {}
     }
 }

@@ -17,9 +17,9 @@ use carillon_common::{
 };
 
 use crate::{
-    mailbox::{Mail, Mailbox, Put},
     metrics::Waiting,
     push::Push,
+    routing::mailbox::{Mail, Mailbox, Put},
     session::Event,
 };
 

@@ -21,10 +21,10 @@ use tokio::{sync::OnceCell, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    hub::{Handle, Hub},
-    mailbox::Put,
     metrics::Metrics,
     push::{ChannelGap, ChannelPush, Push, Way},
+    routing::hub::{Handle, Hub},
+    routing::mailbox::Put,
     session::Event,
     upkeep::AUDIT_PATIENCE,
 };

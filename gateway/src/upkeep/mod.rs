@@ -1,5 +1,7 @@
 //! What a gateway does by itself: resume after doubt, audit, sweep, show how it is.
 
+mod moving;
+
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
@@ -13,7 +15,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use crate::{bus::Bus, gateway::Gateway, hub::Handle, session::Event};
+use crate::{gateway::Gateway, routing::bus::Bus, routing::hub::Handle, session::Event};
 
 /// Connections resumed per second after doubt: the store has others to serve.
 const RESUMED_PER_SECOND: usize = 2_000;

@@ -14,10 +14,10 @@ use carillon_common::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    channels::Channels,
-    hub::Hub,
     metrics::Metrics,
     push::{Push, Way},
+    routing::channels::Channels,
+    routing::hub::Hub,
     session::Event,
 };
 

@@ -7,7 +7,7 @@ use carillon_common::protocol::CloseCode;
 use rand::seq::SliceRandom;
 use tokio::time::{Instant, sleep};
 
-use crate::{gateway::Gateway, hub::Handle, session::Event};
+use crate::{gateway::Gateway, routing::hub::Handle, session::Event};
 
 /// Nobody is closed sooner than this after being told, where the window has room for it.
 const NOTICE: Duration = Duration::from_secs(2);
@@ -102,7 +102,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::{hub::Origin, mailbox::Mail};
+    use crate::{routing::hub::Origin, routing::mailbox::Mail};
 
     const HERE: Origin = Origin {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -30,19 +30,19 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
-    accept::{self, Guest},
-    admission::Refused,
-    closing,
+    connection::close,
+    connection::rewound::Rewound,
+    connection::screen::Screen,
     connection::{Arrived, Opened, Socket},
-    forwarded,
     gateway::Gateway,
-    handshake::Upgrade,
-    hello::{self, Hello, Since, TurnedAway},
-    hub::{Handle, Origin},
+    handshake::accept::{self, Guest},
+    handshake::admission::Refused,
+    handshake::forwarded,
+    handshake::hello::{self, Hello, Since, TurnedAway},
+    handshake::refuse::turn_away,
+    handshake::request::Upgrade,
     rate::Rate,
-    refusing::turn_away,
-    rewound::Rewound,
-    screen::Screen,
+    routing::hub::{Handle, Origin},
     session::{Effect, Identity, Now, Session},
 };
 
@@ -183,7 +183,7 @@ impl Gateway {
                 if let Err(refused) = self.may_be_told(address) {
                     self.rejected(refused.reason);
                     let code = CloseCode::Unauthenticated;
-                    closing::turn_away_at_once(socket, code, reason);
+                    close::turn_away_at_once(socket, code, reason);
                     return None;
                 }
                 let token = token.as_deref();

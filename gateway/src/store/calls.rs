@@ -13,12 +13,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    channels::Channels,
-    hub::{Handle, Hub},
-    mailbox::{Mail, Taken},
     metrics::Metrics,
-    rarely::Rarely,
+    routing::channels::Channels,
+    routing::hub::{Handle, Hub},
+    routing::mailbox::{Mail, Taken},
     session::{Call, Closing, Event},
+    store::rarely::Rarely,
 };
 
 /// How long a connection that came late has to be taken back.

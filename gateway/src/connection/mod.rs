@@ -3,6 +3,11 @@
 //! It waits for three things: mail from the gateway, a frame from the client, the session's next
 //! deadline. Each is given to the session; what comes out is written, all frames with one flush.
 
+pub(crate) mod close;
+mod outgoing;
+pub(crate) mod rewound;
+pub(crate) mod screen;
+
 use std::{
     pin::{Pin, pin},
     sync::Arc,
@@ -25,15 +30,15 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    calls::Calls,
-    closing::{part, reset},
-    hub::Handle,
-    mailbox::{Mail, Taken},
+    connection::close::{part, reset},
+    connection::outgoing::Outgoing,
+    connection::screen::{Screen, Screened},
     metrics::Metrics,
-    outgoing::Outgoing,
-    screen::{Screen, Screened},
+    routing::hub::Handle,
+    routing::mailbox::{Mail, Taken},
+    session::traced::Marks,
     session::{Call, Effect, Event, Now, Session},
-    traced::Marks,
+    store::Calls,
 };
 
 /// A socket that speaks WebSocket.

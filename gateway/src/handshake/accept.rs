@@ -16,12 +16,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admission::Refused,
     connection::Opened,
+    connection::rewound::Rewound,
     gateway::Gateway,
-    handshake::{self, Refusal},
-    head::{Head, Unread},
-    rewound::Rewound,
+    handshake::admission::Refused,
+    handshake::head::{Head, Unread},
+    handshake::request::{self, Refusal},
 };
 
 /// For a client that is refused to read why.
@@ -117,7 +117,7 @@ async fn begin(
             return turn_down(guest, &refusal).await;
         }
     };
-    match handshake::read(head.bytes(), &gateway.settings().gateway) {
+    match request::read(head.bytes(), &gateway.settings().gateway) {
         Ok(Some(upgrade)) => {
             guest.place.works();
             gateway.upgrade(guest, upgrade, head.into_rest()).await
