@@ -9,6 +9,7 @@ use carillon_common::{
     http::{Crowd, Health, IN_KERNEL},
     ids::GatewayId,
     process::Shutdown,
+    protocol::CloseCode,
     settings::Settings,
     telemetry::{GatewayMetrics, Spans},
 };
@@ -17,7 +18,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::{self, Opened, Surroundings},
+    connection::{self, Context, Opened},
     handshake::accept,
     handshake::admission::Admission,
     handshake::refused_tokens::Refusals,
@@ -43,7 +44,7 @@ pub struct Gateway {
     hub: Arc<Hub>,
     channels: Arc<Channels>,
     membership: Arc<dyn Membership>,
-    around: Arc<Surroundings>,
+    context: Arc<Context>,
     admission: Admission,
     /// Sockets that are not connections yet.
     arrivals: Crowd,
@@ -120,7 +121,7 @@ impl Gateway {
             metrics.clone(),
             tasks.clone(),
         );
-        let around = Arc::new(Surroundings {
+        let context = Arc::new(Context {
             calls,
             clock: backend.clock(),
             metrics: metrics.clone(),
@@ -134,7 +135,7 @@ impl Gateway {
             hub,
             channels,
             membership,
-            around,
+            context,
             admission,
             arrivals,
             metrics,
@@ -180,7 +181,7 @@ impl Gateway {
     }
 
     pub(crate) fn calls(&self) -> &Calls {
-        &self.around.calls
+        &self.context.calls
     }
 
     pub(crate) fn health(&self) -> &Health {
@@ -250,7 +251,7 @@ impl Gateway {
         self.admission.close();
         accepting.await;
         if shutdown
-            .unless_quick(self.drain("draining"))
+            .unless_quick(self.drain(CloseCode::Draining))
             .await
             .is_none()
         {
@@ -270,8 +271,8 @@ impl Gateway {
         Ok(())
     }
 
-    pub(crate) fn around(&self) -> &Surroundings {
-        &self.around
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
     }
 
     pub(crate) fn rules(&self) -> &Arc<Rules> {
@@ -286,16 +287,16 @@ impl Gateway {
     pub(crate) async fn hold(&self, opened: Box<Opened>) {
         let handle = opened.arrived.handle.clone();
         if handle.user.is_canary() {
-            connection::run(opened, &self.around).await;
+            connection::run(opened, &self.context).await;
             return self.hub.remove(&handle);
         }
         self.metrics.all.connections_opened.inc();
         self.metrics.all.connections.inc();
-        let began = self.around.clock.now();
-        let end = connection::run(opened, &self.around).await;
+        let began = self.context.clock.now();
+        let end = connection::run(opened, &self.context).await;
         self.hub.remove(&handle);
         self.metrics.all.connections.dec();
-        let lived = (self.around.clock.now() - began).max(0) as f64 / 1e3;
+        let lived = (self.context.clock.now() - began).max(0) as f64 / 1e3;
         self.metrics.all.connection_duration.observe(lived);
         self.metrics
             .all

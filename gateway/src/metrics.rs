@@ -170,7 +170,7 @@ impl Metrics {
                 self.all.delivery_latency.observe(seconds.as_secs_f64());
             }
             Note::ChainBreak => self.chain_break("chain"),
-            Note::Gap(reason) => self.all.gaps.with_label_values(&[reason]).inc(),
+            Note::Gap(reason) => self.all.gaps.with_label_values(&[reason.as_str()]).inc(),
             Note::Expired => self
                 .all
                 .notifications_written
@@ -182,7 +182,10 @@ impl Metrics {
                 self.all.resumes.with_label_values(&["audit"]).inc();
             }
             Note::GaveWay => self.all.restored_gave_way.inc(),
-            Note::Refused(code) => self.all.refused_frames.with_label_values(&[code]).inc(),
+            Note::Refused(code) => {
+                let code = code.as_str();
+                self.all.refused_frames.with_label_values(&[code]).inc();
+            }
         }
     }
 }

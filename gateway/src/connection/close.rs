@@ -11,19 +11,19 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
 };
 
-use crate::{
-    connection::{End, Socket, Surroundings, now},
-    session::Session,
-};
+use super::{Context, End, Socket};
+use crate::session::{Out, Session};
 
 /// Messages that are read of one who is turned away, before its answer to the close frame.
 const UNWANTED: u32 = 16;
 /// For a client to read its close frame, of which nothing more is read.
 const UNREAD_GRACE: Duration = Duration::from_secs(1);
+/// For one who is turned away to read why.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What the kernel holds for a client that does not read is given back as soon as the socket is closed,
 /// rather than offered to it for minutes.
-pub(crate) fn reset(stream: &TcpStream) {
+pub(super) fn reset(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "a socket is closed in order, though nobody reads");
     }
@@ -45,17 +45,17 @@ fn close_message(code: CloseCode, reason: &'static str) -> Message {
 }
 
 /// Closes a socket and waits a while for the client's answer, which confirms what it has read.
-pub(crate) async fn part(
+pub(super) async fn close(
     socket: &mut Socket,
     session: &mut Session,
-    (code, reason): (CloseCode, &'static str),
-    around: &Surroundings,
+    code: CloseCode,
+    context: &Context,
 ) -> End {
-    put(socket, close_message(code, reason));
+    put(socket, close_message(code, code.reason()));
     if code == CloseCode::RateLimited {
-        return parted_unread(socket, code).await;
+        return close_unread(socket, code).await;
     }
-    let answered = timeout(around.close_grace, async {
+    let answered = timeout(context.close_grace, async {
         socket.flush().await.ok()?;
         while let Some(Ok(message)) = socket.next().await {
             match message {
@@ -65,8 +65,10 @@ pub(crate) async fn part(
                     return Some(());
                 }
                 Message::Close(_) => return None,
-                Message::Pong(payload) => session.on_pong(&payload, now(around), &mut Vec::new()),
-                _ if !session.allows_frame(now(around)) => return None,
+                Message::Pong(payload) => {
+                    session.on_pong(&payload, context.now(), &mut Out::default());
+                }
+                _ if !session.allows_frame(context.now()) => return None,
                 _ => {}
             }
         }
@@ -77,7 +79,7 @@ pub(crate) async fn part(
 }
 
 /// Of a client that sends too much nothing more is read; it has a moment to read why.
-async fn parted_unread(socket: &mut Socket, code: CloseCode) -> End {
+async fn close_unread(socket: &mut Socket, code: CloseCode) -> End {
     drop(timeout(UNREAD_GRACE, socket.flush()).await);
     tokio::time::sleep(UNREAD_GRACE).await;
     End::here(code, false)
@@ -90,7 +92,7 @@ pub(crate) fn turn_away_at_once(mut socket: Socket, code: CloseCode, reason: &'s
 }
 
 /// Ends a socket that never became a connection.
-pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) -> End {
+pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) {
     put(&mut socket, close_message(code, reason));
     let goodbye = async {
         drop(socket.flush().await);
@@ -101,6 +103,5 @@ pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'sta
             read += 1;
         }
     };
-    drop(timeout(Duration::from_secs(2), goodbye).await);
-    End::here(code, false)
+    drop(timeout(GOODBYE, goodbye).await);
 }

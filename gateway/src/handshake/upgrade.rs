@@ -43,7 +43,7 @@ use crate::{
     handshake::request::Upgrade,
     rate::Rate,
     routing::hub::{Handle, Origin},
-    session::{Effect, Identity, Now, Session},
+    session::{Identity, Out, Session},
 };
 
 /// A read buffer of its own costs every idle connection this much.
@@ -210,9 +210,7 @@ impl Gateway {
                     reference,
                     expires_at,
                 };
-                arrived
-                    .first
-                    .insert(0, Effect::Write(frame.encode().into()));
+                arrived.first.write_first(&frame);
                 Some(Box::new(Opened {
                     socket,
                     arrived,
@@ -234,7 +232,7 @@ impl Gateway {
 
     fn authenticate(&self, token: Option<&str>) -> Result<(UserId, Claims), &'static str> {
         let token = token.ok_or("token_missing")?;
-        let now = self.around().clock.now();
+        let now = self.context().clock.now();
         let claims = self.rules().keyring.current().verifier.verify(token, now);
         let claims = claims.map_err(|error| error.code())?;
         let user = UserId::new(&claims.sub).map_err(|_| "token_claim")?;
@@ -258,10 +256,7 @@ impl Gateway {
         user: UserId,
         claims: Claims,
     ) -> Result<Arrived, Refusal> {
-        let now = Now {
-            mono: Instant::now(),
-            wall: self.around().clock.now(),
-        };
+        let now = self.context().now();
         let identity = Identity {
             opened: now.wall,
             user,
@@ -301,16 +296,17 @@ impl Gateway {
             let code = CloseCode::Unauthenticated;
             return Err(Refusal::Close(code, TokenError::Key.code()));
         }
-        let mut effects = Vec::new();
+        let mut out = Out::default();
         let broadcast = self.channels().broadcast_position();
         let rules = self.rules().clone();
-        let session = Session::open(rules, identity, claims, broadcast, now, &mut effects);
+        let session = Session::open(rules, identity, claims, broadcast, now, &mut out);
         let mut arrived = Arrived::new(session, handle);
         let within = self.settings().gateway.handshake_timeout;
-        let registered = arrived.registered(effects, self.around());
+        let registered = arrived.register(out, self.context());
         match timeout(within, registered).await {
             Ok(Ok(())) => {}
-            Ok(Err((code, reason))) => {
+            Ok(Err(code)) => {
+                let reason = code.reason();
                 self.rejected(reason_for(&arrived.handle.user, reason));
                 self.depart(arrived);
                 return Err(Refusal::Close(code, reason));
@@ -329,9 +325,7 @@ impl Gateway {
                 retryable: false,
                 channel: None,
             };
-            arrived
-                .first
-                .insert(0, Effect::Write(frame.encode().into()));
+            arrived.first.write_first(&frame);
         }
         Ok(arrived)
     }
@@ -339,7 +333,7 @@ impl Gateway {
     /// Takes back what [`enter`](Self::enter) did, of a connection that did not come to be.
     fn depart(&self, arrived: Arrived) {
         self.hub().remove(&arrived.handle);
-        arrived.end(self.around(), false, false);
+        arrived.end(self.context(), false, false);
     }
 
     /// Says 101.

@@ -74,8 +74,8 @@ impl Handle {
         })
     }
 
-    /// Says where the connection stands.
-    pub(crate) fn stands(&self, fence: u64, position: Cursor) {
+    /// Shows where the connection stands.
+    pub(crate) fn publish_position(&self, fence: u64, position: Cursor) {
         self.fence.store(fence, Ordering::Relaxed);
         self.seq.store(position.seq, Ordering::Relaxed);
         self.nonce.store(position.nonce, Ordering::Relaxed);
@@ -179,15 +179,15 @@ impl Hub {
     }
 
     /// Gives a personal hint to every connection of the user; answers how many mailboxes were full.
-    pub(crate) fn hint(&self, user: &UserId, push: &Arc<Push>, fleeting: bool) -> usize {
+    pub(crate) fn hint(&self, user: &UserId, push: &Arc<Push>, ephemeral: bool) -> usize {
         let users = self.shard(user);
         let Some(handles) = users.get(user) else {
             return 0;
         };
         let mut full = 0;
         for handle in handles {
-            let mail = if fleeting {
-                Mail::Fleeting(push.clone())
+            let mail = if ephemeral {
+                Mail::Ephemeral(push.clone())
             } else {
                 Mail::Inbox(push.clone())
             };

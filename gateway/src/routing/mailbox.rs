@@ -27,7 +27,7 @@ pub(crate) enum Mail {
     /// A personal notification.
     Inbox(Arc<Push>),
     /// One outside the chain.
-    Fleeting(Arc<Push>),
+    Ephemeral(Arc<Push>),
     /// A channel's.
     Channel(Arc<ChannelPush>),
     /// Anything else. Never refused: answers are as many as the session's questions. But what they
@@ -38,7 +38,7 @@ pub(crate) enum Mail {
 impl Mail {
     fn weight(&self) -> usize {
         match self {
-            Self::Inbox(push) | Self::Fleeting(push) => push.weight(),
+            Self::Inbox(push) | Self::Ephemeral(push) => push.weight(),
             Self::Channel(channel) => channel.push.weight(),
             Self::Event(event) => event.weight(),
         }
@@ -320,7 +320,7 @@ mod tests {
 
     fn seqs(taken: &Taken) -> Vec<u64> {
         let seq = |mail: &Mail| match mail {
-            Mail::Inbox(push) | Mail::Fleeting(push) => push.frame.cursor.seq,
+            Mail::Inbox(push) | Mail::Ephemeral(push) => push.frame.cursor.seq,
             Mail::Channel(channel) => channel.push.frame.cursor.seq,
             Mail::Event(_) => 0,
         };

@@ -1,20 +1,19 @@
-//! What the client is known to have, from its acks and pongs, and when the store is told.
+//! What the client is known to have, from its acks and pongs, and when that is reported to the store.
 
 use std::time::Duration;
 
 use carillon_common::{
-    backend::{Holder, Subscription},
     ids::{ChannelName, Cursor},
     protocol::{CloseCode, Dialect},
 };
 
 use tokio::time::Instant;
 
-use super::{Call, Effect, Note, Now, Session, feed::Acked};
+use super::{Call, Note, Now, Out, Session, feed::Acked};
 
 impl Session {
     /// An ack. Whether it moves forward over what was written, and so was paid for by us.
-    pub(super) fn on_ack(&mut self, cursor: Cursor, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn on_ack(&mut self, cursor: Cursor, out: &mut Out) -> bool {
         // No two of the logs have a cursor in common: half of it is drawn by chance.
         let mut acked = self.receipts.on_ack(cursor);
         if acked == Acked::Foreign {
@@ -24,9 +23,9 @@ impl Session {
             acked = self.channels.on_ack(cursor);
         }
         if acked == Acked::Foreign {
-            effects.push(Effect::Note(Note::ForeignAck));
+            out.note(Note::ForeignAck);
         }
-        self.tell_what_was_caught_up(effects);
+        self.report_what_was_caught_up(out);
         acked == Acked::Forward
     }
 
@@ -68,22 +67,22 @@ impl Session {
 
     /// After everything that one wake-up brought: a simple client's receipt is its pong, as is any
     /// client's for having been told of a loss.
-    pub(crate) fn after_writing(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let written = |effect: &Effect| matches!(effect, Effect::Write(_));
+    pub(crate) fn after_writing(&mut self, now: Now, out: &mut Out) {
         let alone = self.asks_alone_at(now).is_some_and(|at| at <= now.mono);
-        let due = alone || (self.asking.is_due(now.mono) && effects.iter().any(written));
+        let due = alone || (self.asking.is_due(now.mono) && out.has_text());
         let due = due && self.dialect() == Dialect::Simple;
         if due || self.receipts.wants_ping(self.dialect()) {
-            self.ping(now, effects);
+            self.ping(now, out);
         }
-        let stands = (self.inbox.position(), self.broadcast.confirmed());
-        self.receipts.settle(stands, now.mono, self.rules.socket());
+        let positions = (self.inbox.position(), self.broadcast.confirmed());
+        self.receipts
+            .settle(positions, now.mono, self.rules.socket());
         if self.receipts.flush_at().is_some_and(|at| at <= now.mono) {
-            self.flush_acks(effects);
+            self.flush_acks(out);
         }
     }
 
-    pub(super) fn ping(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn ping(&mut self, now: Now, out: &mut Out) {
         let Some(payload) = self.receipts.ping(self.inbox.position()) else {
             return;
         };
@@ -91,73 +90,52 @@ impl Session {
         self.channels.pinged(self.dialect());
         self.asking.asked();
         self.pace.pinged(now.mono, self.rules.socket());
-        effects.push(Effect::Ping(payload));
+        out.ping(payload);
     }
 
     /// A pong: the client has read everything that was written before its ping.
-    pub(crate) fn on_pong(&mut self, payload: &[u8], now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_pong(&mut self, payload: &[u8], now: Now, out: &mut Out) {
         if !self.receipts.on_pong(payload, self.dialect()) {
-            return self.on_sign_of_life(now, effects);
+            return self.on_sign_of_life(now, out);
         }
         self.pace.heard(now.mono);
         self.pace.ponged();
         self.broadcast.ponged(self.dialect());
         self.channels.ponged(self.dialect());
-        self.tell_what_was_caught_up(effects);
+        self.report_what_was_caught_up(out);
         let rarely = self.rules.socket().ping_interval;
-        if self.channels.told_longer_ago(rarely, now.mono) {
-            self.tell_channels(true, effects);
+        if self.channels.reported_longer_ago(rarely, now.mono) {
+            self.report_channels(true, out);
         }
-        self.after_writing(now, effects);
+        self.after_writing(now, out);
     }
 
     /// Anything else that shows that the client lives: a ping of its own, a pong nobody asked for.
-    pub(crate) fn on_sign_of_life(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn on_sign_of_life(&mut self, now: Now, out: &mut Out) {
         self.pace.heard(now.mono);
         if !self.allows_frame(now) {
-            effects.push(Effect::Close(CloseCode::RateLimited, None));
+            out.close(CloseCode::RateLimited);
         }
     }
 
-    /// The store is told soon of what had been missed and is confirmed now, so that it does not come
-    /// a third time when the gateway is killed.
-    fn tell_what_was_caught_up(&mut self, effects: &mut Vec<Effect>) {
+    /// Reports soon what had been missed and is confirmed now, so that it does not come a third time
+    /// when the gateway is killed.
+    fn report_what_was_caught_up(&mut self, out: &mut Out) {
         if self.broadcast.replay_confirmed() {
-            self.receipts.tell_soon();
+            self.receipts.report_soon();
         }
-        self.tell_channels(false, effects);
+        self.report_channels(false, out);
     }
 
-    fn tell_channels(&mut self, all: bool, effects: &mut Vec<Effect>) {
+    fn report_channels(&mut self, all: bool, out: &mut Out) {
         for subscription in self.channels.take_moved(all) {
-            self.keep(subscription, false, effects);
+            self.keep(subscription, false, out);
         }
     }
 
-    /// Has a subscription kept, if it is one that outlives the connection.
-    pub(super) fn keep(
-        &mut self,
-        subscription: Subscription,
-        asked: bool,
-        effects: &mut Vec<Effect>,
-    ) {
-        let holder = match (self.dialect(), self.channels.get(&subscription.channel)) {
-            (Dialect::Simple, _) => Holder::Session(self.identity.session.clone()),
-            (Dialect::V1, Some(member)) if member.durable => {
-                Holder::Device(self.identity.device.clone())
-            }
-            (Dialect::V1, _) => return,
-        };
-        effects.push(Effect::Do(Box::new(Call::Keep {
-            holder,
-            subscription,
-            asked,
-        })));
-    }
-
-    pub(super) fn flush_acks(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn flush_acks(&mut self, out: &mut Out) {
         if let Some(ack) = self.receipts.flush(self.broadcast.confirmed()) {
-            effects.push(Effect::Do(Box::new(Call::Ack(self.identity.ack(ack)))));
+            out.ask(Call::Ack(self.identity.ack(ack)));
         }
     }
 }

@@ -6,7 +6,7 @@ use carillon_common::{
     protocol::Dialect,
 };
 
-use super::receipts::Told;
+use super::receipts::Report;
 
 /// Who is connected.
 #[derive(Debug, Clone)]
@@ -43,14 +43,14 @@ impl Identity {
         }
     }
 
-    pub(super) fn ack(&self, told: Told) -> Ack {
+    pub(super) fn ack(&self, report: Report) -> Ack {
         Ack {
             user: self.user.clone(),
             device: self.device.clone(),
             session: self.session.clone(),
-            cursor: told.cursor,
-            broadcast: Some(told.broadcast),
-            expired: told.expired,
+            cursor: report.cursor,
+            broadcast: Some(report.broadcast),
+            expired: report.expired,
         }
     }
 }

@@ -19,10 +19,8 @@ const NOTICE: Duration = Duration::from_secs(30);
 pub(super) struct Planned {
     /// When.
     pub at: Instant,
-    /// With which code.
+    /// With which code, which says why.
     pub code: CloseCode,
-    /// Why, as clients are told.
-    pub reason: &'static str,
     /// When they are told.
     pub tell_at: Instant,
     /// They have been.
@@ -61,7 +59,6 @@ impl Pace {
             pace.plan(Planned {
                 at: now + age,
                 code: CloseCode::Rebalance,
-                reason: "rebalance",
                 tell_at: now + (age - NOTICE.min(age / 2)),
                 told: false,
             });

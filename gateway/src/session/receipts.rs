@@ -1,4 +1,4 @@
-//! What the client is known to have, and what the store was told of it.
+//! What the client is known to have, and what of it was reported to the store.
 //!
 //! With `carillon.v1` the client acks cursors; only those written on this connection count. A
 //! client of the simple protocol acks without knowing: a ping after its notifications names the
@@ -25,15 +25,15 @@ pub(super) struct Receipts {
     /// The client has everything up to here.
     confirmed: Cursor,
     /// The store knows of everything up to here.
-    told: Cursor,
+    reported: Cursor,
     /// The same of the broadcasts.
-    broadcast_told: Cursor,
-    /// What was missed of them is confirmed: the store is told soon.
+    broadcast_reported: Cursor,
+    /// What was missed of them is confirmed: it is reported soon.
     broadcast_soon: bool,
     in_flight: Option<Box<InFlight>>,
-    /// When the store is to be told, if there is something to tell.
+    /// When something is to be reported, if there is something.
     flush_at: Option<Instant>,
-    /// Confirmed since the store was told.
+    /// Confirmed since the last report.
     batch: u32,
     /// An ack is under way to the store.
     busy: bool,
@@ -50,9 +50,9 @@ struct InFlight {
     tells_of_loss: bool,
 }
 
-/// What the store is to be told.
+/// What is reported to the store.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Report {
     pub cursor: Cursor,
     pub broadcast: Cursor,
     pub expired: Vec<Cursor>,
@@ -64,8 +64,8 @@ impl Receipts {
             written: VecDeque::new(),
             expired: Vec::new(),
             confirmed: Cursor::ZERO,
-            told: Cursor::ZERO,
-            broadcast_told: Cursor::ZERO,
+            reported: Cursor::ZERO,
+            broadcast_reported: Cursor::ZERO,
             broadcast_soon: false,
             in_flight: None,
             flush_at: None,
@@ -78,8 +78,8 @@ impl Receipts {
     /// The session starts at these positions.
     pub(super) fn start(&mut self, inbox: Cursor, broadcast: Cursor) {
         self.confirmed = inbox;
-        self.told = inbox;
-        self.broadcast_told = broadcast;
+        self.reported = inbox;
+        self.broadcast_reported = broadcast;
     }
 
     /// The inbox starts over here after a gap: earlier cursors mean nothing any more.
@@ -91,7 +91,7 @@ impl Receipts {
             ping.inbox = inbox;
         }
         self.confirmed = inbox;
-        self.told = inbox;
+        self.reported = inbox;
     }
 
     /// A notification was written.
@@ -200,12 +200,12 @@ impl Receipts {
     }
 
     /// What was missed of the broadcasts is confirmed.
-    pub(super) fn tell_soon(&mut self) {
+    pub(super) fn report_soon(&mut self) {
         self.broadcast_soon = true;
     }
 
-    /// With nothing outstanding, what was passed over after it counts as read; then the store is
-    /// told in a while, or soon when there is much. Of broadcasts alone it is told as rarely as idle
+    /// With nothing outstanding, what was passed over after it counts as read; then it is
+    /// reported in a while, or soon when there is much. Broadcasts alone are reported as rarely as idle
     /// clients are pinged: it would cost more than they do.
     pub(super) fn settle(
         &mut self,
@@ -214,11 +214,11 @@ impl Receipts {
         settings: &SocketSettings,
     ) {
         self.settle_now(position);
-        let within = if self.busy || self.is_told(broadcast) {
+        let within = if self.busy || self.is_reported(broadcast) {
             return;
         } else if self.batch >= settings.ack_batch {
             Duration::ZERO
-        } else if self.confirmed != self.told || self.broadcast_soon {
+        } else if self.confirmed != self.reported || self.broadcast_soon {
             settings.ack_interval
         } else {
             settings.ping_interval
@@ -227,8 +227,8 @@ impl Receipts {
         self.flush_at = Some(self.flush_at.map_or(due, |at| at.min(due)));
     }
 
-    fn is_told(&self, broadcast: Cursor) -> bool {
-        self.confirmed == self.told && broadcast == self.broadcast_told
+    fn is_reported(&self, broadcast: Cursor) -> bool {
+        self.confirmed == self.reported && broadcast == self.broadcast_reported
     }
 
     pub(super) fn settle_now(&mut self, position: Cursor) {
@@ -241,24 +241,24 @@ impl Receipts {
         self.flush_at
     }
 
-    /// What the store is to be told now.
-    pub(super) fn flush(&mut self, broadcast: Cursor) -> Option<Told> {
+    /// What is to be reported now.
+    pub(super) fn flush(&mut self, broadcast: Cursor) -> Option<Report> {
         self.flush_at = None;
-        if self.busy || self.is_told(broadcast) {
+        if self.busy || self.is_reported(broadcast) {
             return None;
         }
         self.busy = true;
-        Some(self.tell(broadcast))
+        Some(self.report(broadcast))
     }
 
     /// The same at the end, whatever is under way. The departure tells of broadcasts.
-    pub(super) fn flush_last(&mut self, broadcast: Cursor) -> Option<Told> {
-        (self.confirmed != self.told).then(|| self.tell(broadcast))
+    pub(super) fn flush_last(&mut self, broadcast: Cursor) -> Option<Report> {
+        (self.confirmed != self.reported).then(|| self.report(broadcast))
     }
 
-    fn tell(&mut self, broadcast: Cursor) -> Told {
-        self.told = self.confirmed;
-        self.broadcast_told = broadcast;
+    fn report(&mut self, broadcast: Cursor) -> Report {
+        self.reported = self.confirmed;
+        self.broadcast_reported = broadcast;
         self.broadcast_soon = false;
         self.batch = 0;
         let (expired, later) = self
@@ -266,7 +266,7 @@ impl Receipts {
             .drain(..)
             .partition(|cursor| cursor.seq <= self.confirmed.seq);
         self.expired = later;
-        Told {
+        Report {
             cursor: self.confirmed,
             broadcast,
             expired,

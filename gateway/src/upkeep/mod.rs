@@ -8,6 +8,7 @@ use carillon_common::{
     backend::{AuditAnswer, AuditQuestion, Backend},
     ids::UserId,
     process::show_condition,
+    protocol::CloseCode,
 };
 use futures_util::future::join_all;
 use tokio::{
@@ -94,7 +95,7 @@ async fn leave_when_asked(gateway: Arc<Gateway>, bus: Arc<Bus>) {
         if bus.is_isolated() {
             // The store may be back before anybody else could take the connections.
             tracing::warn!("cut off from the store for too long: closing every connection");
-            gateway.drain("rebalance").await;
+            gateway.drain(CloseCode::Rebalance).await;
         } else if !gateway.health().is_draining() {
             empty(&gateway).await;
         }
@@ -115,7 +116,7 @@ async fn empty(gateway: &Gateway) {
     );
     tokio::time::sleep(delay).await;
     gateway.admission().close();
-    gateway.drain("draining").await;
+    gateway.drain(CloseCode::Draining).await;
     tracing::info!("drained; it stays, and takes no connection until it is restarted");
 }
 

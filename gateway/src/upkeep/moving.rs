@@ -14,9 +14,9 @@ const NOTICE: Duration = Duration::from_secs(2);
 
 impl Gateway {
     /// Closes every connection, spread over the window, each at a time of its own.
-    pub async fn drain(&self, reason: &'static str) {
+    pub(crate) async fn drain(&self, code: CloseCode) {
         let all = self.hub().all();
-        let within = self.ask_to_move(all, reason);
+        let within = self.ask_to_move(all, code);
         self.metrics().drains_within(within);
         let deadline = Instant::now() + within;
         while !self.hub().is_empty() && Instant::now() < deadline {
@@ -51,13 +51,13 @@ impl Gateway {
             "asked those above to move, for gateways to be balanced"
         );
         if !asked.is_empty() {
-            sleep(self.ask_to_move(asked, "rebalance")).await;
+            sleep(self.ask_to_move(asked, CloseCode::Rebalance)).await;
         }
     }
 
     /// Asks these connections to be gone at a time of their own each, in no order that the clients
     /// know. Answers how long that may take.
-    fn ask_to_move(&self, mut asked: Vec<Arc<Handle>>, reason: &'static str) -> Duration {
+    fn ask_to_move(&self, mut asked: Vec<Arc<Handle>>, code: CloseCode) -> Duration {
         asked.shuffle(&mut rand::rng());
         let drain = &self.settings().drain;
         // Few are gone soon, but each has time for its next connection.
@@ -66,7 +66,7 @@ impl Gateway {
         let slot = spread.div_f64(asked.len().max(1) as f64);
         for (at, handle) in asked.iter().enumerate() {
             let close_in = notice + slot.mul_f64(at as f64 + rand::random_range(0.5..1.0));
-            handle.mailbox.post(Event::Drain { close_in, reason });
+            handle.mailbox.post(Event::Drain { close_in, code });
         }
         notice + spread + drain.close_grace
     }
@@ -114,7 +114,7 @@ mod tests {
         let connection = |fence: &u64| {
             let session = format!("session-{fence}").parse().unwrap();
             let handle = Handle::new(name.parse().unwrap(), Device::Anonymous, session, HERE);
-            handle.stands(*fence, Cursor::ZERO);
+            handle.publish_position(*fence, Cursor::ZERO);
             handle
         };
         fences.iter().map(connection).collect()
@@ -171,7 +171,7 @@ mod tests {
     }
 
     /// A user's connection that goes when it is asked to; answers with why.
-    async fn connection(gateway: Arc<Gateway>, user: usize, session: &str) -> &'static str {
+    async fn connection(gateway: Arc<Gateway>, user: usize, session: &str) -> CloseCode {
         let user = format!("user{user}");
         let handle = Handle::new(
             user.parse().unwrap(),
@@ -184,13 +184,11 @@ mod tests {
             let taken = poll_fn(|context| handle.mailbox.poll_take(context)).await;
             for mail in taken.mails {
                 if let Mail::Event(event) = mail
-                    && let Event::Drain {
-                        close_in, reason, ..
-                    } = *event
+                    && let Event::Drain { close_in, code } = *event
                 {
                     sleep(close_in).await;
                     gateway.hub().remove(&handle);
-                    return reason;
+                    return code;
                 }
             }
         }
@@ -235,7 +233,7 @@ mod tests {
         hold(&gateway, &backend, 0).await;
         left(&gateway, 0).await;
         for one in all {
-            assert_eq!(one.await.unwrap(), "rebalance");
+            assert_eq!(one.await.unwrap(), CloseCode::Rebalance);
         }
     }
 
@@ -277,7 +275,7 @@ mod tests {
         });
         assert!(says.await.is_ok());
         assert_eq!(gateway.metrics().all.rebalanced.get(), 0);
-        gateway.drain("draining").await;
-        assert_eq!(one.await.unwrap(), "draining");
+        gateway.drain(CloseCode::Draining).await;
+        assert_eq!(one.await.unwrap(), CloseCode::Draining);
     }
 }

@@ -70,8 +70,8 @@ fn of_broadcasts_alone_the_store_is_told_rarely_but_of_what_was_missed_soon() {
     desk.passing(&everyone(), 1);
     let ping = desk.wait(Duration::from_millis(70)).pings.remove(0);
     desk.pong(&ping);
-    assert_eq!(desk.wait(socket.ack_interval).told(), None);
-    assert_eq!(desk.wait(socket.ping_interval).told(), Some(cursor(1)));
+    assert_eq!(desk.wait(socket.ack_interval).reported(), None);
+    assert_eq!(desk.wait(socket.ping_interval).reported(), Some(cursor(1)));
 
     let mut desk = Desk::open(Dialect::Simple);
     let mut missed = empty_page(10);
@@ -86,7 +86,7 @@ fn of_broadcasts_alone_the_store_is_told_rarely_but_of_what_was_missed_soon() {
     assert_eq!(said.ids(), ["6", "7", "8"]);
     let ping = said.pings.remove(0);
     desk.pong(&ping);
-    assert_eq!(desk.wait(socket.ack_interval).told(), Some(cursor(8)));
+    assert_eq!(desk.wait(socket.ack_interval).reported(), Some(cursor(8)));
 }
 
 #[test]

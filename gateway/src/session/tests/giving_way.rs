@@ -1,5 +1,7 @@
 //! Subscriptions that came back by themselves give way to those that are asked for.
 
+use carillon_common::protocol::ErrorCode;
+
 use super::*;
 
 const MOST: usize = 3;
@@ -96,7 +98,10 @@ fn a_durable_one_that_is_not_kept_ends_and_its_client_is_told() {
     let said = desk.event(Event::NotKept(channel("orders")));
     assert_eq!(said.types(), ["unsubscribed"]);
     assert_eq!(said.written[0]["code"], "too_many_channels");
-    assert!(said.notes.contains(&Note::Refused("too_many_channels")));
+    assert!(
+        said.notes
+            .contains(&Note::Refused(ErrorCode::TooManyChannels))
+    );
     assert!(matches!(said.calls[0], Call::Leave(_)), "{said:?}");
     // It may be told twice, or of one that was left meanwhile.
     let said = desk.event(Event::NotKept(channel("orders")));

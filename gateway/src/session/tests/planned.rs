@@ -1,10 +1,10 @@
 //! Closes that are planned are told before; a connection that never begins is ended.
 
-use super::*;
+use super::{clock::LIVE_WITHIN, *};
 
-fn drain(close_in: u64, reason: &'static str) -> Event {
+fn drain(close_in: u64, code: CloseCode) -> Event {
     let close_in = Duration::from_secs(close_in);
-    Event::Drain { close_in, reason }
+    Event::Drain { close_in, code }
 }
 
 /// When a client moves that does as it is told: the earliest and the latest moment.
@@ -23,17 +23,17 @@ fn moves_within(said: &Said) -> (u64, u64) {
 #[test]
 fn a_drain_announces_and_closes_each_in_its_own_words() {
     let mut desk = Desk::live(Dialect::V1);
-    let said = desk.event(drain(100, "draining"));
+    let said = desk.event(drain(100, CloseCode::Draining));
     assert_eq!(said.types(), ["reconnect"]);
     assert_eq!(moves_within(&said), (50_000, 90_000));
     let mut desk = Desk::live(Dialect::V1);
-    desk.event(drain(5, "draining"));
+    desk.event(drain(5, CloseCode::Draining));
     assert_eq!(
         desk.wait(Duration::from_secs(5)).closed,
         Some(CloseCode::Draining)
     );
     let mut desk = Desk::live(Dialect::Simple);
-    assert!(desk.event(drain(5, "draining")).written.is_empty());
+    assert!(desk.event(drain(5, CloseCode::Draining)).written.is_empty());
     assert_eq!(
         desk.wait(Duration::from_secs(5)).closed,
         Some(CloseCode::Restart)
@@ -70,7 +70,11 @@ fn a_connections_age_ends_it_after_it_was_told() {
 #[test]
 fn whoever_is_not_registered_yet_is_told_after_the_welcome() {
     let mut desk = Desk::open(Dialect::V1);
-    assert!(desk.event(drain(60, "rebalance")).written.is_empty());
+    assert!(
+        desk.event(drain(60, CloseCode::Rebalance))
+            .written
+            .is_empty()
+    );
     assert!(desk.session.next_deadline(desk.now) > desk.now.mono);
     let said = desk.event(registered(empty_page(10)));
     assert_eq!(said.types(), ["welcome", "replayed", "reconnect"]);
@@ -82,9 +86,9 @@ fn the_earlier_of_two_planned_closes_counts() {
     settings.gateway.max_age = Duration::from_secs(1_000);
     let mut desk = Desk::with(Dialect::V1, settings);
     desk.event(registered(empty_page(10)));
-    let said = desk.event(drain(60, "draining"));
+    let said = desk.event(drain(60, CloseCode::Draining));
     assert_eq!(moves_within(&said), (30_000, 54_000));
-    let said = desk.event(drain(90, "rebalance"));
+    let said = desk.event(drain(90, CloseCode::Rebalance));
     assert!(said.written.is_empty(), "it goes before that: {said:?}");
 }
 

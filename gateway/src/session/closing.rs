@@ -9,35 +9,29 @@ use carillon_common::{
     protocol::{CloseCode, Dialect, ServerFrame},
 };
 
-use super::{Effect, Now, Session, millis, pace::Planned};
+use super::{Now, Out, Session, clock::millis, pace::Planned};
 
 impl Session {
     /// The connection is to be closed for the gateway's own reasons.
     pub(super) fn on_drain(
         &mut self,
         close_in: Duration,
-        reason: &'static str,
+        code: CloseCode,
         now: Now,
-        effects: &mut Vec<Effect>,
+        out: &mut Out,
     ) {
-        let code = if reason == "rebalance" {
-            CloseCode::Rebalance
-        } else {
-            CloseCode::Draining
-        };
         self.pace.plan(Planned {
             at: now.mono + close_in,
             code,
-            reason,
             tell_at: now.mono,
             told: false,
         });
-        self.announce_close(now, effects);
+        self.announce_close(now, out);
     }
 
     /// Tells of a planned close when it is time to: the client can have its next connection before
     /// this one ends. Not all at once, and each before its own end.
-    pub(super) fn announce_close(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn announce_close(&mut self, now: Now, out: &mut Out) {
         if !self.can_be_told() {
             return;
         }
@@ -45,25 +39,19 @@ impl Session {
             return;
         };
         let left = close.at.saturating_duration_since(now.mono);
-        let frame = ServerFrame::Reconnect {
-            reason: close.reason,
+        out.write(&ServerFrame::Reconnect {
+            reason: close.code.reason(),
             after_ms: millis(left / 2),
             spread_ms: millis(left * 2 / 5),
             deadline_ms: millis(left),
-        };
-        effects.push(Effect::Write(frame.encode().into()));
+        });
     }
 
     /// Keys have gone. If the token's is one of them, the token ends in a moment, and the client is told
     /// as it is told of any token's end: it may renew it until then. If the key has come back, it stands.
-    pub(super) fn on_revocation(&mut self, ends_in: Duration, now: Now, effects: &mut Vec<Effect>) {
-        let stands = self
-            .rules
-            .keyring
-            .current()
-            .verifier
-            .stands(&self.claims.warrant);
-        if stands {
+    pub(super) fn on_revocation(&mut self, ends_in: Duration, now: Now, out: &mut Out) {
+        let keys = self.rules.keyring.current();
+        if keys.verifier.stands(&self.claims.warrant) {
             self.revoked_at = Millis::MAX;
             return;
         }
@@ -75,15 +63,15 @@ impl Session {
         self.revoked_at = end;
         if self.can_be_told() {
             self.warned_of_expiry = true;
-            self.tell_expiring(end, effects);
+            self.tell_expiring(end, out);
         }
     }
 
     /// Tells when the token ends, so that it can be renewed.
-    pub(super) fn tell_expiring(&self, end: Millis, effects: &mut Vec<Effect>) {
-        let expires_at = rfc3339(end);
-        let frame = ServerFrame::TokenExpiring { expires_at };
-        effects.push(Effect::Write(frame.encode().into()));
+    pub(super) fn tell_expiring(&self, end: Millis, out: &mut Out) {
+        out.write(&ServerFrame::TokenExpiring {
+            expires_at: rfc3339(end),
+        });
     }
 
     pub(super) fn dialect_code(&self, code: CloseCode) -> CloseCode {

@@ -25,7 +25,7 @@ pub(super) struct Member {
     /// It came back by itself, and nothing on this connection has asked for it.
     pub restored: bool,
     /// The position that the store knows, once it keeps the subscription.
-    pub told: Option<Cursor>,
+    pub reported: Option<Cursor>,
 }
 
 /// An answer that is owed.
@@ -36,16 +36,16 @@ pub(super) struct Answer {
 
 /// Boxed, because most connections are on none.
 #[derive(Debug)]
-pub(super) struct Channels(Option<Box<Joined>>);
+pub(super) struct Memberships(Option<Box<Joined>>);
 
 #[derive(Debug, Default)]
 struct Joined {
     members: Vec<Member>,
-    /// When the store was last told where they stand.
-    told_at: Option<Instant>,
+    /// When it was last reported where they stand.
+    reported_at: Option<Instant>,
 }
 
-impl Channels {
+impl Memberships {
     pub(super) fn new() -> Self {
         Self(None)
     }
@@ -117,31 +117,31 @@ impl Channels {
             .for_each(|member| member.feed.ponged(dialect));
     }
 
-    /// Whether it is so long since the store was last told of all of them; from now on it is not.
-    pub(super) fn told_longer_ago(&mut self, interval: Duration, now: Instant) -> bool {
+    /// Whether it is so long since all of them were last reported; from now on it is not.
+    pub(super) fn reported_longer_ago(&mut self, interval: Duration, now: Instant) -> bool {
         let Some(joined) = &mut self.0 else {
             return false;
         };
-        let told_at = *joined.told_at.get_or_insert(now);
-        let due = now.duration_since(told_at) >= interval;
+        let reported_at = *joined.reported_at.get_or_insert(now);
+        let due = now.duration_since(reported_at) >= interval;
         if due {
-            joined.told_at = Some(now);
+            joined.reported_at = Some(now);
         }
         due
     }
 
-    /// Of those that the store keeps, where they stand and it does not know yet: all of them, or
+    /// Of those that the store keeps, where they stand and what it does not know yet: all of them, or
     /// only those whose client has just had what it missed.
     pub(super) fn take_moved(&mut self, all: bool) -> Vec<Subscription> {
         let mut moved = Vec::new();
         for member in self.all_mut() {
             let caught_up = member.feed.replay_confirmed();
-            let Some(told) = &mut member.told else {
+            let Some(reported) = &mut member.reported else {
                 continue;
             };
             let confirmed = member.feed.confirmed();
-            if *told != confirmed && (all || caught_up) {
-                *told = confirmed;
+            if *reported != confirmed && (all || caught_up) {
+                *reported = confirmed;
                 moved.push(Subscription {
                     channel: member.channel.clone(),
                     cursor: confirmed,

@@ -1,0 +1,199 @@
+//! A connection's loop.
+//!
+//! It waits for three things: mail from the gateway, a frame from the client, the session's next
+//! deadline. Each is given to the session; what comes out is written, all frames with one flush.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+};
+
+use carillon_common::protocol::CloseCode;
+use futures_util::{FutureExt, SinkExt, Stream};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    error::{CapacityError, ProtocolError},
+};
+
+use super::{
+    Arrived, Context, End, Socket,
+    close::{close, reset},
+    effects::{Gathered, carry_out},
+    outgoing::Outgoing,
+    screen::Screened,
+};
+use crate::{
+    routing::mailbox::{Mail, Taken},
+    session::{Event, Marks, Now, Out, Session},
+};
+
+enum Woken {
+    Mail(Taken),
+    Frame(Option<Result<Message, tungstenite::Error>>),
+    Deadline,
+}
+
+pub(super) async fn run_loop(socket: &mut Socket, arrived: &mut Arrived, context: &Context) -> End {
+    let mut out = std::mem::take(&mut arrived.first);
+    let mut alarm = pin!(sleep_until(Instant::now()));
+    loop {
+        let Gathered {
+            outgoing,
+            marks,
+            close: code,
+        } = carry_out(out, &arrived.handle, context, &mut arrived.joined);
+        if let Some(end) = write(socket, outgoing, marks, context).await {
+            return end;
+        }
+        let session = &mut arrived.session;
+        if let Some(code) = code {
+            return Box::pin(close(socket, session, code, context)).await;
+        }
+        let now = context.now();
+        let deadline = session.next_deadline(now);
+        // A timer that rings too early costs less than moving it at every frame.
+        if deadline < alarm.deadline() || alarm.deadline() <= now.mono {
+            alarm.as_mut().reset(deadline);
+        }
+        let mailbox = &arrived.handle.mailbox;
+        let woken = poll_fn(|task| {
+            if let Poll::Ready(taken) = mailbox.poll_take(task) {
+                return Poll::Ready(Woken::Mail(taken));
+            }
+            if let Poll::Ready(frame) = Pin::new(&mut *socket).poll_next(task) {
+                return Poll::Ready(Woken::Frame(frame));
+            }
+            alarm.as_mut().poll(task).map(|()| Woken::Deadline)
+        })
+        .await;
+        let now = context.now();
+        out = Out::default();
+        match woken {
+            Woken::Mail(taken) => on_mail(session, taken, now, &mut out),
+            Woken::Frame(frame) => {
+                if let Some(Ok(frame)) = &frame {
+                    context.metrics.received(frame);
+                }
+                if let Some(end) = on_frame(session, frame, now, &mut out) {
+                    socket.flush().now_or_never();
+                    return end;
+                }
+                if let Some(end) = answer(socket, context).await {
+                    return end;
+                }
+            }
+            Woken::Deadline => session.on_deadline(now, &mut out),
+        }
+        if out.closed().is_none() {
+            session.after_writing(now, &mut out);
+        }
+        arrived.publish_position();
+    }
+}
+
+/// Gives what waited in the mailbox to the session.
+pub(super) fn on_mail(session: &mut Session, taken: Taken, now: Now, out: &mut Out) {
+    for gap in taken.gaps {
+        session.on_event(Event::ChannelGap(gap), now, out);
+    }
+    for mail in taken.mails {
+        match mail {
+            Mail::Inbox(push) => session.on_push(&push, now, out),
+            Mail::Ephemeral(push) => session.on_ephemeral(&push, out),
+            Mail::Channel(push) => session.on_channel_push(&push, now, out),
+            Mail::Event(event) => session.on_event(*event, now, out),
+        }
+        if out.closed().is_some() {
+            // What comes after a close is never written, so the session must not count it.
+            return;
+        }
+    }
+    if taken.behind {
+        session.on_overflow(out);
+    }
+}
+
+/// Gives a frame to the session; answers how the connection ended, if that was its end.
+fn on_frame(
+    session: &mut Session,
+    frame: Option<Result<Message, tungstenite::Error>>,
+    now: Now,
+    out: &mut Out,
+) -> Option<End> {
+    match frame {
+        Some(Ok(Message::Text(text))) => session.on_client(&text, now, out),
+        Some(Ok(Message::Binary(_))) => session.on_binary(out),
+        Some(Ok(Message::Pong(payload))) => session.on_pong(&payload, now, out),
+        Some(Ok(Message::Ping(_) | Message::Frame(_))) => session.on_sign_of_life(now, out),
+        Some(Ok(Message::Close(frame))) => {
+            let code = frame.map_or(1005, |frame| frame.code.into());
+            return Some(End {
+                initiator: "client",
+                code,
+                clean: true,
+                confirmed: false,
+            });
+        }
+        Some(Err(error)) => match close_code(&error) {
+            Some(code) => out.close(code),
+            None => return Some(End::BROKEN),
+        },
+        None => return Some(End::BROKEN),
+    }
+    None
+}
+
+/// The close code for what RFC 6455 does not allow; `None` when the socket is gone.
+fn close_code(error: &tungstenite::Error) -> Option<CloseCode> {
+    match error {
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Some(CloseCode::TooBig)
+        }
+        tungstenite::Error::Utf8(_) => Some(CloseCode::InvalidText),
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) => Some(CloseCode::ProtocolError),
+        tungstenite::Error::Io(error) => Screened::of(error),
+        _ => None,
+    }
+}
+
+/// Writes what was gathered. A client that does not read for too long is given up: what it has
+/// of a frame leaves no room for another, so there is no close frame either.
+async fn write(
+    socket: &mut Socket,
+    outgoing: Outgoing,
+    marks: Marks,
+    context: &Context,
+) -> Option<End> {
+    let screen = socket.get_mut();
+    screen.asked(outgoing.pings());
+    context.metrics.all.bytes_written.inc_by(outgoing.len());
+    match outgoing.write(screen.stream(), context.slow).await {
+        Ok(Ok(())) => {
+            marks.written(&context.metrics.spans);
+            None
+        }
+        Ok(Err(_)) => Some(End::BROKEN),
+        Err(_) => {
+            reset(screen.stream());
+            Some(End::slow())
+        }
+    }
+}
+
+/// Lets tungstenite write its answer to what was read, so that nothing of ours cuts into it.
+async fn answer(socket: &mut Socket, context: &Context) -> Option<End> {
+    let result = match socket.flush().now_or_never() {
+        Some(result) => result,
+        None => match Box::pin(timeout(context.slow, socket.flush())).await {
+            Ok(result) => result,
+            Err(_) => {
+                reset(socket.get_ref().stream());
+                return Some(End::slow());
+            }
+        },
+    };
+    result.is_err().then_some(End::BROKEN)
+}

@@ -1,0 +1,91 @@
+//! A session's registration at the store: the first one, and again after doubt.
+
+use std::{num::NonZeroU64, time::Duration};
+
+use carillon_common::{
+    backend::{BackendError, Device, Page, Registered, Registration},
+    notification::{Frame, rfc3339},
+    protocol::{CloseCode, Dialect, ServerFrame},
+};
+
+use super::{Call, Now, Out, Session, clock::millis};
+
+impl Session {
+    /// The store's answer.
+    pub(super) fn on_registered(
+        &mut self,
+        registered: Result<Registered, BackendError>,
+        now: Now,
+        out: &mut Out,
+    ) {
+        let registered = match registered {
+            Ok(registered) => registered,
+            Err(BackendError::Replaced) => return out.close(CloseCode::Replaced),
+            Err(BackendError::TooManyConnections) => {
+                return out.close(CloseCode::TooManyConnections);
+            }
+            Err(_) => return out.close(CloseCode::Overloaded),
+        };
+        let again = self.fence.is_some();
+        self.fence = NonZeroU64::new(registered.fence);
+        let page = registered.page;
+        if !again {
+            self.receipts.start(page.start, registered.broadcast);
+            if self.dialect() == Dialect::V1 {
+                self.welcome(&page, out);
+            }
+            self.catch_up_broadcasts(registered.broadcast, now, out);
+            for subscription in registered.subscriptions {
+                self.rejoin(subscription, out);
+            }
+            if self.dialect() == Dialect::Simple && registered.claimable {
+                out.ask(Call::Claim(Duration::ZERO));
+            }
+        }
+        self.on_page(page, now, out);
+        // What had to wait for the registration.
+        self.progressed(now);
+        self.announce_close(now, out);
+        self.registering = false;
+        if std::mem::take(&mut self.register_once_more) {
+            self.register_again(Call::Register, out);
+        }
+    }
+
+    fn welcome(&self, page: &Page, out: &mut Out) {
+        let device = match &self.identity.device {
+            Device::Named(device) => Some(device),
+            Device::Anonymous => None,
+        };
+        out.write(&ServerFrame::Welcome {
+            protocol: ServerFrame::PROTOCOL,
+            session: &self.identity.session,
+            user: &self.identity.user,
+            device,
+            cursor: page.start,
+            recovered: page.gap.is_none() && !page.frames.iter().any(Frame::is_loss),
+            ping_interval_ms: millis(self.rules.socket().ping_interval),
+            token_expires_at: rfc3339(self.claims.exp_ms),
+            limits: self.rules.limits,
+        });
+    }
+
+    /// Hints may have been missed, or the registration lost or taken.
+    pub(super) fn register_again(
+        &mut self,
+        call: impl FnOnce(Registration) -> Call,
+        out: &mut Out,
+    ) {
+        if self.registering {
+            self.register_once_more = true;
+            return;
+        }
+        let Some(fence) = self.fence() else { return };
+        self.registering = true;
+        self.inbox.register_again();
+        let since = Some(self.inbox.position());
+        let broadcast = self.broadcast.position();
+        let registration = self.identity.registration(Some(fence), since, broadcast);
+        out.ask(call(registration));
+    }
+}

@@ -1,0 +1,151 @@
+//! What a session is told and what it wants done: events in, effects out.
+
+use std::time::Duration;
+
+use carillon_common::{
+    backend::{
+        Ack, BackendError, Claimed, Gap, Holder, Page, Registered, Registration, Subscription,
+    },
+    ids::{ChannelName, Cursor, Millis},
+    protocol::{CloseCode, ErrorCode},
+};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::traced::Traced;
+use crate::push::ChannelGap;
+
+/// The two clocks a session lives by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// For deadlines.
+    pub mono: Instant,
+    /// For expiries: the store's time.
+    pub wall: Millis,
+}
+
+/// Something for a session from the gateway, the bus or the store.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The answer to [`Call::Register`].
+    Registered(Result<Registered, BackendError>),
+    /// The answer to [`Call::Read`].
+    Page(Page),
+    /// The answer to [`Call::Ack`].
+    Acked,
+    /// The answer to [`Call::Keep`] when the user keeps as many as may be.
+    NotKept(ChannelName),
+    /// The answer to [`Call::Join`]: the log's last cursor.
+    Joined(ChannelName, Result<Cursor, BackendError>),
+    /// The answer to [`Call::History`].
+    History(ChannelName, Page),
+    /// The answer to [`Call::Claim`].
+    Claimed(Claimed),
+    /// A channel's log does not continue where its members are.
+    ChannelGap(ChannelGap),
+    /// Hints may have been missed, or the registration lost.
+    Dirty,
+    /// Another connection has registered this session. It may be an older one that came late and
+    /// ended already: the store decides, after a moment.
+    Contested,
+    /// The audit found the inbox's last cursor here.
+    Audit(Cursor),
+    /// Leave, within this time.
+    Drain {
+        /// When this connection is to be closed.
+        close_in: Duration,
+        /// What it is closed with, which says why.
+        code: CloseCode,
+    },
+    /// Keys have gone: a connection whose token was signed with one of them ends after this.
+    Revocation(Duration),
+    /// End now.
+    Close(CloseCode),
+}
+
+impl Event {
+    /// What it brings to be written, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Registered(Ok(registered)) => registered.page.weight(),
+            Self::Page(page) | Self::History(_, page) => page.weight(),
+            _ => 0,
+        }
+    }
+}
+
+/// Something for the socket or the store.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Write a text frame.
+    Write(Utf8Bytes),
+    /// Send a ping with this payload.
+    Ping(String),
+    /// Ask the store; the answer comes back as an event.
+    Ask(Box<Call>),
+    /// Write a close frame and end.
+    Close(CloseCode),
+    /// Count it.
+    Note(Note),
+    /// What was just to be written is traced.
+    Traced(Box<Traced>),
+}
+
+/// A question to the store or the hub.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// Register the connection and read its first page.
+    Register(Registration),
+    /// Register it again after a moment: another connection took the session.
+    Contest(Registration),
+    /// Read the next page of the inbox.
+    Read(Cursor),
+    /// Report how far the device has read.
+    Ack(Ack),
+    /// Become a member of a channel.
+    Join(ChannelName),
+    /// Stop being one.
+    Leave(ChannelName),
+    /// Read a page of a channel's log.
+    History(ChannelName, Cursor),
+    /// Keep a subscription. `asked`: the client asked for it now; else it is only known where it
+    /// stands.
+    Keep {
+        /// Whose it is.
+        holder: Holder,
+        /// To which channel, and from where on.
+        subscription: Subscription,
+        /// Whether it is a use.
+        asked: bool,
+    },
+    /// Forget a kept one.
+    Forget(Holder, ChannelName),
+    /// Take over what ended connections of the user left, after a delay.
+    Claim(Duration),
+}
+
+/// Something that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// Notifications written: live or replayed.
+    Written {
+        /// From the inbox or log rather than the bus.
+        replayed: bool,
+        /// When it was stored, for the latency of live ones.
+        stored_at: Millis,
+    },
+    /// A hint did not continue the chain.
+    ChainBreak,
+    /// A client was told of a gap.
+    Gap(Gap),
+    /// A notification was not delivered because it had expired.
+    Expired,
+    /// An ack of a cursor that was not written on this connection.
+    ForeignAck,
+    /// The audit found something that had not been delivered.
+    AuditRepair,
+    /// A request was refused with this code.
+    Refused(ErrorCode),
+    /// A restored subscription gave way to one that was asked for.
+    GaveWay,
+}
