@@ -4,14 +4,10 @@
 //! takes the place of the least, with its count as what it may be too high by. Whoever has more than one part
 //! in [`PLACES`] of everything is surely among them.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use carillon_common::ids::{ChannelName, UserId};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How many are counted, of each kind.
@@ -63,28 +59,28 @@ impl Busiest {
 
     /// A notification for a user.
     pub(crate) fn user(&self, user: &UserId) {
-        lock(&self.users).now.add(user, 1);
+        self.users.lock().now.add(user, 1);
     }
 
     /// A channel's notification, for so many members.
     pub(crate) fn channel(&self, channel: &ChannelName, members: usize) {
-        lock(&self.channels).now.add(channel, members as u64);
+        self.channels.lock().now.add(channel, members as u64);
     }
 
     /// Lets what is old go. To be called more often than once in a window.
     pub(crate) fn turn(&self, now: Instant) {
-        lock(&self.users).turn(now);
-        lock(&self.channels).turn(now);
+        self.users.lock().turn(now);
+        self.channels.lock().turn(now);
     }
 
     /// The users with the most notifications, and since when they are counted.
     pub(crate) fn users(&self, most: usize) -> (Vec<Counted<UserId>>, Instant) {
-        lock(&self.users).most(most)
+        self.users.lock().most(most)
     }
 
     /// The channels with the most deliveries, and since when they are counted.
     pub(crate) fn channels(&self, most: usize) -> (Vec<Counted<ChannelName>>, Instant) {
-        lock(&self.channels).most(most)
+        self.channels.lock().most(most)
     }
 }
 
@@ -178,10 +174,6 @@ impl<K: Eq + Hash + Clone> Sketch<K> {
             self.floor = counts.min().unwrap_or(self.floor);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

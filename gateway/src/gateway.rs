@@ -1,11 +1,11 @@
-//! The gateway as a whole: what it is made of, how it starts and ends.
+//! How a gateway starts, serves and ends.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use carillon_common::{
     auth::Keyring,
-    backend::{Backend, Membership, join_when_up},
+    backend::{Backend, join_when_up},
     http::{Crowd, Health, IN_KERNEL},
     ids::GatewayId,
     process::Shutdown,
@@ -18,14 +18,12 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::{self, Context, Opened},
-    handshake::accept,
-    handshake::admission::Admission,
-    handshake::refused_tokens::Refusals,
+    connection::Context,
+    handshake,
+    limits::{Admission, RefusedTokens},
     metrics::Metrics,
-    routing::bus::Bus,
-    routing::channels::Channels,
-    routing::hub::Hub,
+    parts::Gateway,
+    routing::{Bus, Channels, Hub},
     session::Rules,
     store::Calls,
     upkeep,
@@ -36,27 +34,6 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// Sockets that are not connections yet: handshakes under way, refusals being read, other requests.
 const ARRIVALS: usize = 768;
-
-/// A running gateway.
-pub struct Gateway {
-    rules: Arc<Rules>,
-    settings: Arc<Settings>,
-    hub: Arc<Hub>,
-    channels: Arc<Channels>,
-    membership: Arc<dyn Membership>,
-    context: Arc<Context>,
-    admission: Admission,
-    /// Sockets that are not connections yet.
-    arrivals: Crowd,
-    refusals: Refusals,
-    metrics: Metrics,
-    health: Health,
-    name: GatewayId,
-    /// Everything this gateway has started, connections included.
-    tasks: TaskTracker,
-    /// Ends the upkeep, after the last connection.
-    over: CancellationToken,
-}
 
 impl Gateway {
     /// Joins the deployment. `keyring`: what tokens are checked by; `descriptors`: the hard limit of
@@ -130,7 +107,7 @@ impl Gateway {
         });
         let gateway = Arc::new(Self {
             rules: Arc::new(Rules::new((*settings).clone(), keyring)),
-            refusals: Refusals::new(&settings.gateway),
+            refused_tokens: RefusedTokens::new(&settings.gateway),
             settings,
             hub,
             channels,
@@ -148,60 +125,6 @@ impl Gateway {
         gateway.health.set_started();
         tracing::info!(gateway = %gateway.name, limit, "joined the deployment");
         Ok(gateway)
-    }
-
-    /// Its name in the deployment.
-    pub fn name(&self) -> &GatewayId {
-        &self.name
-    }
-
-    /// How many connections it has.
-    pub fn connections(&self) -> usize {
-        self.hub.len()
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    pub(crate) fn hub(&self) -> &Arc<Hub> {
-        &self.hub
-    }
-
-    pub(crate) fn channels(&self) -> &Arc<Channels> {
-        &self.channels
-    }
-
-    pub(crate) fn membership(&self) -> &Arc<dyn Membership> {
-        &self.membership
-    }
-
-    pub(crate) fn calls(&self) -> &Calls {
-        &self.context.calls
-    }
-
-    pub(crate) fn health(&self) -> &Health {
-        &self.health
-    }
-
-    pub(crate) fn admission(&self) -> &Admission {
-        &self.admission
-    }
-
-    pub(crate) fn arrivals(&self) -> &Crowd {
-        &self.arrivals
-    }
-
-    pub(crate) fn tasks(&self) -> &TaskTracker {
-        &self.tasks
-    }
-
-    pub(crate) fn over(&self) -> &CancellationToken {
-        &self.over
     }
 
     /// Serves until `shutdown`, then drains; quickly means that every connection is closed at once,
@@ -225,7 +148,7 @@ impl Gateway {
         shutdown: Shutdown,
     ) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
-        let accepting = accept::accept(self, listener, http, stop.clone(), &self.tasks);
+        let accepting = handshake::accept(self, listener, http, stop.clone(), &self.tasks);
         tokio::pin!(accepting);
         tokio::select! {
             () = &mut accepting => {}
@@ -270,53 +193,6 @@ impl Gateway {
         }
         Ok(())
     }
-
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
-    }
-
-    pub(crate) fn rules(&self) -> &Arc<Rules> {
-        &self.rules
-    }
-
-    pub(crate) fn refusals(&self) -> &Refusals {
-        &self.refusals
-    }
-
-    /// Runs a connection to its end.
-    pub(crate) async fn hold(&self, opened: Box<Opened>) {
-        let handle = opened.arrived.handle.clone();
-        if handle.user.is_canary() {
-            connection::run(opened, &self.context).await;
-            return self.hub.remove(&handle);
-        }
-        self.metrics.all.connections_opened.inc();
-        self.metrics.all.connections.inc();
-        let began = self.context.clock.now();
-        let end = connection::run(opened, &self.context).await;
-        self.hub.remove(&handle);
-        self.metrics.all.connections.dec();
-        let lived = (self.context.clock.now() - began).max(0) as f64 / 1e3;
-        self.metrics.all.connection_duration.observe(lived);
-        self.metrics
-            .all
-            .connections_closed
-            .with_label_values(&[closed_with(end.code), end.initiator])
-            .inc();
-        tracing::debug!(code = end.code, initiator = end.initiator, "closed");
-    }
-}
-
-/// Close codes as labels: what a client makes up is none.
-fn closed_with(code: u16) -> &'static str {
-    const KNOWN: [&str; 23] = [
-        "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "1012", "4001",
-        "4003", "4008", "4009", "4010", "4100", "4101", "4102", "4103", "4200", "4201", "4202",
-        "4203",
-    ];
-    let code = code.to_string();
-    let known = KNOWN.into_iter().find(|known| *known == code);
-    known.unwrap_or("other")
 }
 
 /// How many sockets may be on their way in: a part of the descriptors that connections leave.

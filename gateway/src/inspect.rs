@@ -21,8 +21,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    gateway::Gateway,
-    routing::hub::{Handle, Hub},
+    parts::Gateway,
+    routing::{Handle, Hub},
 };
 
 /// Rows of each kind that are shown.
@@ -75,7 +75,7 @@ async fn of_user(
     };
     let Query(asked) = asked.map_err(|error| wrong(error.body_text()))?;
     let user = UserId::new(&asked.user).map_err(|error| wrong(error.to_string()))?;
-    let handles = gateway.hub().of(&user);
+    let handles = gateway.hub.of(&user);
     let connections = handles.iter().map(|handle| shown(&gateway, handle));
     Ok(Json(
         json!({"connections": connections.collect::<Vec<_>>()}),
@@ -94,7 +94,7 @@ async fn of_session(
     let Path(session) = session.map_err(|_| unknown())?;
     let session = SessionId::new(&session).map_err(|_| unknown())?;
     let mut handles = Vec::new();
-    gateway.hub().each(|handle| {
+    gateway.hub.each(|handle| {
         if handle.session == session {
             handles.push(handle.clone());
         }
@@ -129,12 +129,12 @@ fn shown(gateway: &Gateway, handle: &Arc<Handle>) -> Value {
         "since": since.map(rfc3339),
         "position": handle.position(),
         "waiting": {"messages": messages, "bytes": bytes},
-        "channels": gateway.channels().of(handle),
+        "channels": gateway.channels.of(handle),
     })
 }
 
 async fn busiest(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
-    let busiest = &gateway.metrics().busiest;
+    let busiest = &gateway.metrics.busiest;
     let (users, since) = busiest.users(MOST);
     let (channels, _) = busiest.channels(MOST);
     let users = users
@@ -143,7 +143,7 @@ async fn busiest(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
     let channels = channels.iter().map(|one| {
         json!({"channel": one.key.as_str(), "deliveries": one.count, "too_many_by": one.over})
     });
-    let waiting = most_waiting(gateway.hub());
+    let waiting = most_waiting(&gateway.hub);
     let waiting = waiting.iter().map(|handle| shown(&gateway, handle));
     Json(json!({
         "waiting": waiting.collect::<Vec<_>>(),

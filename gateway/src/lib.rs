@@ -8,13 +8,14 @@ mod connection;
 mod gateway;
 mod handshake;
 mod inspect;
+mod limits;
 mod metrics;
+mod parts;
 mod push;
-mod rate;
 mod routing;
 mod session;
 mod store;
 mod upkeep;
 
-pub use gateway::Gateway;
 pub use inspect::ADMIN_ROUTES;
+pub use parts::Gateway;

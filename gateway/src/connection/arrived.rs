@@ -6,7 +6,7 @@ use carillon_common::{ids::ChannelName, protocol::CloseCode};
 
 use super::{Context, effects::carry_out, run_loop::on_mail};
 use crate::{
-    routing::hub::Handle,
+    routing::Handle,
     session::{Out, Session},
 };
 

@@ -86,13 +86,13 @@ async fn close_unread(socket: &mut Socket, code: CloseCode) -> End {
 }
 
 /// Tells one that it is turned away, if that costs no wait.
-pub(crate) fn turn_away_at_once(mut socket: Socket, code: CloseCode, reason: &'static str) {
+pub(crate) fn close_refused_at_once(mut socket: Socket, code: CloseCode, reason: &'static str) {
     put(&mut socket, close_message(code, reason));
     socket.flush().now_or_never();
 }
 
 /// Ends a socket that never became a connection.
-pub(crate) async fn turn_away(mut socket: Socket, code: CloseCode, reason: &'static str) {
+pub(crate) async fn close_refused(mut socket: Socket, code: CloseCode, reason: &'static str) {
     put(&mut socket, close_message(code, reason));
     let goodbye = async {
         drop(socket.flush().await);

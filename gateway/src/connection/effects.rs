@@ -6,7 +6,7 @@ use carillon_common::{ids::ChannelName, protocol::CloseCode};
 
 use super::{Context, outgoing::Outgoing};
 use crate::{
-    routing::hub::Handle,
+    routing::Handle,
     session::{Call, Effect, Marks, Out},
 };
 

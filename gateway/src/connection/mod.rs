@@ -1,12 +1,12 @@
 //! One connection: the only place that reads and writes its socket.
 
 mod arrived;
-pub(crate) mod close;
+mod close;
 mod effects;
 mod outgoing;
-pub(crate) mod rewound;
+mod rewound;
 mod run_loop;
-pub(crate) mod screen;
+mod screen;
 
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use tokio_tungstenite::WebSocketStream;
 
 use crate::{metrics::Metrics, session::Now, store::Calls};
 pub(crate) use arrived::Arrived;
+pub(crate) use close::{close_refused, close_refused_at_once};
+pub(crate) use rewound::Rewound;
 use run_loop::run_loop;
-use screen::Screen;
+pub(crate) use screen::Screen;
 
 /// A socket that speaks WebSocket.
 pub(crate) type Socket = WebSocketStream<Screen>;

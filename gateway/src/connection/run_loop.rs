@@ -25,7 +25,7 @@ use super::{
     screen::Screened,
 };
 use crate::{
-    routing::mailbox::{Mail, Taken},
+    routing::{Mail, Taken},
     session::{Event, Marks, Now, Out, Session},
 };
 

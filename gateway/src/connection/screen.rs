@@ -16,10 +16,8 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    connection::rewound::Rewound,
-    rate::{Bucket, Rate},
-};
+use super::rewound::Rewound;
+use crate::limits::{Bucket, Rate};
 
 /// Of a frame's header with its mask, and the code of a close frame after it.
 const HEADER_BYTES: usize = 14 + 2;

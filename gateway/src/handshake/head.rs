@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use tokio::{io::AsyncReadExt, net::TcpStream, time::sleep};
 
-use crate::handshake::request::{Refusal, bad_request, too_large};
+use super::request::{Refusal, bad_request, too_large};
 
 /// For a head; a longer one is refused.
 const MOST: usize = 16 << 10;

@@ -47,6 +47,25 @@ pub(crate) struct TurnedAway {
     pub reason: &'static str,
 }
 
+impl TurnedAway {
+    /// For its token, or for want of one.
+    pub(crate) fn by_token(reason: &'static str) -> Self {
+        Self {
+            code: CloseCode::Unauthenticated,
+            reason,
+        }
+    }
+}
+
+impl From<CloseCode> for TurnedAway {
+    fn from(code: CloseCode) -> Self {
+        Self {
+            code,
+            reason: code.reason(),
+        }
+    }
+}
+
 impl Hello {
     /// Reads the request.
     ///

@@ -1,11 +1,38 @@
 //! How a socket of the public port becomes a connection, or is refused.
 
-pub(crate) mod accept;
-pub(crate) mod admission;
+mod accept;
+mod enter;
 mod forwarded;
 mod head;
 mod hello;
 mod refuse;
-pub(crate) mod refused_tokens;
 mod request;
+mod switch;
+mod turn_away;
 mod upgrade;
+
+use std::net::IpAddr;
+
+use carillon_common::http::Place;
+use tokio::net::TcpStream;
+
+use crate::parts::Gateway;
+
+pub(crate) use accept::accept;
+
+/// A socket that is not a connection yet.
+struct Guest {
+    stream: TcpStream,
+    /// The peer's, until its head names the client's.
+    address: IpAddr,
+    /// Among those that are not connections yet.
+    place: Place,
+}
+
+impl Gateway {
+    /// Counts a socket that did not become a connection.
+    fn rejected(&self, reason: &str) {
+        let rejected = &self.metrics.all.handshakes_rejected;
+        rejected.with_label_values(&[reason]).inc();
+    }
+}

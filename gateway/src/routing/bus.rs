@@ -1,4 +1,4 @@
-//! What the bus says, sorted to where it belongs. Runs in the bus' own task and never waits.
+//! What comes over the bus, given to whom it concerns. Runs in the bus' own task and never waits.
 
 use std::sync::{
     Arc,
@@ -13,15 +13,14 @@ use carillon_common::{
 };
 use tokio::sync::{Notify, watch};
 
+use super::{channels::Channels, hub::Hub};
 use crate::{
     metrics::Metrics,
     push::{Push, Way},
-    routing::channels::Channels,
-    routing::hub::Hub,
     session::Event,
 };
 
-/// The gateway's ear on the bus.
+/// Where a gateway's bus events go.
 pub(crate) struct Bus {
     hub: Arc<Hub>,
     channels: Arc<Channels>,
@@ -30,13 +29,13 @@ pub(crate) struct Bus {
     pub(crate) dirty: Notify,
     /// The gateway is asked to drain, or is cut off from its store.
     pub(crate) leave: Notify,
-    /// How many users the gateway is to hold at most. Only the newest word counts.
+    /// How many users the gateway is to hold at most. Only the newest such message counts.
     pub(crate) most_users: watch::Sender<u64>,
     isolated: AtomicBool,
 }
 
 impl Bus {
-    /// Sorts into these.
+    /// Gives to these.
     pub(crate) fn new(hub: Arc<Hub>, channels: Arc<Channels>, metrics: Metrics) -> Self {
         let (dirty, leave) = (Notify::new(), Notify::new());
         Self {

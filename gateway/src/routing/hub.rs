@@ -3,97 +3,22 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
-use carillon_common::{
-    backend::Device,
-    ids::{Cursor, SessionId, UserId},
-    protocol::Dialect,
-};
+use carillon_common::ids::UserId;
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::{
-    metrics::Waiting,
-    push::Push,
-    routing::mailbox::{Mail, Mailbox, Put},
-    session::Event,
+use super::{
+    handle::Handle,
+    mailbox::{Mail, Put},
 };
+use crate::{metrics::Waiting, push::Push, session::Event};
 
 const SHARDS: usize = 16;
-
-/// Where a connection comes from, for whoever looks at it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin {
-    /// The client's, as far as proxies are believed.
-    pub address: IpAddr,
-    /// What it speaks.
-    pub dialect: Dialect,
-}
-
-/// A connection, as the rest of the gateway knows it.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    /// Whose.
-    pub user: UserId,
-    /// Which device.
-    pub device: Device,
-    /// Which session.
-    pub session: SessionId,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// What waits for it.
-    pub mailbox: Mailbox,
-    /// Its registration's fence; zero until it has one.
-    fence: AtomicU64,
-    /// Its position in the inbox, for the audit.
-    seq: AtomicU64,
-    nonce: AtomicU32,
-}
-
-impl Handle {
-    /// Of a connection that has yet to be registered.
-    pub(crate) fn new(
-        user: UserId,
-        device: Device,
-        session: SessionId,
-        origin: Origin,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            user,
-            device,
-            session,
-            origin,
-            mailbox: Mailbox::default(),
-            fence: AtomicU64::new(0),
-            seq: AtomicU64::new(0),
-            nonce: AtomicU32::new(0),
-        })
-    }
-
-    /// Shows where the connection stands.
-    pub(crate) fn publish_position(&self, fence: u64, position: Cursor) {
-        self.fence.store(fence, Ordering::Relaxed);
-        self.seq.store(position.seq, Ordering::Relaxed);
-        self.nonce.store(position.nonce, Ordering::Relaxed);
-    }
-
-    /// Its position in the inbox, a moment ago.
-    pub(crate) fn position(&self) -> Cursor {
-        Cursor {
-            seq: self.seq.load(Ordering::Relaxed),
-            nonce: self.nonce.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Its registration's fence, once it has one.
-    pub(crate) fn fence(&self) -> Option<u64> {
-        Some(self.fence.load(Ordering::Relaxed)).filter(|fence| *fence > 0)
-    }
-}
 
 type Users = HashMap<UserId, Vec<Arc<Handle>>>;
 
@@ -121,7 +46,7 @@ impl Hub {
 
     fn shard(&self, user: &UserId) -> MutexGuard<'_, Users> {
         let shard = self.hasher.hash_one(user) as usize % SHARDS;
-        lock(&self.shards[shard])
+        self.shards[shard].lock()
     }
 
     /// The bound of a mailbox, in bytes.
@@ -250,10 +175,6 @@ impl Hub {
 
     /// Every shard in turn, one locked at a time.
     fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Users>> {
-        self.shards.iter().map(lock)
+        self.shards.iter().map(Mutex::lock)
     }
-}
-
-fn lock(shard: &Mutex<Users>) -> MutexGuard<'_, Users> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,12 +6,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use carillon_common::{backend::Gap, protocol::CloseCode, settings::OverflowPolicy};
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 
 use crate::{
     push::{ChannelGap, ChannelPush, Push},
@@ -83,10 +84,6 @@ pub(crate) enum Put {
 }
 
 impl Mailbox {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Puts an event in, unless the connection has ended.
     pub(crate) fn post(&self, event: Event) {
         drop(self.offer(event));
@@ -94,7 +91,7 @@ impl Mailbox {
 
     /// The same; gives the event back when the connection has ended.
     pub(crate) fn offer(&self, event: Event) -> Option<Event> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.closed {
             return Some(event);
         }
@@ -106,7 +103,7 @@ impl Mailbox {
 
     /// Puts a personal hint in, if it fits into `bound` bytes.
     pub(crate) fn hint(&self, mail: Mail, bound: usize) -> Put {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.closed {
             return Put::Kept;
         }
@@ -128,7 +125,7 @@ impl Mailbox {
         bound: usize,
         policy: OverflowPolicy,
     ) -> Put {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.closed {
             return Put::Kept;
         }
@@ -159,7 +156,7 @@ impl Mailbox {
     /// The next of what there is, or waits for something. Whoever asks has written what it took before.
     pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
         self.waker.register(context.waker());
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         queue.writing = 0;
         let taken = &queue.taken;
         if taken.mails.is_empty() && !taken.behind && taken.gaps.is_empty() {
@@ -170,7 +167,7 @@ impl Mailbox {
 
     /// Nothing is taken in any more; answers with what nobody took.
     pub(crate) fn close(&self) -> Taken {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         queue.closed = true;
         queue.bytes = 0;
         std::mem::take(&mut queue.taken)
@@ -178,13 +175,13 @@ impl Mailbox {
 
     /// How many things wait, and how many bytes wait or are being written.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        let queue = self.lock();
+        let queue = self.queue.lock();
         (queue.taken.mails.len(), queue.held())
     }
 
     /// Whether the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.queue.lock().closed
     }
 }
 
@@ -273,158 +270,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use carillon_common::{
-        backend::Page,
-        ids::{ChannelName, Cursor, NotificationId},
-        notification::Frame,
-    };
-    use futures_util::task::noop_waker;
-
-    use super::*;
-
-    fn push(seq: u64) -> Arc<Push> {
-        let cursor = Cursor { seq, nonce: 1 };
-        Push::new(
-            Cursor {
-                seq: seq - 1,
-                nonce: 1,
-            },
-            Frame {
-                cursor,
-                id: NotificationId::nil(),
-                stored_at: 0,
-                expires_at: i64::MAX,
-                tombstone: false,
-                trace: None,
-                body: Bytes::from(vec![b'x'; 840]),
-            },
-            None,
-        )
-    }
-
-    fn channel(name: &str, seq: u64) -> Arc<ChannelPush> {
-        Arc::new(ChannelPush {
-            channel: ChannelName::new(name).unwrap(),
-            push: push(seq),
-        })
-    }
-
-    fn take(mailbox: &Mailbox) -> Taken {
-        match mailbox.poll_take(&mut Context::from_waker(&noop_waker())) {
-            Poll::Ready(taken) => taken,
-            Poll::Pending => Taken::default(),
-        }
-    }
-
-    fn seqs(taken: &Taken) -> Vec<u64> {
-        let seq = |mail: &Mail| match mail {
-            Mail::Inbox(push) | Mail::Ephemeral(push) => push.frame.cursor.seq,
-            Mail::Channel(channel) => channel.push.frame.cursor.seq,
-            Mail::Event(_) => 0,
-        };
-        taken.mails.iter().map(seq).collect()
-    }
-
-    #[test]
-    fn personal_hints_beyond_the_bound_leave_a_mark() {
-        let mailbox = Mailbox::default();
-        assert_eq!(mailbox.hint(Mail::Inbox(push(1)), 1_500), Put::Kept);
-        assert_eq!(mailbox.hint(Mail::Inbox(push(2)), 1_500), Put::Overflow);
-        let taken = take(&mailbox);
-        assert_eq!(seqs(&taken), [1]);
-        assert!(taken.behind);
-        assert!(!take(&mailbox).behind, "it is told once");
-        assert_eq!(mailbox.hint(Mail::Inbox(push(3)), 1_500), Put::Kept);
-        assert!(!take(&mailbox).behind);
-    }
-
-    #[test]
-    fn what_is_being_written_leaves_less_room() {
-        let mailbox = Mailbox::default();
-        let inbox = |seq| Mail::Inbox(push(seq));
-        assert_eq!(mailbox.hint(inbox(1), 1_500), Put::Kept);
-        assert_eq!(seqs(&take(&mailbox)), [1]);
-        assert_eq!(mailbox.waiting(), (0, 1_000));
-        assert_eq!(mailbox.hint(inbox(2), 1_500), Put::Overflow);
-        assert!(take(&mailbox).behind, "and is told though nothing waits");
-        assert_eq!(mailbox.hint(inbox(3), 1_500), Put::Kept);
-    }
-
-    #[test]
-    fn one_fits_in_whatever_its_size_where_nothing_is_held() {
-        let mailbox = Mailbox::default();
-        assert_eq!(mailbox.hint(Mail::Inbox(push(1)), 10), Put::Kept);
-        assert_eq!(mailbox.hint(Mail::Inbox(push(2)), 10), Put::Overflow);
-    }
-
-    #[test]
-    fn a_part_is_taken_at_once_and_overflow_is_told_after_the_last() {
-        let mailbox = Mailbox::default();
-        for seq in 1..=100 {
-            mailbox.hint(Mail::Inbox(push(seq)), 99_000);
-        }
-        let first = take(&mailbox);
-        assert_eq!(seqs(&first), Vec::from_iter(1..=49));
-        assert!(!first.behind);
-        assert_eq!(mailbox.waiting(), (50, 99_000));
-        let second = take(&mailbox);
-        assert_eq!(mailbox.waiting(), (1, 50_000));
-        assert!(!second.behind);
-        let last = take(&mailbox);
-        assert_eq!(seqs(&last), [99]);
-        assert!(last.behind);
-        assert_eq!(mailbox.waiting(), (0, 1_000));
-    }
-
-    #[test]
-    fn a_page_leaves_less_room_and_is_never_refused() {
-        let page = |frames| Page {
-            start: Cursor::ZERO,
-            frames: (1..=frames).map(|seq| push(seq).frame.clone()).collect(),
-            end: Cursor::ZERO,
-            more: false,
-            gap: None,
-        };
-        let mailbox = Mailbox::default();
-        mailbox.post(Event::Page(page(3)));
-        assert_eq!(mailbox.hint(Mail::Inbox(push(4)), 3_500), Put::Overflow);
-        mailbox.post(Event::Page(page(3)));
-        assert_eq!(mailbox.waiting(), (2, 6_000));
-    }
-
-    #[test]
-    fn drop_oldest_says_how_far() {
-        let mailbox = Mailbox::default();
-        for seq in 1..=5 {
-            mailbox.channel_hint(channel("a", seq), 3_000, OverflowPolicy::DropOldest);
-        }
-        let taken = take(&mailbox);
-        assert_eq!(seqs(&taken), [3, 4, 5]);
-        assert_eq!(taken.gaps.len(), 1);
-        assert_eq!(taken.gaps[0].resume.seq, 2);
-    }
-
-    #[test]
-    fn latest_keeps_the_newest_of_each_channel() {
-        let mailbox = Mailbox::default();
-        for seq in 1..=4 {
-            mailbox.channel_hint(channel("a", seq), 2_000, OverflowPolicy::Latest);
-        }
-        assert_eq!(seqs(&take(&mailbox)), [3, 4]);
-    }
-
-    #[test]
-    fn disconnect_closes() {
-        let mailbox = Mailbox::default();
-        for seq in 1..=3 {
-            mailbox.channel_hint(channel("a", seq), 1_500, OverflowPolicy::Disconnect);
-        }
-        let taken = take(&mailbox);
-        assert!(matches!(
-            taken.mails.back(),
-            Some(Mail::Event(event)) if matches!(**event, Event::Close(CloseCode::SlowConsumer))
-        ));
-    }
-}
+mod tests;

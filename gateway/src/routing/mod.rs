@@ -1,6 +1,13 @@
 //! From the bus to the mailboxes of connections.
 
-pub(crate) mod bus;
-pub(crate) mod channels;
-pub(crate) mod hub;
-pub(crate) mod mailbox;
+mod bus;
+mod channels;
+mod handle;
+mod hub;
+mod mailbox;
+
+pub(crate) use bus::Bus;
+pub(crate) use channels::Channels;
+pub(crate) use handle::{Handle, Origin};
+pub(crate) use hub::Hub;
+pub(crate) use mailbox::{Mail, Taken};

@@ -1,32 +1,31 @@
 //! Carries out what sessions ask of the store, and posts the answers to their mailboxes.
 //!
-//! A session's question is repeated until it is answered or the connection has ended: a store that
+//! A session's question is asked again until it is answered or the connection has ended: a store that
 //! is away for a while closes no socket.
 
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
     backend::{BackendError, Departure, Holder, Membership, Registration},
-    ids::{ChannelName, UserId},
+    ids::{ChannelName, Cursor, UserId},
+    protocol::CloseCode,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::{rarely::Rarely, retry::retry};
 use crate::{
     metrics::Metrics,
-    routing::channels::Channels,
-    routing::hub::{Handle, Hub},
-    routing::mailbox::{Mail, Taken},
+    routing::{Channels, Handle, Hub, Mail, Taken},
     session::{Call, Closing, Event},
-    store::rarely::Rarely,
 };
 
 /// How long a connection that came late has to be taken back.
 const CONTEST: Duration = Duration::from_secs(1);
 /// How often it is said that devices were forgotten.
 const SAID_EVERY: Duration = Duration::from_secs(60);
-/// For how long the last words about a connection are repeated.
-const LAST_WORDS: Duration = Duration::from_secs(20);
+/// For how long the report of a connection's end is tried.
+const END_WITHIN: Duration = Duration::from_secs(20);
 
 /// The way from sessions to the store.
 #[derive(Clone)]
@@ -107,30 +106,32 @@ impl Calls {
     async fn answer(&self, call: Call, handle: &Arc<Handle>) -> Option<Event> {
         let membership = &self.membership;
         let user = &handle.user;
+        let ended = || handle.mailbox.is_closed();
         match call {
             Call::Register(registration) => {
                 // A connection that has ended already must not take its session back from a newer.
-                if handle.mailbox.is_closed() {
+                if ended() {
                     return None;
                 }
                 self.register(&registration, handle).await
             }
             Call::Contest(registration) => {
-                tokio::time::sleep(CONTEST).await;
+                sleep(CONTEST).await;
                 self.register(&registration, handle).await
             }
             Call::Read(after) => {
-                let page = repeat(handle, || membership.read(user, &handle.device, after)).await?;
-                Some(page.map_or_else(|error| refused("read", &error), Event::Page))
+                let ended = || handle.mailbox.is_closed();
+                let page = retry(ended, || membership.read(user, &handle.device, after)).await?;
+                Some(page.map_or_else(|error| no_answer("read", &error), Event::Page))
             }
             Call::Ack(ack) => {
-                let result = repeat(handle, || membership.ack(&ack)).await?;
+                let result = retry(ended, || membership.ack(&ack)).await?;
                 self.metrics.acked(result.is_ok());
                 Some(Event::Acked)
             }
             Call::Join(channel) => {
                 let result = self.channels.join(&channel, handle).await;
-                if handle.mailbox.is_closed() {
+                if ended() {
                     self.channels.leave(&channel, handle);
                 }
                 Some(Event::Joined(channel, result))
@@ -143,11 +144,11 @@ impl Calls {
                 asked,
             } => {
                 // After its departure it would be held by nobody, for ever.
-                if handle.mailbox.is_closed() {
+                if ended() {
                     return None;
                 }
                 let keep = || membership.keep_subscription(user, &holder, &subscription, asked);
-                match repeat(handle, keep).await? {
+                match retry(ended, keep).await? {
                     Err(BackendError::TooManyChannels) => {
                         Some(Event::NotKept(subscription.channel))
                     }
@@ -156,23 +157,24 @@ impl Calls {
             }
             Call::Forget(holder, channel) => {
                 let forget = || membership.drop_subscription(user, &holder, &channel);
-                repeat(handle, forget).await?.ok();
+                retry(ended, forget).await?.ok();
                 None
             }
             Call::Claim(delay) => {
-                tokio::time::sleep(delay).await;
+                sleep(delay).await;
                 // A connection that has ended would take them away from the next one.
-                if handle.mailbox.is_closed() {
+                if ended() {
                     return None;
                 }
                 let claim = || membership.claim_subscriptions(user, &handle.session);
-                Some(Event::Claimed(repeat(handle, claim).await?.ok()?))
+                Some(Event::Claimed(retry(ended, claim).await?.ok()?))
             }
         }
     }
 
     async fn register(&self, registration: &Registration, handle: &Handle) -> Option<Event> {
-        match repeat(handle, || self.membership.register(registration)).await {
+        let ended = || handle.mailbox.is_closed();
+        match retry(ended, || self.membership.register(registration)).await {
             Some(result) => {
                 if let Ok(registered) = &result {
                     self.note_forgotten(registered.forgotten, handle);
@@ -181,8 +183,9 @@ impl Calls {
             }
             None => {
                 // The last attempt may have been heard, and nobody knows its fence.
-                tokio::time::sleep(CONTEST).await;
-                drop(timeout(LAST_WORDS, insist(|| self.release_strays(&handle.user))).await);
+                sleep(CONTEST).await;
+                let release = retry(never, || self.release_strays(&handle.user));
+                drop(timeout(END_WITHIN, release).await);
                 None
             }
         }
@@ -227,86 +230,52 @@ impl Calls {
     async fn history(
         &self,
         channel: ChannelName,
-        after: carillon_common::ids::Cursor,
+        after: Cursor,
         handle: &Arc<Handle>,
     ) -> Option<Event> {
-        let page = repeat(handle, || self.membership.history(&channel, after)).await?;
+        let ended = || handle.mailbox.is_closed();
+        let page = retry(ended, || self.membership.history(&channel, after)).await?;
         Some(match page {
             Ok(page) => Event::History(channel, page),
-            Err(error) => refused("history", &error),
+            Err(error) => no_answer("history", &error),
         })
     }
 
-    /// The last words about a connection: its ack, where its subscriptions stand, its departure.
+    /// Reports the end of a connection: its ack, where its subscriptions stand, its departure.
     pub(crate) fn close(&self, closing: Closing, handle: Arc<Handle>, joined: Vec<ChannelName>) {
         for channel in &joined {
             self.channels.leave(channel, &handle);
         }
         let membership = self.membership.clone();
         self.tasks.spawn(async move {
-            let last_words = async {
+            let report = async {
                 if let Some(ack) = &closing.ack {
-                    insist(|| membership.ack(ack)).await.ok();
+                    retry(never, || membership.ack(ack)).await;
                 }
                 let (holder, subscriptions) = &closing.durable;
                 for kept in subscriptions {
                     let keep = || membership.keep_subscription(&handle.user, holder, kept, false);
-                    insist(keep).await.ok();
+                    retry(never, keep).await;
                 }
                 if let Some(departure) = &closing.departure {
-                    insist(|| membership.unregister(departure)).await.ok();
+                    retry(never, || membership.unregister(departure)).await;
                 }
             };
-            // What is not said in time is found by the audit, or reaped with the generation.
-            if timeout(LAST_WORDS, last_words).await.is_err() {
+            // What is not reported in time is found by the audit, or reaped with the generation.
+            if timeout(END_WITHIN, report).await.is_err() {
                 tracing::debug!("a connection's end could not be told to the store");
             }
         });
     }
 }
 
-fn refused(what: &str, error: &BackendError) -> Event {
+/// Nobody's end is waited for.
+fn never() -> bool {
+    false
+}
+
+/// Trying again would not help.
+fn no_answer(what: &str, error: &BackendError) -> Event {
     tracing::warn!(what, %error, "the store gave a session no answer");
-    Event::Close(carillon_common::protocol::CloseCode::Internal)
-}
-
-/// Repeats a call until it is answered; `None` when the connection has ended meanwhile.
-async fn repeat<T, F>(
-    handle: &Handle,
-    mut call: impl FnMut() -> F,
-) -> Option<Result<T, BackendError>>
-where
-    F: Future<Output = Result<T, BackendError>>,
-{
-    let mut backoff = Duration::from_millis(50);
-    loop {
-        match call().await {
-            Err(error) if error.is_retryable() => {
-                // Full jitter, so that the sessions of a gateway do not come back together.
-                tokio::time::sleep(backoff.mul_f64(rand::random())).await;
-                backoff = (backoff * 2).min(Duration::from_secs(2));
-                if handle.mailbox.is_closed() {
-                    return None;
-                }
-            }
-            result => return Some(result),
-        }
-    }
-}
-
-/// The same without a connection to answer to.
-async fn insist<T, F>(mut call: impl FnMut() -> F) -> Result<T, BackendError>
-where
-    F: Future<Output = Result<T, BackendError>>,
-{
-    let mut backoff = Duration::from_millis(50);
-    loop {
-        match call().await {
-            Err(error) if error.is_retryable() => {
-                tokio::time::sleep(backoff.mul_f64(rand::random())).await;
-                backoff = (backoff * 2).min(Duration::from_secs(2));
-            }
-            result => return result,
-        }
-    }
+    Event::Close(CloseCode::Internal)
 }

@@ -2,5 +2,6 @@
 
 mod calls;
 mod rarely;
+mod retry;
 
 pub(crate) use calls::Calls;

@@ -1,10 +1,8 @@
 //! Log lines that strangers can bring about are written now and then, not each time.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Gives a turn at most once in a while.
@@ -30,7 +28,7 @@ impl Rarely {
 
     /// Whether it is time again, and then how many asked in vain since the last turn.
     pub(crate) fn turn(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.last.is_some_and(|last| now < last + self.every) {
             state.passed_over += 1;
             return None;

@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use carillon_common::protocol::CloseCode;
 use rand::seq::SliceRandom;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
-use crate::{gateway::Gateway, routing::hub::Handle, session::Event};
+use crate::{parts::Gateway, routing::Handle, session::Event};
 
 /// Nobody is closed sooner than this after being told, where the window has room for it.
 const NOTICE: Duration = Duration::from_secs(2);
@@ -15,11 +18,11 @@ const NOTICE: Duration = Duration::from_secs(2);
 impl Gateway {
     /// Closes every connection, spread over the window, each at a time of its own.
     pub(crate) async fn drain(&self, code: CloseCode) {
-        let all = self.hub().all();
+        let all = self.hub.all();
         let within = self.ask_to_move(all, code);
-        self.metrics().drains_within(within);
+        self.metrics.drains_within(within);
         let deadline = Instant::now() + within;
-        while !self.hub().is_empty() && Instant::now() < deadline {
+        while !self.hub.is_empty() && Instant::now() < deadline {
             sleep(Duration::from_millis(20)).await;
         }
         // Who came in the last moment, or does not answer.
@@ -28,7 +31,7 @@ impl Gateway {
 
     /// Closes every connection now, after what waits for it.
     pub(crate) fn close_all(&self) {
-        self.hub()
+        self.hub
             .each(|handle| handle.mailbox.post(Event::Close(CloseCode::GoingAway)));
     }
 
@@ -36,13 +39,13 @@ impl Gateway {
     /// goes on. Returns when they are gone: until then they would be counted and could be picked
     /// again.
     pub(crate) async fn rebalance(&self, most: u64) {
-        let there = self.hub().users();
+        let there = self.hub.users();
         let above = there.saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
         let mut asked = Vec::new();
         if above > 0 {
-            asked = longest_here(self.hub().by_user(), above).concat();
+            asked = longest_here(self.hub.by_user(), above).concat();
         }
-        self.metrics().all.rebalanced.inc_by(asked.len() as u64);
+        self.metrics.all.rebalanced.inc_by(asked.len() as u64);
         tracing::info!(
             users = there,
             most,
@@ -59,7 +62,7 @@ impl Gateway {
     /// know. Answers how long that may take.
     fn ask_to_move(&self, mut asked: Vec<Arc<Handle>>, code: CloseCode) -> Duration {
         asked.shuffle(&mut rand::rng());
-        let drain = &self.settings().drain;
+        let drain = &self.settings.drain;
         // Few are gone soon, but each has time for its next connection.
         let notice = NOTICE.min(drain.window / 4);
         let spread = drain.spread(asked.len()).min(drain.window - notice);
@@ -69,6 +72,20 @@ impl Gateway {
             handle.mailbox.post(Event::Drain { close_in, code });
         }
         notice + spread + drain.close_grace
+    }
+}
+
+/// One round after the other; what was said meanwhile is looked at after it, by what is here then.
+/// Whoever is on a gateway that drains moves anyway.
+pub(super) async fn rebalance_when_asked(
+    gateway: Arc<Gateway>,
+    mut most_users: watch::Receiver<u64>,
+) {
+    while most_users.changed().await.is_ok() {
+        let most = *most_users.borrow_and_update();
+        if !gateway.health.is_draining() {
+            gateway.rebalance(most).await;
+        }
     }
 }
 
@@ -102,7 +119,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::{routing::hub::Origin, routing::mailbox::Mail};
+    use crate::routing::{Mail, Origin};
 
     const HERE: Origin = Origin {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -179,7 +196,7 @@ mod tests {
             session.parse().unwrap(),
             HERE,
         );
-        assert!(gateway.hub().insert(&handle));
+        assert!(gateway.hub.insert(&handle));
         loop {
             let taken = poll_fn(|context| handle.mailbox.poll_take(context)).await;
             for mail in taken.mails {
@@ -187,7 +204,7 @@ mod tests {
                     && let Event::Drain { close_in, code } = *event
                 {
                     sleep(close_in).await;
-                    gateway.hub().remove(&handle);
+                    gateway.hub.remove(&handle);
                     return code;
                 }
             }
@@ -207,29 +224,29 @@ mod tests {
 
     /// The gateway is to hold at most so many users.
     async fn hold(gateway: &Gateway, backend: &Arc<dyn Backend>, users: u64) {
-        let word = Control::Rebalance { users };
-        backend.control(gateway.name(), &word).await.unwrap();
+        let limit = Control::Rebalance { users };
+        backend.control(gateway.name(), &limit).await.unwrap();
     }
 
     #[tokio::test]
-    async fn users_above_the_newest_word_move_and_the_gateway_stays() {
+    async fn users_above_the_newest_limit_move_and_the_gateway_stays() {
         let (gateway, backend) = gateway().await;
         // Each user's two connections go together.
         let both = |user| ["phone", "laptop"].map(|name| connection(gateway.clone(), user, name));
         let all: Vec<_> = (0..10).flat_map(both).map(tokio::spawn).collect();
         left(&gateway, 20).await;
-        assert_eq!(gateway.hub().users(), 10);
+        assert_eq!(gateway.hub.users(), 10);
         hold(&gateway, &backend, 100).await;
         hold(&gateway, &backend, 7).await;
         left(&gateway, 14).await;
-        // While the last ones are waited for: the same word again, and two of which the newer counts.
+        // While the last ones are waited for: the same limit again, and two of which the newer counts.
         hold(&gateway, &backend, 7).await;
         hold(&gateway, &backend, 0).await;
         hold(&gateway, &backend, 4).await;
         left(&gateway, 8).await;
-        assert_eq!(gateway.hub().users(), 4);
-        assert_eq!(gateway.metrics().all.rebalanced.get(), 12);
-        assert!(gateway.health().is_ready());
+        assert_eq!(gateway.hub.users(), 4);
+        assert_eq!(gateway.metrics.all.rebalanced.get(), 12);
+        assert!(gateway.health.is_ready());
         hold(&gateway, &backend, 0).await;
         left(&gateway, 0).await;
         for one in all {
@@ -238,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_word_that_is_repeated_moves_only_who_came_since() {
+    async fn a_limit_that_is_repeated_moves_only_who_came_since() {
         let (gateway, backend) = gateway().await;
         for user in 0..6 {
             tokio::spawn(connection(gateway.clone(), user, "phone"));
@@ -249,14 +266,14 @@ mod tests {
         hold(&gateway, &backend, 4).await;
         // Longer than both rounds would take.
         sleep(Duration::from_millis(500)).await;
-        assert_eq!(gateway.metrics().all.rebalanced.get(), 2);
+        assert_eq!(gateway.metrics.all.rebalanced.get(), 2);
         for user in 6..9 {
             tokio::spawn(connection(gateway.clone(), user, "phone"));
         }
         left(&gateway, 7).await;
         hold(&gateway, &backend, 4).await;
         left(&gateway, 4).await;
-        assert_eq!(gateway.metrics().all.rebalanced.get(), 5);
+        assert_eq!(gateway.metrics.all.rebalanced.get(), 5);
     }
 
     #[tokio::test]
@@ -266,7 +283,7 @@ mod tests {
         assert!(!shown().await);
         let one = tokio::spawn(connection(gateway.clone(), 1, "phone"));
         left(&gateway, 1).await;
-        gateway.health().set_draining();
+        gateway.health.set_draining();
         hold(&gateway, &backend, 0).await;
         let says = timeout(Duration::from_secs(10), async {
             while !shown().await {
@@ -274,7 +291,7 @@ mod tests {
             }
         });
         assert!(says.await.is_ok());
-        assert_eq!(gateway.metrics().all.rebalanced.get(), 0);
+        assert_eq!(gateway.metrics.all.rebalanced.get(), 0);
         gateway.drain(CloseCode::Draining).await;
         assert_eq!(one.await.unwrap(), CloseCode::Draining);
     }

@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::rate::{Rate, Rates};
+use super::rate::{Rate, Rates};
 
 /// Admits connections up to a number, and handshakes up to a rate.
 #[derive(Debug)]
@@ -30,18 +30,55 @@ pub(crate) struct Admission {
     closed: AtomicBool,
 }
 
+/// Why a handshake is refused for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// At the limit of connections.
+    Connections,
+    /// At the limit of handshakes per second.
+    Rate,
+    /// The same of one user.
+    User,
+    /// The same of refusals that are explained to one address.
+    Address,
+    /// At the limit of sockets that are not connections yet.
+    Arrivals,
+    /// The client has closed its side.
+    Gone,
+    /// Nobody is let in any more.
+    Draining,
+    /// The store does not answer.
+    Store,
+}
+
+impl Reason {
+    /// As it is counted.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Rate => "rate",
+            Self::User => "user",
+            Self::Address => "address",
+            Self::Arrivals => "arrivals",
+            Self::Gone => "gone",
+            Self::Draining => "draining",
+            Self::Store => "store",
+        }
+    }
+}
+
 /// Why a handshake is refused, and when to try again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// `connections`, `rate`, `user`, `address`, `arrivals`, `gone`, `draining` or `store`.
-    pub reason: &'static str,
+    /// Why.
+    pub reason: Reason,
     /// For `Retry-After`.
     pub retry_after: Duration,
 }
 
 impl Refused {
     /// For some seconds: spread, so that the refused do not come back together.
-    pub(crate) fn later(reason: &'static str) -> Self {
+    pub(crate) fn later(reason: Reason) -> Self {
         let retry_after = Duration::from_secs(1 + u64::from(rand::random::<u8>() % 5));
         Self {
             reason,
@@ -87,7 +124,7 @@ impl Admission {
     /// It admits nobody any more.
     pub(crate) fn is_open(&self) -> Result<(), Refused> {
         if self.is_closed() {
-            return Err(Refused::later("draining"));
+            return Err(Refused::later(Reason::Draining));
         }
         Ok(())
     }
@@ -103,15 +140,15 @@ impl Admission {
     ) -> Result<OwnedSemaphorePermit, Refused> {
         self.is_open()?;
         if !self.by_user.take(user, now) {
-            return Err(Refused::later("user"));
+            return Err(Refused::later(Reason::User));
         }
         let place = self
             .places
             .clone()
             .try_acquire_owned()
-            .map_err(|_| Refused::later("connections"))?;
+            .map_err(|_| Refused::later(Reason::Connections))?;
         if !self.admitted.take(&(), now) {
-            return Err(Refused::later("rate"));
+            return Err(Refused::later(Reason::Rate));
         }
         Ok(place)
     }
@@ -123,7 +160,7 @@ impl Admission {
     /// It is not.
     pub(crate) fn may_be_told(&self, address: IpAddr, now: Instant) -> Result<(), Refused> {
         if !self.refused.take(&of_one(address), now) {
-            return Err(Refused::later("address"));
+            return Err(Refused::later(Reason::Address));
         }
         Ok(())
     }
@@ -136,7 +173,7 @@ impl Admission {
     }
 }
 
-/// Who has one address of IPv6 has all that share its first 64 bits (RFC 6177).
+/// All addresses of IPv6 with the same first 64 bits count as one: who has one has all (RFC 6177).
 fn of_one(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -176,20 +213,26 @@ mod tests {
         let mut places: Vec<_> = (0..3)
             .map(|_| admission.admit(&alice, now).unwrap())
             .collect();
-        assert_eq!(admission.admit(&alice, now).unwrap_err().reason, "rate");
+        assert_eq!(
+            admission.admit(&alice, now).unwrap_err().reason,
+            Reason::Rate
+        );
         now += Duration::from_secs(1);
         places.push(admission.admit(&alice, now).unwrap());
         places.push(admission.admit(&alice, now).unwrap());
         now += Duration::from_secs(1);
         assert_eq!(
             admission.admit(&alice, now).unwrap_err().reason,
-            "connections"
+            Reason::Connections
         );
         places.pop();
         assert!(admission.admit(&alice, now).is_ok());
         admission.close();
         now += Duration::from_secs(1);
-        assert_eq!(admission.admit(&alice, now).unwrap_err().reason, "draining");
+        assert_eq!(
+            admission.admit(&alice, now).unwrap_err().reason,
+            Reason::Draining
+        );
     }
 
     #[test]

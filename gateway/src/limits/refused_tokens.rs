@@ -8,11 +8,12 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use carillon_common::settings::GatewaySettings;
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -23,7 +24,7 @@ const REMEMBERED: usize = 65_536;
 
 /// Remembers refused tokens, by hash.
 #[derive(Debug)]
-pub(crate) struct Refusals {
+pub(crate) struct RefusedTokens {
     seen: Mutex<HashMap<u64, Instant>>,
     hasher: RandomState,
     window: Duration,
@@ -31,7 +32,7 @@ pub(crate) struct Refusals {
     holds: Arc<Semaphore>,
 }
 
-impl Refusals {
+impl RefusedTokens {
     /// With the window, hold and bound of the settings.
     pub(crate) fn new(settings: &GatewaySettings) -> Self {
         Self {
@@ -51,7 +52,7 @@ impl Refusals {
         now: Instant,
     ) -> Option<(Duration, OwnedSemaphorePermit)> {
         let key = self.hasher.hash_one((address, token));
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if seen.len() >= REMEMBERED {
             let window = self.window;
             seen.retain(|_, at| now.duration_since(*at) < window);
@@ -78,16 +79,16 @@ mod tests {
     #[test]
     fn only_a_repetition_is_held() {
         let settings = Settings::default().gateway;
-        let refusals = Refusals::new(&settings);
+        let tokens = RefusedTokens::new(&settings);
         let (here, there) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
         let now = Instant::now();
-        assert!(refusals.refuse(here, "t", now).is_none());
-        assert!(refusals.refuse(there, "t", now).is_none());
-        assert!(refusals.refuse(here, "u", now).is_none());
-        let (hold, _place) = refusals.refuse(here, "t", now).unwrap();
+        assert!(tokens.refuse(here, "t", now).is_none());
+        assert!(tokens.refuse(there, "t", now).is_none());
+        assert!(tokens.refuse(here, "u", now).is_none());
+        let (hold, _place) = tokens.refuse(here, "t", now).unwrap();
         assert!((settings.refusal_hold_min..=settings.refusal_hold_max).contains(&hold));
         assert!(
-            refusals
+            tokens
                 .refuse(here, "t", now + settings.refusal_window)
                 .is_none()
         );

@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
     marker::PhantomData,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Of so many is remembered how often they came; all are forgotten where more come too often.
+/// How many are remembered; where more come too often, all are forgotten.
 const REMEMBERED: usize = 65_536;
 
 /// So many a second, and so many at once beyond it.
@@ -29,7 +29,7 @@ impl Rate {
     }
 }
 
-/// How much of a [`Rate`] is left, told by one instant: the virtual scheduling form of the generic cell rate
+/// How much of a [`Rate`] is left, as one instant: the virtual scheduling form of the generic cell rate
 /// algorithm (ITU-T I.371, annex A).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bucket {
@@ -78,7 +78,7 @@ impl<T: Hash> Rates<T> {
 
     /// Whether `one` may once more; counts it if so.
     pub(crate) fn take(&self, one: &T, now: Instant) -> bool {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         // Before it grows, those are forgotten that may come as often as if they never had.
         let room = buckets.capacity();
         if buckets.len() == room {
@@ -121,7 +121,7 @@ mod tests {
         let (rates, now) = (Rates::new(Rate::new(1, 2)), Instant::now());
         assert_eq!([0; 3].map(|one| rates.take(&one, now)), [true, true, false]);
         assert!(rates.take(&1, now));
-        let remembered = || rates.buckets.lock().unwrap().capacity();
+        let remembered = || rates.buckets.lock().capacity();
         for one in 0..REMEMBERED as i32 * 2 {
             rates.take(&one, now + Duration::from_millis(60) * one.unsigned_abs());
         }

@@ -1,0 +1,73 @@
+//! How those are refused who could not read a status: let in, and closed with a close frame.
+//!
+//! Browsers hide the status of a handshake that fails.
+
+use std::net::IpAddr;
+
+use carillon_common::http::Place;
+use tokio::time::Instant;
+
+use super::{Guest, hello::TurnedAway, refuse::answer_unavailable, switch::Handshake};
+use crate::{
+    connection::{self, Socket},
+    limits::Refused,
+    parts::Gateway,
+};
+
+impl Gateway {
+    /// Lets a client in and turns it away at once; each address so often.
+    pub(super) async fn turn_away(&self, guest: Guest, handshake: Handshake, away: TurnedAway) {
+        self.rejected(away.reason);
+        if let Err(refused) = self.may_be_told(guest.address) {
+            return self.refuse(guest, &refused).await;
+        }
+        if let Some((socket, place)) = self.switch_protocols(guest, handshake).await {
+            close_refused(socket, &place, away).await;
+        }
+    }
+
+    /// Whether the client at this address is told why, which costs a 101 and a close.
+    pub(super) fn may_be_told(&self, address: IpAddr) -> Result<(), Refused> {
+        self.admission.may_be_told(address, Instant::now())
+    }
+
+    /// Counts a refusal and answers it with 503.
+    pub(super) async fn refuse(&self, guest: Guest, refused: &Refused) {
+        self.rejected(refused.reason.as_str());
+        answer_unavailable(guest, refused).await;
+    }
+
+    /// Turns a client away whose token is bad. One that comes with it again and again is held for a while
+    /// before its close.
+    pub(super) async fn refuse_token(
+        &self,
+        socket: Socket,
+        waiting: Place,
+        address: IpAddr,
+        token: Option<&str>,
+        reason: &'static str,
+    ) {
+        let away = TurnedAway::by_token(reason);
+        let again = token.and_then(|it| self.refused_tokens.refuse(address, it, Instant::now()));
+        let Some(((hold, _held), _spare)) = again.zip(self.admission.spare()) else {
+            close_refused(socket, &waiting, away).await;
+            return;
+        };
+        // One that is held is not on its way in any more.
+        drop(waiting);
+        tokio::select! {
+            () = tokio::time::sleep(hold) => {}
+            () = self.over.cancelled() => {}
+        }
+        connection::close_refused(socket, away.code, away.reason).await;
+    }
+}
+
+/// Ends a socket that never became a connection, unless another needs its place first.
+pub(super) async fn close_refused(socket: Socket, place: &Place, away: TurnedAway) {
+    place.waits();
+    tokio::select! {
+        () = connection::close_refused(socket, away.code, away.reason) => {}
+        () = place.gone() => {}
+    }
+}
