@@ -21,7 +21,7 @@ use crate::{
     connection::Context,
     handshake,
     limits::{Admission, RefusedTokens},
-    metrics::Metrics,
+    metrics::Counters,
     parts::Gateway,
     routing::{Bus, Channels, Hub},
     session::Rules,
@@ -76,7 +76,7 @@ impl Gateway {
         let arrivals = Crowd::new(arrivals(descriptors));
         let tasks = TaskTracker::new();
         let over = CancellationToken::new();
-        let metrics = Metrics::new(metrics, spans);
+        let metrics = Counters::new(metrics, spans);
         metrics.all.connections_limit.set(i64::from(limit));
         let hub = Arc::new(Hub::new(
             settings.gateway.per_user_connections,
@@ -182,7 +182,7 @@ impl Gateway {
         }
         self.over.cancel();
         self.tasks.close();
-        // Calls that are still under way are the last words about connections, and bounded.
+        // Calls that are still under way report how connections ended, in bounded time.
         shutdown.last(LAST_WORDS, self.tasks.wait()).await;
         match shutdown.last(LAST_WORDS, self.membership.leave()).await {
             Some(Ok(())) => tracing::info!("drained"),

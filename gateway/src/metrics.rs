@@ -18,7 +18,7 @@ use crate::{busiest::Busiest, session::Note};
 
 /// Counts what the gateway does.
 #[derive(Clone)]
-pub(crate) struct Metrics {
+pub(crate) struct Counters {
     /// By name, for what is rare.
     pub all: GatewayMetrics,
     /// Who has the most of it.
@@ -44,7 +44,7 @@ pub(crate) struct Waiting {
     pub most: usize,
 }
 
-impl Metrics {
+impl Counters {
     /// Counts into these, and traces with those.
     pub(crate) fn new(all: GatewayMetrics, spans: Spans) -> Self {
         // There before the first: an alert on their growth needs a zero to grow from.
@@ -131,7 +131,7 @@ impl Metrics {
         }
     }
 
-    /// A hint or word from the bus.
+    /// A hint or a control message from the bus.
     pub(crate) fn bus_event(&self, event: &BusEvent) {
         let kind = match event {
             BusEvent::Inbox { .. } => "inbox",

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     connection::{self, Context, Opened},
     limits::{Admission, RefusedTokens},
-    metrics::Metrics,
+    metrics::Counters,
     routing::{Channels, Hub},
     session::Rules,
 };
@@ -30,7 +30,7 @@ pub struct Gateway {
     /// Sockets that are not connections yet.
     pub(crate) arrivals: Crowd,
     pub(crate) refused_tokens: RefusedTokens,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Counters,
     pub(crate) health: Health,
     pub(crate) name: GatewayId,
     /// Everything this gateway has started, connections included.

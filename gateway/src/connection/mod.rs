@@ -14,7 +14,7 @@ use carillon_common::{backend::Clock, protocol::CloseCode};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_tungstenite::WebSocketStream;
 
-use crate::{metrics::Metrics, session::Now, store::Calls};
+use crate::{metrics::Counters, session::Now, store::Calls};
 pub(crate) use arrived::Arrived;
 pub(crate) use close::{close_refused, close_refused_at_once};
 pub(crate) use rewound::Rewound;
@@ -32,7 +32,7 @@ pub(crate) struct Context {
     /// The store's time.
     pub clock: Clock,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Counters,
     /// How long a client may leave its outbox full.
     pub slow: Duration,
     /// How long a client may take to answer a close frame.

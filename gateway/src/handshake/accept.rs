@@ -70,14 +70,14 @@ async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: Cancellat
     if !speaks(&gateway, &guest, until).await {
         return;
     }
-    // Boxed: what comes before a connection is not to size its task.
+    // Boxed, so that the handshake does not make the connection's task larger.
     let opened = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
     if let Some(opened) = opened {
         gateway.hold(opened).await;
     }
 }
 
-/// Waits for its first byte: whoever says nothing costs little more than a descriptor.
+/// Waits for the first byte: a silent client costs little more than a descriptor.
 async fn speaks(gateway: &Gateway, guest: &Guest, until: Instant) -> bool {
     let readable = guest.stream.readable();
     let Some(begun) = in_time(gateway, &guest.place, until, readable).await else {
@@ -90,7 +90,7 @@ async fn speaks(gateway: &Gateway, guest: &Guest, until: Instant) -> bool {
     begun
 }
 
-/// Everything up to the connection; an HTTP request is answered.
+/// Everything up to the connection. An HTTP request is answered here.
 async fn begin(
     gateway: Arc<Gateway>,
     mut guest: Guest,
@@ -124,7 +124,7 @@ async fn begin(
     }
 }
 
-/// `None` where there is nobody to be told anything: gone, silent, or in the way of another.
+/// `None` when there is nobody to answer: the client has gone, or gave way to another.
 async fn read_head(
     gateway: &Gateway,
     guest: &mut Guest,
@@ -143,7 +143,7 @@ async fn read_head(
     }
 }
 
-/// What is done until a time, if it need not give way to another before.
+/// Works on a socket until a time, unless it has to give way to another.
 async fn in_time<T>(
     gateway: &Gateway,
     place: &Place,

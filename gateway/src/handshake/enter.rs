@@ -29,7 +29,7 @@ use crate::{
     session::{Identity, Out, Session},
 };
 
-/// Why a client that is who it says does not become a connection.
+/// Why a client with a good token does not become a connection.
 pub(super) enum NotEntered {
     /// It is told with a close frame.
     TurnedAway(TurnedAway),
@@ -148,7 +148,7 @@ impl Gateway {
     }
 }
 
-/// What a refusal of a user is counted as: the canary's is none of those that the service level counts.
+/// What a user's refusal is counted as: the canary's do not count for the service level.
 pub(super) fn reason_for(user: &UserId, reason: &'static str) -> &'static str {
     if user.is_canary() { "canary" } else { reason }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address, where `hops` proxies before this gateway each add the address of their own peer
-/// to `X-Forwarded-For`. What stands further left was written by anyone, and is not believed.
+/// to `X-Forwarded-For`. What is further left was written by anyone, and is not believed.
 pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, hops: u32) -> IpAddr {
     let Some(before_last) = hops.checked_sub(1) else {
         return peer;
@@ -26,7 +26,7 @@ pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, hops: u32) -> IpAddr {
     named.and_then(|text| read(text)).unwrap_or(peer)
 }
 
-/// With a port or without, with brackets or without.
+/// An address with or without a port, with or without brackets.
 fn read(text: &str) -> Option<IpAddr> {
     let socket = || text.parse::<std::net::SocketAddr>().ok().map(|it| it.ip());
     let bare = text.trim_start_matches('[').trim_end_matches(']');

@@ -1,4 +1,4 @@
-//! How those are refused who do not come in: with a problem (RFC 9457).
+//! Handshakes that are refused with an HTTP status and a problem (RFC 9457).
 
 use std::time::Duration;
 

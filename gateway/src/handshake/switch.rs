@@ -37,7 +37,7 @@ impl Handshake {
 }
 
 impl Gateway {
-    /// Says 101.
+    /// Answers 101.
     pub(super) async fn switch_protocols(
         &self,
         guest: Guest,

@@ -1,6 +1,5 @@
-//! How those are refused who could not read a status: let in, and closed with a close frame.
-//!
-//! Browsers hide the status of a handshake that fails.
+//! Handshakes that are refused by a 101 and a close frame, because browsers hide the status of a
+//! handshake that fails.
 
 use std::net::IpAddr;
 
@@ -15,7 +14,7 @@ use crate::{
 };
 
 impl Gateway {
-    /// Lets a client in and turns it away at once; each address so often.
+    /// Answers 101 and closes at once; so often for each address, else with 503.
     pub(super) async fn turn_away(&self, guest: Guest, handshake: Handshake, away: TurnedAway) {
         self.rejected(away.reason);
         if let Err(refused) = self.may_be_told(guest.address) {
@@ -53,7 +52,7 @@ impl Gateway {
             close_refused(socket, &waiting, away).await;
             return;
         };
-        // One that is held is not on its way in any more.
+        // A held one is no longer among those on their way in.
         drop(waiting);
         tokio::select! {
             () = tokio::time::sleep(hold) => {}

@@ -1,6 +1,6 @@
 //! How many may come in, and how fast.
 //!
-//! Who shows a good token and who does not are counted apart, so that the latter keep nobody out.
+//! Clients with a good token and those without are counted apart, so that the latter keep nobody out.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -37,9 +37,9 @@ pub(crate) enum Reason {
     Connections,
     /// At the limit of handshakes per second.
     Rate,
-    /// The same of one user.
+    /// At the limit of one user's handshakes per second.
     User,
-    /// The same of refusals that are explained to one address.
+    /// At the limit of refusals that are explained to one address.
     Address,
     /// At the limit of sockets that are not connections yet.
     Arrivals,
@@ -93,7 +93,7 @@ impl Admission {
         let rate = settings.handshake_rate;
         let of_user = settings.per_user_handshake_rate;
         let of_address = settings.refusal_rate;
-        // As many at once as a user may have connections: all of them may have to move.
+        // All connections of a user may have to move at once.
         let moving = u32::try_from(settings.per_user_connections).unwrap_or(u32::MAX);
         Self {
             limit,
@@ -153,11 +153,10 @@ impl Admission {
         Ok(place)
     }
 
-    /// Whether a client whose token is bad is told so with a 101 and a close; each address so often, and
-    /// the rest at less cost.
+    /// Whether a client whose token is bad is told so with a 101 and a close: so often for each address.
     ///
     /// # Errors
-    /// It is not.
+    /// Its address was told often enough; it is refused at less cost.
     pub(crate) fn may_be_told(&self, address: IpAddr, now: Instant) -> Result<(), Refused> {
         if !self.refused.take(&of_one(address), now) {
             return Err(Refused::later(Reason::Address));
@@ -165,7 +164,7 @@ impl Admission {
         Ok(())
     }
 
-    /// A place for one who is kept waiting for nothing, while more than half are free.
+    /// A place for a refused client that is held before its close, while more than half are free.
     pub(crate) fn spare(&self) -> Option<OwnedSemaphorePermit> {
         let free = self.places.available_permits();
         let spare = free.saturating_mul(2) > self.limit as usize;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// How many are remembered; where more come too often, all are forgotten.
 const REMEMBERED: usize = 65_536;
 
-/// So many a second, and so many at once beyond it.
+/// How many a second, and how many at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     per_second: u32,
@@ -57,7 +57,7 @@ impl Bucket {
     }
 }
 
-/// A rate for each `T` by itself. Kept by hash: none of them is remembered.
+/// A rate for each `T` by itself. Only hashes are kept.
 #[derive(Debug)]
 pub(crate) struct Rates<T> {
     rate: Rate,
@@ -76,17 +76,17 @@ impl<T: Hash> Rates<T> {
         }
     }
 
-    /// Whether `one` may once more; counts it if so.
+    /// Whether there may be one more of `one` now; counts it if so.
     pub(crate) fn take(&self, one: &T, now: Instant) -> bool {
         let mut buckets = self.buckets.lock();
-        // Before it grows, those are forgotten that may come as often as if they never had.
+        // Before it grows, full buckets are dropped: they say nothing.
         let room = buckets.capacity();
         if buckets.len() == room {
             buckets.retain(|_, bucket| !bucket.is_full(now));
             if buckets.len() >= REMEMBERED {
                 buckets.clear();
             }
-            // Not looked through again before about as many more have come.
+            // So that it is not looked through again before about as many more have come.
             let kept = buckets.len();
             if kept > room / 2 {
                 buckets.reserve(kept);

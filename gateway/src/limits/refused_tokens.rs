@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Refusals that are remembered; beyond it the oldest half is forgotten.
+/// How many refusals are remembered; where more come within the window, all are forgotten.
 const REMEMBERED: usize = 65_536;
 
 /// Remembers refused tokens, by hash.

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{channels::Channels, hub::Hub};
 use crate::{
-    metrics::Metrics,
+    metrics::Counters,
     push::{Push, Way},
     session::Event,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Bus {
     hub: Arc<Hub>,
     channels: Arc<Channels>,
-    metrics: Metrics,
+    metrics: Counters,
     /// Every connection is to be registered again and resumed.
     pub(crate) dirty: Notify,
     /// The gateway is asked to drain, or is cut off from its store.
@@ -35,8 +35,8 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    /// Gives to these.
-    pub(crate) fn new(hub: Arc<Hub>, channels: Arc<Channels>, metrics: Metrics) -> Self {
+    /// Events go to these.
+    pub(crate) fn new(hub: Arc<Hub>, channels: Arc<Channels>, metrics: Counters) -> Self {
         let (dirty, leave) = (Notify::new(), Notify::new());
         Self {
             hub,

@@ -1,4 +1,4 @@
-//! A connection, as the rest of the gateway knows it.
+//! How the rest of the gateway reaches a connection.
 
 use std::{
     net::IpAddr,
@@ -16,7 +16,7 @@ use carillon_common::{
 
 use super::mailbox::Mailbox;
 
-/// Where a connection comes from, for whoever looks at it.
+/// Where a connection comes from, for the admin port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     /// The client's, as far as proxies are believed.
@@ -28,11 +28,11 @@ pub(crate) struct Origin {
 /// A connection, as the rest of the gateway knows it.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    /// Whose.
+    /// The user.
     pub user: UserId,
-    /// Which device.
+    /// The device, if it has a name.
     pub device: Device,
-    /// Which session.
+    /// The session.
     pub session: SessionId,
     /// Where it comes from.
     pub origin: Origin,
@@ -65,7 +65,7 @@ impl Handle {
         })
     }
 
-    /// Shows where the connection stands.
+    /// Makes the connection's fence and position visible to the audit.
     pub(crate) fn publish_position(&self, fence: u64, position: Cursor) {
         self.fence.store(fence, Ordering::Relaxed);
         self.seq.store(position.seq, Ordering::Relaxed);

@@ -22,14 +22,14 @@ use crate::{
 /// How much of a mailbox is taken at once, in bytes.
 const AT_ONCE: usize = 48 << 10;
 
-/// One thing for a session.
+/// Something that waits for a session.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// A personal notification.
     Inbox(Arc<Push>),
-    /// One outside the chain.
+    /// An ephemeral one, which is not in the inbox.
     Ephemeral(Arc<Push>),
-    /// A channel's.
+    /// A channel's notification.
     Channel(Arc<ChannelPush>),
     /// Anything else. Never refused: answers are as many as the session's questions. But what they
     /// bring leaves so much less room for hints.
@@ -67,9 +67,9 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct Queue {
     taken: Taken,
-    /// Of what waits.
+    /// Bytes of what waits.
     bytes: usize,
-    /// Of what was taken and is being written.
+    /// Bytes of what was taken and is being written.
     writing: usize,
     closed: bool,
 }
@@ -153,7 +153,7 @@ impl Mailbox {
         put
     }
 
-    /// The next of what there is, or waits for something. Whoever asks has written what it took before.
+    /// Takes the next part, or waits for something to take. The caller has written what it took before.
     pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
         self.waker.register(context.waker());
         let mut queue = self.queue.lock();
@@ -190,7 +190,7 @@ impl Queue {
         self.bytes + self.writing
     }
 
-    /// Where nothing is held there is room for one of any size.
+    /// An empty mailbox has room for one of any size.
     fn fits(&self, weight: usize, bound: usize) -> bool {
         let held = self.held();
         held == 0 || held + weight <= bound

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Of its life, what a connection may leave unconfirmed.
+/// A connection may leave unconfirmed what came in this part of its life: a fifth.
 const PART: u32 = 5;
-/// Never sooner than this after something was written.
+/// The client is never asked sooner than this after something was written.
 const SOONEST: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub(super) struct Asking {
-    /// From here on it is asked with whatever is written, and a little later by itself.
+    /// From this moment on the ping goes with whatever is written, and a little later by itself.
     due: Option<Instant>,
 }
 
@@ -28,8 +28,8 @@ fn within(age: Duration, latest: Duration) -> Duration {
 }
 
 impl Asking {
-    /// Something was written that nobody has asked about, on a connection of this age. By chance a
-    /// little sooner or later, so that those who were given the same are not asked together.
+    /// Something was written that has to be confirmed, on a connection of this age. The moment to ask
+    /// is jittered, so that connections that were given the same are not asked together.
     pub(super) fn wrote(&mut self, now: Instant, age: Duration, latest: Duration) {
         if self.due.is_none() {
             let part = rand::random_range(0.75..1.0);
@@ -37,7 +37,7 @@ impl Asking {
         }
     }
 
-    /// The same, of what was missed: those who were away are few, and are asked at once.
+    /// Something that had been missed was written: few connections were away, so they are asked at once.
     pub(super) fn caught_up(&mut self, now: Instant) {
         self.due = Some(now);
     }
@@ -50,7 +50,7 @@ impl Asking {
     /// When a connection that is of this age now is asked by itself.
     pub(super) fn alone(&self, now: Instant, age: Duration, latest: Duration) -> Option<Instant> {
         let due = self.due?;
-        // By the age that it has when it is due: the answer does not move while time passes.
+        // Computed from the age it has when due, so that the answer does not move while time passes.
         let ahead = due.saturating_duration_since(now);
         let age = (age + ahead).saturating_sub(now.saturating_duration_since(due));
         Some(due + within(age, latest) / 4)

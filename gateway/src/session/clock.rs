@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::{Now, Out, Session};
 
 /// How long a connection may take from one page to the next until it has caught up for the first
-/// time. Clients that are answered pings would wait without end; a store that is away for longer is
-/// better waited for with pauses.
+/// time. A client whose pings are answered would wait without end, though it is better off trying again
+/// with pauses.
 pub(super) const LIVE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long before a token's end a client is told.

@@ -1,4 +1,4 @@
-//! How a connection comes to its end: closes that are planned and told, and the last words.
+//! How a connection comes to its end: planned closes, and what is reported of the end.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Session {
     }
 
     /// Keys have gone. If the token's is one of them, the token ends in a moment, and the client is told
-    /// as it is told of any token's end: it may renew it until then. If the key has come back, it stands.
+    /// as it is told of any token's end: it may renew it until then. If the key has come back, the token is good again.
     pub(super) fn on_revocation(&mut self, ends_in: Duration, now: Now, out: &mut Out) {
         let keys = self.rules.keyring.current();
         if keys.verifier.stands(&self.claims.warrant) {
@@ -115,7 +115,7 @@ impl Session {
     }
 }
 
-/// The last words about a connection.
+/// What is reported to the store of a connection's end.
 #[derive(Debug)]
 pub(crate) struct Closing {
     /// How far the device has read.

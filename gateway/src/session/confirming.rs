@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::{Call, Note, Now, Out, Session, feed::Acked};
 
 impl Session {
-    /// An ack. Whether it moves forward over what was written, and so was paid for by us.
+    /// An ack. True when it is of something that was written and not acked yet.
     pub(super) fn on_ack(&mut self, cursor: Cursor, out: &mut Out) -> bool {
-        // No two of the logs have a cursor in common: half of it is drawn by chance.
+        // No two logs have a cursor in common, because a nonce is random.
         let mut acked = self.receipts.on_ack(cursor);
         if acked == Acked::Foreign {
             acked = self.broadcast.on_ack(cursor);
@@ -29,7 +29,7 @@ impl Session {
         acked == Acked::Forward
     }
 
-    /// A notification of a channel or to everyone was written.
+    /// A notification of a channel or a broadcast was written.
     pub(super) fn wrote_passing(&mut self, channel: &ChannelName, cursor: Cursor, now: Now) {
         match self.dialect() {
             Dialect::Simple => {
@@ -65,8 +65,8 @@ impl Session {
         Duration::from_millis(u64::try_from(age).unwrap_or(0))
     }
 
-    /// After everything that one wake-up brought: a simple client's receipt is its pong, as is any
-    /// client's for having been told of a loss.
+    /// To be called after everything that one wake-up brought. Pings where a pong has to confirm what was
+    /// written: to a simple client, and to any client that was told of a loss.
     pub(crate) fn after_writing(&mut self, now: Now, out: &mut Out) {
         let alone = self.asks_alone_at(now).is_some_and(|at| at <= now.mono);
         let due = alone || (self.asking.is_due(now.mono) && out.has_text());

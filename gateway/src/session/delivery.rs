@@ -49,7 +49,7 @@ impl Session {
     }
 
     pub(super) fn note_written(&self, replayed: bool, stored_at: Millis, out: &mut Out) {
-        // What the canary is given is no user's.
+        // What the canary is given is not counted as a user's.
         if self.identity.user.is_canary() {
             return;
         }
@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    /// The store has lost something here: told once for all that is caught up with.
+    /// The store has lost something here: the client is told once in each catch-up.
     fn on_loss(&mut self, at: Cursor, out: &mut Out) {
         if !std::mem::replace(&mut self.told_of_loss, true) {
             self.tell_gap(None, Gap::Rewound, at, out);

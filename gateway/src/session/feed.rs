@@ -23,7 +23,7 @@ pub(super) struct Feed {
     position: Cursor,
     pinged: Cursor,
     confirmed: Cursor,
-    /// Nothing, where a simple client missed nothing.
+    /// None while there is nothing to confirm: most simple clients missed nothing.
     unconfirmed: Option<Box<Unconfirmed>>,
     catching_up: Option<Box<CatchUp>>,
 }
@@ -32,21 +32,21 @@ pub(super) struct Feed {
 struct Unconfirmed {
     /// What the client may ack; only with `carillon.v1`.
     written: Written,
-    /// The client acks: its pongs confirm nothing any more.
+    /// The client has acked once, so its pongs confirm nothing any more.
     acks: bool,
-    /// Up to here it had been missed and is not confirmed: the store is told soon, lest a second
-    /// break make all of it come again.
+    /// The end of what had been missed, until it is confirmed: that is reported soon, or a second broken
+    /// connection would make all of it come again.
     replayed: Option<u64>,
 }
 
 /// What an ack is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Acked {
-    /// It moves forward over what was written.
+    /// It is of something that was written and not acked yet.
     Forward,
-    /// What it names is acked already.
+    /// It repeats the last ack.
     Known,
-    /// It names nothing that was written here.
+    /// It is of nothing that was written here.
     Foreign,
 }
 
@@ -192,7 +192,7 @@ impl Feed {
         unconfirmed.replayed = Some(self.position.seq);
     }
 
-    /// Whether what had been missed is confirmed now; says so once.
+    /// Whether what had been missed is confirmed now; true only once.
     pub(super) fn replay_confirmed(&mut self) -> bool {
         let confirmed = self.confirmed.seq;
         let unconfirmed = self.unconfirmed.as_mut();
@@ -215,7 +215,7 @@ impl Feed {
 
     /// A ping is sent. The pong of a simple client will confirm what was written before it. That of
     /// `carillon.v1` is no ack; but a client that had a whole ping's interval to ack and never acked
-    /// is taken at its pongs.
+    /// is judged by its pongs.
     pub(super) fn pinged(&mut self, dialect: Dialect) {
         if let (Dialect::V1, Some(unconfirmed)) = (dialect, &mut self.unconfirmed)
             && !unconfirmed.acks

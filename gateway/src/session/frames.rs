@@ -10,7 +10,7 @@ use carillon_common::{
 use super::{Note, Now, Out, Session};
 
 impl Session {
-    /// Whether the client may send one more frame, which nobody looks at.
+    /// Whether the client may send one more frame; counts it.
     pub(crate) fn allows_frame(&mut self, now: Now) -> bool {
         self.pace.allows_frame(now.mono, self.rules.socket())
     }
@@ -19,7 +19,8 @@ impl Session {
     pub(crate) fn on_client(&mut self, text: &str, now: Now, out: &mut Out) {
         self.pace.heard(now.mono);
         let frame = ClientFrame::parse(text);
-        // Bounded by what was written: whoever acks each of a replay one by one is no flood.
+        // Acks of what was written do not count as frames: a client that acks a long replay one by one
+        // is no flood.
         if self.dialect() == Dialect::V1
             && let Ok(frame) = &frame
             && let Request::Ack { cursor } = &frame.request
@@ -64,12 +65,12 @@ impl Session {
                 self.refuse(None, ErrorCode::NotInSimple, message, None, out);
             }
             Request::Auth { token } => self.renew(&token, reference.as_ref(), now, out),
-            // It was looked at before it was counted.
+            // Handled before the frame was counted.
             Request::Ack { .. } => {}
         }
     }
 
-    /// The simple protocol's answers carry no mark.
+    /// The simple protocol's answers carry no `ref`.
     fn echoed<'a>(&self, reference: Option<&'a Ref>) -> Option<&'a Ref> {
         reference.filter(|_| self.dialect() == Dialect::V1)
     }

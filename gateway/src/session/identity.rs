@@ -1,4 +1,4 @@
-//! Who is connected, and what the store is told in that name.
+//! Who is connected, and what the store is sent in that name.
 
 use carillon_common::{
     backend::{Ack, Device, Registration},

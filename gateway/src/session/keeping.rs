@@ -44,8 +44,8 @@ impl Session {
         });
     }
 
-    /// The user keeps as many subscriptions as may be. One that was to be durable is none, and its
-    /// client is told; that of a simple client lasts as long as its connection.
+    /// The user has as many kept subscriptions as are allowed. A durable one ends, and its client is told;
+    /// that of a simple client lasts as long as its connection.
     pub(super) fn on_not_kept(&mut self, channel: &ChannelName, out: &mut Out) {
         let durable = self.channels.get(channel).is_some_and(|it| it.durable);
         if durable {
@@ -70,7 +70,7 @@ impl Session {
             if self.channels.len() < self.rules.socket().channels {
                 self.rejoin(subscription, out);
             } else if self.channels.get(&subscription.channel).is_none() {
-                // Those asked for the longest ago come last. Kept for ever they would only grow.
+                // The least recently asked for come last. They are forgotten, or they would only grow.
                 out.note(Note::GaveWay);
                 let holder = Holder::Session(self.identity.session.clone());
                 out.ask(Call::Forget(holder, subscription.channel));
@@ -83,9 +83,9 @@ impl Session {
         }
     }
 
-    /// Room for a channel that is asked for: those that came back by themselves and that nothing
-    /// asked for again go first, the one that was asked for the longest ago before the others. (A
-    /// page for each ticket that is looked at would fill every connection with past ones.)
+    /// Makes room for a channel that is asked for: a restored one that nobody asked for again ends, the
+    /// least recently used first. (A client with a channel for each ticket that it shows would
+    /// otherwise fill every connection with past tickets.)
     pub(super) fn make_room(&mut self, out: &mut Out) -> bool {
         let Some(channel) = self.channels.first_to_leave() else {
             return false;

@@ -28,7 +28,7 @@ pub(super) struct Member {
     pub reported: Option<Cursor>,
 }
 
-/// An answer that is owed.
+/// A `subscribe` that is not answered yet.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub reference: Option<Ref>,
@@ -41,7 +41,7 @@ pub(super) struct Memberships(Option<Box<Joined>>);
 #[derive(Debug, Default)]
 struct Joined {
     members: Vec<Member>,
-    /// When it was last reported where they stand.
+    /// When their positions were last reported.
     reported_at: Option<Instant>,
 }
 
@@ -97,8 +97,8 @@ impl Memberships {
             .collect()
     }
 
-    /// The one to give way to another: of those that nothing asked for, which come in the order of
-    /// their last use, the last.
+    /// The channel that gives way to another: the last of those that came back by themselves, which
+    /// are in the order of their last use.
     pub(super) fn first_to_leave(&self) -> Option<ChannelName> {
         let restored = |member: &&Member| member.restored;
         let last = self.all().iter().rev().find(restored);
@@ -117,7 +117,7 @@ impl Memberships {
             .for_each(|member| member.feed.ponged(dialect));
     }
 
-    /// Whether it is so long since all of them were last reported; from now on it is not.
+    /// Whether the last report of all channels is `interval` ago; if so, counts this as the next report.
     pub(super) fn reported_longer_ago(&mut self, interval: Duration, now: Instant) -> bool {
         let Some(joined) = &mut self.0 else {
             return false;
@@ -130,8 +130,8 @@ impl Memberships {
         due
     }
 
-    /// Of those that the store keeps, where they stand and what it does not know yet: all of them, or
-    /// only those whose client has just had what it missed.
+    /// The positions that the store does not know yet, of the subscriptions that it keeps: of all, or only
+    /// of those whose client has just confirmed what it had missed.
     pub(super) fn take_moved(&mut self, all: bool) -> Vec<Subscription> {
         let mut moved = Vec::new();
         for member in self.all_mut() {
@@ -151,7 +151,7 @@ impl Memberships {
         moved
     }
 
-    /// What an ack is about, if it is about one of them.
+    /// An ack, if it is of one of these channels.
     pub(super) fn on_ack(&mut self, cursor: Cursor) -> Acked {
         let acks = self
             .all_mut()
@@ -161,7 +161,7 @@ impl Memberships {
         acks.next().unwrap_or(Acked::Foreign)
     }
 
-    /// What is to be kept of them: the durable ones, and those for the next simple connection.
+    /// What outlives the connection: the durable subscriptions, and those for the next simple connection.
     pub(super) fn into_kept(self) -> (Vec<Subscription>, Vec<Subscription>) {
         let members = self.0.map_or_else(Vec::new, |joined| joined.members);
         let (durable, passing): (Vec<_>, Vec<_>) =

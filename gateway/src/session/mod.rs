@@ -55,7 +55,7 @@ pub(crate) struct Session {
     rules: Arc<Rules>,
     identity: Identity,
     claims: Claims,
-    /// A number that no store gives is none.
+    /// The fence of its registration. Stores never give 0.
     fence: Option<NonZeroU64>,
     inbox: Inbox,
     receipts: Receipts,
@@ -63,18 +63,18 @@ pub(crate) struct Session {
     channels: Memberships,
     pace: Pace,
     asking: Asking,
-    /// Until it has caught up for the first time: when it is given up.
+    /// When it is given up, unless it has caught up for the first time by then.
     live_by: Option<Instant>,
-    /// At most three delays are left before this simple connection gives up claiming.
+    /// How often this simple connection may still ask for subscriptions that others hold.
     claims_left: u8,
     warned_of_expiry: bool,
     /// When its connection ends because the token's key is gone; `Millis::MAX` while it is not.
     revoked_at: Millis,
-    /// A registration is under way, and whether another one is to follow it: what it answers may be
-    /// older than the doubt.
+    /// A registration is under way.
     registering: bool,
+    /// Another one follows: the answer to this one may be older than the doubt.
     register_once_more: bool,
-    /// The client was told, while it is caught up, that the store has lost something.
+    /// The client was told, in this catch-up, that the store has lost something.
     told_of_loss: bool,
 }
 

@@ -11,7 +11,7 @@ use carillon_common::{
 use super::{Call, Now, Out, Session, clock::millis};
 
 impl Session {
-    /// The store's answer.
+    /// The store's answer to a registration.
     pub(super) fn on_registered(
         &mut self,
         registered: Result<Registered, BackendError>,
@@ -43,7 +43,7 @@ impl Session {
             }
         }
         self.on_page(page, now, out);
-        // What had to wait for the registration.
+        // From here on: what had to wait for the registration.
         self.progressed(now);
         self.announce_close(now, out);
         self.registering = false;

@@ -29,7 +29,7 @@ impl Session {
         if let Some(member) = self.channels.get(&channel) {
             let (position, cursor) = (member.feed.position(), member.feed.confirmed());
             let restored = std::mem::take(&mut member.restored);
-            // Twice is once; a subscription that is being restored is announced when it stands.
+            // Asking twice is joining once. While it is being joined, the first answer is for both.
             if member.answer.is_none() {
                 self.announce(&channel, reference.as_ref(), position, true, out);
             }
@@ -44,7 +44,7 @@ impl Session {
             let message = format!("a connection may be on {most} channels; unsubscribe from one");
             return self.refuse(reference.as_ref(), code, &message, Some(&channel), out);
         }
-        // The simple protocol has neither.
+        // The simple protocol has neither `since` nor `durable`.
         let (since, durable) = match self.dialect() {
             Dialect::Simple => (None, false),
             Dialect::V1 => (since, durable),
@@ -67,7 +67,7 @@ impl Session {
             durable,
             since,
             restored: answer.is_none(),
-            // The store handed a restored one over.
+            // The store knows of a restored one.
             reported: since.filter(|_| answer.is_none()),
             answer,
         });
@@ -105,7 +105,7 @@ impl Session {
         self.finish_catch_up(&channel, now, out);
     }
 
-    /// Answers the request and has the subscription kept, once it is known where it stands.
+    /// Answers the request and has the subscription kept, once its position is known.
     pub(super) fn answer_joined(
         &mut self,
         channel: &ChannelName,

@@ -10,7 +10,7 @@ use carillon_common::{
 
 use crate::push::Push;
 
-/// One of them, for its span to be told when it has been written.
+/// A traced notification, whose span ends when it has been written.
 #[derive(Debug)]
 pub(crate) struct Traced {
     what: What,
@@ -19,7 +19,7 @@ pub(crate) struct Traced {
 
 #[derive(Debug)]
 enum What {
-    /// As the bus brought it: its span is that of all sockets.
+    /// As the bus brought it: all sockets share its span.
     Live(Arc<Push>),
     /// Read from an inbox or a log for this socket alone.
     Replayed(Frame, Destination),
@@ -47,7 +47,7 @@ impl Traced {
     }
 }
 
-/// Those of one wake-up. Nothing is allocated, and a connection holds one word, while there is none.
+/// The traced notifications of one wake-up. While there is none this is one null pointer.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(Option<Box<Those>>);
 

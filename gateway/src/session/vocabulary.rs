@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::traced::Traced;
 use crate::push::ChannelGap;
 
-/// The two clocks a session lives by.
+/// The time, by the two clocks that a session goes by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
     /// For deadlines.
@@ -48,7 +48,7 @@ pub(crate) enum Event {
     /// Another connection has registered this session. It may be an older one that came late and
     /// ended already: the store decides, after a moment.
     Contested,
-    /// The audit found the inbox's last cursor here.
+    /// The inbox's last cursor, as an audit found it.
     Audit(Cursor),
     /// Leave, within this time.
     Drain {
@@ -108,19 +108,18 @@ pub(crate) enum Call {
     Leave(ChannelName),
     /// Read a page of a channel's log.
     History(ChannelName, Cursor),
-    /// Keep a subscription. `asked`: the client asked for it now; else it is only known where it
-    /// stands.
+    /// Keep a subscription, or its new position.
     Keep {
         /// Whose it is.
         holder: Holder,
         /// To which channel, and from where on.
         subscription: Subscription,
-        /// Whether it is a use.
+        /// The client asked for it now, which counts as a use.
         asked: bool,
     },
-    /// Forget a kept one.
+    /// Forget a kept subscription.
     Forget(Holder, ChannelName),
-    /// Take over what ended connections of the user left, after a delay.
+    /// Take over the subscriptions that ended connections of the user left, after a delay.
     Claim(Duration),
 }
 

@@ -1,6 +1,6 @@
 //! Which entries of a log were written to a `carillon.v1` client and are not acked.
 //!
-//! A log's numbers are contiguous, so only the other half of each cursor is remembered: four bytes
+//! A log's numbers are contiguous, so only the nonce of each cursor is remembered: four bytes
 //! an entry, and nothing on a connection whose client acks.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use carillon_common::ids::Cursor;
 
 /// As many as a log usually keeps; a client further behind can ack only newer ones.
 const REMEMBERED: usize = 1_024;
-/// Of an entry that was passed over: no cursor of a log has it.
+/// The nonce of an entry that was passed over: no cursor has this one.
 const NOT_WRITTEN: u32 = 0;
 
 #[derive(Debug, Default)]

@@ -15,25 +15,26 @@ use tokio_util::task::TaskTracker;
 
 use super::{rarely::Rarely, retry::retry};
 use crate::{
-    metrics::Metrics,
+    metrics::Counters,
     routing::{Channels, Handle, Hub, Mail, Taken},
     session::{Call, Closing, Event},
 };
 
-/// How long a connection that came late has to be taken back.
+/// How long after another connection took a session it is asked for again: the other may be an older one
+/// that came late.
 const CONTEST: Duration = Duration::from_secs(1);
 /// How often it is said that devices were forgotten.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 /// For how long the report of a connection's end is tried.
 const END_WITHIN: Duration = Duration::from_secs(20);
 
-/// The way from sessions to the store.
+/// Carries out the questions of sessions.
 #[derive(Clone)]
 pub(crate) struct Calls {
     membership: Arc<dyn Membership>,
     hub: Arc<Hub>,
     channels: Arc<Channels>,
-    metrics: Metrics,
+    metrics: Counters,
     tasks: TaskTracker,
     said: Arc<Rarely>,
 }
@@ -44,7 +45,7 @@ impl Calls {
         membership: Arc<dyn Membership>,
         hub: Arc<Hub>,
         channels: Arc<Channels>,
-        metrics: Metrics,
+        metrics: Counters,
         tasks: TaskTracker,
     ) -> Self {
         Self {
@@ -143,7 +144,7 @@ impl Calls {
                 subscription,
                 asked,
             } => {
-                // After its departure it would be held by nobody, for ever.
+                // Kept after its departure, it would be held by nobody for ever.
                 if ended() {
                     return None;
                 }
@@ -182,7 +183,7 @@ impl Calls {
                 Some(Event::Registered(result))
             }
             None => {
-                // The last attempt may have been heard, and nobody knows its fence.
+                // The last attempt may have succeeded, and nobody knows its fence.
                 sleep(CONTEST).await;
                 let release = retry(never, || self.release_strays(&handle.user));
                 drop(timeout(END_WITHIN, release).await);
@@ -269,7 +270,7 @@ impl Calls {
     }
 }
 
-/// Nobody's end is waited for.
+/// For calls that no connection waits for.
 fn never() -> bool {
     false
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Gives a turn at most once in a while.
+/// Allows something at most once in each period.
 pub(crate) struct Rarely {
     every: Duration,
     state: Mutex<State>,
@@ -18,7 +18,7 @@ struct State {
 }
 
 impl Rarely {
-    /// At most one turn within each `every`.
+    /// At most once in each `every`.
     pub(crate) fn new(every: Duration) -> Self {
         Self {
             every,
@@ -26,7 +26,7 @@ impl Rarely {
         }
     }
 
-    /// Whether it is time again, and then how many asked in vain since the last turn.
+    /// Whether it is allowed now; then also how often it was not since the last time.
     pub(crate) fn turn(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock();
         if state.last.is_some_and(|last| now < last + self.every) {

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 /// The longest first pause, and the longest of all.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Tries a call until the store answers it; `None` when it has `ended` meanwhile whom the answer is for.
+/// Tries a call until the store answers it; `None` when the connection that waits for it has `ended`.
 pub(super) async fn retry<T, F>(
     ended: impl Fn() -> bool,
     mut call: impl FnMut() -> F,

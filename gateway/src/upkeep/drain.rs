@@ -41,15 +41,15 @@ async fn empty(gateway: &Gateway) {
     tracing::info!("drained; it stays, and takes no connection until it is restarted");
 }
 
-/// Shows the deployment that this gateway drains, for whatever reason: it is not to be counted on.
-/// Again and again, because that lapses, and goes with a lost lease.
+/// Tells the deployment that this gateway drains, whatever the reason. Repeated, because what it told
+/// expires, and is lost with a lost lease.
 pub(super) async fn show_draining(gateway: Arc<Gateway>) {
     let mut tick = interval(gateway.settings.lease.renew.min(SHOWN_EVERY));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         if gateway.health.is_draining() {
-            // What fails is said again with the next tick.
+            // What fails is tried again with the next tick.
             let accepting = !gateway.admission.is_closed();
             drop(gateway.membership.show_draining(accepting).await);
         }

@@ -1,4 +1,4 @@
-//! How many there are, for whoever looks.
+//! How many channels and members there are, for metrics and the admin port.
 
 use std::sync::Arc;
 

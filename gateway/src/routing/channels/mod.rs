@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{handle::Handle, hub::Hub, mailbox::Put};
 use crate::{
-    metrics::Metrics,
+    metrics::Counters,
     push::{ChannelPush, Push, Way},
 };
 
@@ -38,7 +38,7 @@ pub(crate) struct Channels {
     order: tokio::sync::Mutex<()>,
     membership: OnceLock<Arc<dyn Membership>>,
     settings: Arc<Settings>,
-    metrics: Metrics,
+    metrics: Counters,
     tasks: TaskTracker,
 }
 
@@ -61,7 +61,7 @@ impl Channels {
     pub(crate) fn new(
         hub: Arc<Hub>,
         settings: Arc<Settings>,
-        metrics: Metrics,
+        metrics: Counters,
         tasks: TaskTracker,
     ) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Channels {
         }
     }
 
-    /// Learns through which membership to follow, and where the broadcasts stand.
+    /// Takes the membership to follow channels through, and follows the broadcasts.
     ///
     /// # Errors
     /// When the store does not answer.
