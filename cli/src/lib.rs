@@ -1,6 +1,7 @@
 //! The Carillon command line as a library: its parser, its commands, and the load generator with
 //! the ledger that the whole-system tests use too.
 
+#[path = "../../client/rust/src/api/mod.rs"]
 mod api;
 pub mod bench;
 mod cli;
@@ -8,11 +9,14 @@ mod commands;
 mod dev;
 mod doctor;
 mod failure;
+#[path = "../../client/rust/src/follow/mod.rs"]
 mod follow;
 mod input;
+#[path = "../../client/rust/src/socket.rs"]
 mod socket;
 mod store;
 mod terminal;
+#[path = "../../client/rust/src/tls.rs"]
 mod tls;
 mod top;
 
