@@ -1,23 +1,16 @@
 //! The Carillon command line as a library: its parser, its commands, and the load generator with
 //! the ledger that the whole-system tests use too.
 
-#[path = "../../client/rust/src/api/mod.rs"]
-mod api;
+mod args;
 pub mod bench;
 mod cli;
 mod commands;
 mod dev;
 mod doctor;
 mod failure;
-#[path = "../../client/rust/src/follow/mod.rs"]
-mod follow;
 mod input;
-#[path = "../../client/rust/src/socket.rs"]
-mod socket;
 mod store;
 mod terminal;
-#[path = "../../client/rust/src/tls.rs"]
-mod tls;
 mod top;
 
 use std::process::ExitCode;

@@ -1,17 +1,12 @@
 //! A `carillon.v1` socket: one connection, and how it is asked for.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use carillon_common::{
-    auth::{CredentialKind, Secret},
-    protocol::SUBPROTOCOL,
-};
-use clap::Args;
+use carillon_common::protocol::SUBPROTOCOL;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, StatusCode, header};
+use rand::seq::IndexedRandom;
 use rustls::ClientConfig;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
@@ -23,86 +18,33 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use crate::{
-    failure::Failure,
-    input::{secret_file, secret_variable, text},
-};
+use crate::{AddressError, Control, Error, Notification, TokenSource, frame::Frame};
 
 /// From the first packet to the end of the handshake.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// For the frame that says goodbye.
 const CLOSE_WITHIN: Duration = Duration::from_millis(500);
-/// The endpoint, where `--url` names a server alone.
-const PATH: &str = "/ws/notifications";
-/// Thousands of these may be open in one process (`bench`).
+/// Thousands of these may be open in one process.
 const READ_BUFFER: usize = 4096;
-
-/// Where the token of `subscribe` comes from.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct TokenArgs {
-    /// File with the token, read again at every connection [or the environment's CARILLON_TOKEN]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// The token; other users of this machine can see it, prefer the file or the variable
-    #[arg(long, value_name = "JWT", conflicts_with = "token_file", value_parser = text, allow_hyphen_values = true)]
-    token: Option<String>,
-}
-
-/// A token, or the file where a fresh one is found.
-#[derive(Debug, Clone)]
-pub(crate) enum TokenSource {
-    Fixed(Secret<String>),
-    File(PathBuf),
-}
-
-impl TokenArgs {
-    pub(crate) fn source(&self) -> Result<TokenSource, Failure> {
-        match (&self.token_file, &self.token) {
-            (Some(file), _) => Ok(TokenSource::File(file.clone())),
-            (None, Some(token)) => Ok(TokenSource::Fixed(Secret::new(token.clone()))),
-            (None, None) => secret_variable("CARILLON_TOKEN")
-                .map(TokenSource::Fixed)
-                .ok_or_else(|| {
-                    let text = "no token: pass --token-file FILE or set CARILLON_TOKEN \
-                                (`carillon token mint` makes one)";
-                    Failure::Usage(text.to_owned())
-                }),
-        }
-    }
-}
-
-impl TokenSource {
-    fn read(&self) -> Result<Secret<String>, Failure> {
-        let token = match self {
-            Self::Fixed(token) => token.clone(),
-            Self::File(path) => secret_file(path)?,
-        };
-        match CredentialKind::of(token.expose()) {
-            Some(CredentialKind::ApiKey) => Err(Failure::Usage(
-                "this is an API key, which services show to a dispatcher: a client needs a token \
-                 (JWT); `carillon token mint` makes one"
-                    .to_owned(),
-            )),
-            _ => Ok(token),
-        }
-    }
-}
 
 /// Whose connection, and to where.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
-    /// One of these, by chance, for each connection.
-    pub(crate) urls: Vec<Url>,
-    pub(crate) token: TokenSource,
-    pub(crate) device: Option<String>,
-    /// Whom `wss` trusts.
-    pub(crate) tls: Arc<ClientConfig>,
+pub struct Target {
+    /// One of these, by chance, for each connection; [`gateway_url`](crate::gateway_url) reads one.
+    pub urls: Vec<Url>,
+    /// Who connects.
+    pub token: TokenSource,
+    /// The device's lasting name; none: the user's nameless devices share one position.
+    pub device: Option<String>,
+    /// Whom `wss` trusts, such as [`tls::client`](crate::tls::client).
+    pub tls: Arc<ClientConfig>,
 }
 
 impl Target {
-    /// Where the next connection goes. `urls` is not empty.
-    fn any_url(&self) -> &Url {
-        &self.urls[rand::random_range(0..self.urls.len())]
+    /// Where the next connection goes.
+    fn any_url(&self) -> Result<&Url, Error> {
+        let chosen = self.urls.choose(&mut rand::rng());
+        Ok(chosen.ok_or_else(|| AddressError::new("", "no gateway is named"))?)
     }
 
     /// All of them, for people.
@@ -110,119 +52,44 @@ impl Target {
         let urls: Vec<_> = self.urls.iter().map(Url::as_str).collect();
         urls.join(", ")
     }
-
-    /// Completes `url`: `http` becomes `ws`, as `https` becomes `wss`, for it is the same address; no
-    /// path becomes the endpoint's.
-    pub(crate) fn parse_url(given: &str) -> Result<Url, Failure> {
-        let wrong = |why: String| Err(Failure::Usage(format!("--url {given}: {why}")));
-        let Some((scheme, rest)) = given.split_once("://") else {
-            return wrong(format!(
-                "has no scheme; write ws://{given} or wss://{given}"
-            ));
-        };
-        let scheme = match scheme {
-            "ws" | "http" => "ws",
-            "wss" | "https" => "wss",
-            _ => return wrong("must start with ws:// or wss://".to_owned()),
-        };
-        let mut url = match Url::parse(&format!("{scheme}://{rest}")) {
-            Ok(url) => url,
-            Err(error) => return wrong(format!("is no URL: {error}")),
-        };
-        if url.path() == "/" {
-            url.set_path(PATH);
-        }
-        Ok(url)
-    }
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(crate) enum NotOpen {
-    /// It may work later, not before the time that the gateway named.
-    Later {
-        why: String,
-        after: Option<Duration>,
-    },
-    /// It will not work unchanged.
-    Never(Failure),
 }
 
 /// What arrives.
 #[derive(Debug)]
-pub(crate) enum Incoming {
-    /// A frame, and its text.
-    Frame(Box<Frame>, tungstenite::Utf8Bytes),
+pub enum Incoming {
+    /// A notification.
+    Notification(Box<Notification>),
+    /// What the gateway says of them.
+    Control(Control),
     /// A sign of life.
     Ping,
-    /// The end: the gateway's code and reason, or 1006 and what the network said.
-    End { code: u16, reason: String },
-}
-
-/// Any frame of the gateway's: a notification has an `id`, a control frame has none.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Frame {
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    #[serde(default)]
-    pub(crate) id: Option<String>,
-    #[serde(default)]
-    pub(crate) content: Option<String>,
-    #[serde(default)]
-    pub(crate) data: Option<Box<RawValue>>,
-    #[serde(default)]
-    pub(crate) timestamp: Option<String>,
-    #[serde(default)]
-    pub(crate) target_user: Option<String>,
-    #[serde(default)]
-    pub(crate) channel: Option<String>,
-    #[serde(default)]
-    pub(crate) cursor: Option<String>,
-    #[serde(default)]
-    pub(crate) replayed: bool,
-    #[serde(default)]
-    pub(crate) user: Option<String>,
-    #[serde(default)]
-    pub(crate) session: Option<String>,
-    #[serde(default)]
-    pub(crate) ping_interval_ms: Option<u64>,
-    #[serde(default)]
-    pub(crate) reason: Option<String>,
-    #[serde(default)]
-    pub(crate) resume: Option<String>,
-    #[serde(default)]
-    pub(crate) code: Option<String>,
-    #[serde(default)]
-    pub(crate) message: Option<String>,
-    #[serde(default)]
-    pub(crate) expires_at: Option<String>,
-    #[serde(default)]
-    pub(crate) after_ms: Option<u64>,
-    #[serde(default)]
-    pub(crate) spread_ms: Option<u64>,
-}
-
-impl Frame {
-    /// Whether it is a notification of the user's own inbox; others are a channel's or everyone's.
-    pub(crate) fn is_personal(&self) -> bool {
-        self.id.is_some() && self.target_user.is_some()
-    }
+    /// The end.
+    End {
+        /// Of the close frame; 1005 for one without, 1006 where the network ended it.
+        code: u16,
+        /// The gateway's reason, or what the network said.
+        reason: String,
+    },
 }
 
 /// One connection.
-pub(crate) struct Socket {
+pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Socket {
-    /// Connects and shakes hands; the token goes into a header, where no log of a proxy shows it.
-    pub(crate) async fn open(
+    /// Connects and shakes hands, within ten seconds; the token goes into a header, where no log of a proxy
+    /// shows it. `session` and `since` are of the connection that this one continues.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when it may work later; any other when it will not work unchanged.
+    pub async fn open(
         target: &Target,
         session: Option<&str>,
         since: Option<&str>,
-    ) -> Result<Self, NotOpen> {
-        let url = target.any_url();
-        let request = request(target, url, session, since).map_err(NotOpen::Never)?;
+    ) -> Result<Self, Error> {
+        let url = target.any_url()?;
+        let request = request(target, url, session, since)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         let tls = Connector::Rustls(target.tls.clone());
         let connecting = Box::pin(connect_async_tls_with_config(
@@ -234,21 +101,21 @@ impl Socket {
         match timeout(OPEN_WITHIN, connecting).await {
             Ok(Ok((stream, _))) => Ok(Self { stream }),
             Ok(Err(error)) => Err(not_open(url, error)),
-            Err(_) => Err(NotOpen::Later {
-                why: format!("no handshake within {OPEN_WITHIN:?}"),
-                after: None,
-            }),
+            Err(_) => Err(unreachable(
+                url,
+                format!("no handshake within {OPEN_WITHIN:?}"),
+            )),
         }
     }
 
     /// The next thing that arrives. Pings are answered on the way. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Incoming {
+    pub async fn next(&mut self) -> Incoming {
         loop {
             return match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
-                    Ok(frame) => Incoming::Frame(frame, text),
-                    // A frame of a later version; receivers ignore what they do not know.
-                    Err(_) => continue,
+                Some(Ok(Message::Text(text))) => match Frame::read(text) {
+                    Some(Frame::Notification(notification)) => Incoming::Notification(notification),
+                    Some(Frame::Control(control)) => Incoming::Control(control),
+                    None => continue,
                 },
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Ping,
                 Some(Ok(Message::Close(frame))) => end(frame),
@@ -266,13 +133,13 @@ impl Socket {
     }
 
     /// Sends a frame. A connection that cannot take it shows its end to [`Self::next`].
-    pub(crate) async fn send(&mut self, frame: &serde_json::Value) {
+    pub async fn send(&mut self, frame: &serde_json::Value) {
         let text = Message::text(frame.to_string());
         self.stream.send(text).await.unwrap_or_default();
     }
 
     /// Says goodbye, as far as the other side still listens.
-    pub(crate) async fn close(mut self) {
+    pub async fn close(mut self) {
         let goodbye = self.stream.close(None);
         timeout(CLOSE_WITHIN, goodbye)
             .await
@@ -286,7 +153,7 @@ fn request(
     url: &Url,
     session: Option<&str>,
     since: Option<&str>,
-) -> Result<http::Request<()>, Failure> {
+) -> Result<http::Request<()>, Error> {
     let mut asked = url.clone();
     let parameters = [
         ("device", target.device.as_deref()),
@@ -301,10 +168,10 @@ fn request(
     let mut request = asked
         .as_str()
         .into_client_request()
-        .map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
+        .map_err(|error| AddressError::new(url.as_str(), error.to_string()))?;
     let bearer = format!("Bearer {}", target.token.read()?.expose());
     let mut bearer = HeaderValue::try_from(bearer)
-        .map_err(|_| Failure::Usage("the token is not one: it has odd characters".to_owned()))?;
+        .map_err(|_| Error::Token("the token is not one: it has odd characters".to_owned()))?;
     bearer.set_sensitive(true);
     let headers = request.headers_mut();
     headers.insert(header::AUTHORIZATION, bearer);
@@ -315,38 +182,49 @@ fn request(
     Ok(request)
 }
 
-fn not_open(url: &Url, error: tungstenite::Error) -> NotOpen {
-    let later = |why| NotOpen::Later { why, after: None };
-    match error {
-        tungstenite::Error::Http(answer) => {
-            let status = answer.status();
-            let after = answer.headers().get(header::RETRY_AFTER);
-            let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
-            match status {
-                StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::TOO_MANY_REQUESTS
-                | StatusCode::BAD_GATEWAY
-                | StatusCode::GATEWAY_TIMEOUT => NotOpen::Later {
-                    why: format!("the gateway answered {status}"),
-                    after: after.map(Duration::from_secs),
-                },
-                StatusCode::NOT_FOUND => NotOpen::Never(Failure::Connection(format!(
-                    "{url} answered {status}: it has no WebSocket there; --url is a gateway's (port \
-                     8080), not a dispatcher's (8081)"
-                ))),
-                _ => NotOpen::Never(Failure::Connection(format!(
-                    "{url} answered {status} instead of a WebSocket; is --url right?"
-                ))),
-            }
-        }
-        tungstenite::Error::Protocol(error) => NotOpen::Never(Failure::Connection(format!(
-            "{url} does not speak {SUBPROTOCOL}: {error}"
-        ))),
-        tungstenite::Error::Url(error) => {
-            NotOpen::Never(Failure::Usage(format!("--url {url}: {error}")))
-        }
-        error => later(error.to_string()),
+fn unreachable(url: &Url, why: String) -> Error {
+    Error::Unreachable {
+        address: url.to_string(),
+        why,
+        retry_after: None,
     }
+}
+
+fn not_open(url: &Url, error: tungstenite::Error) -> Error {
+    match error {
+        tungstenite::Error::Http(answer) => refused(url, answer.status(), answer.headers()),
+        tungstenite::Error::Protocol(error) => Error::NotSpoken {
+            url: url.clone(),
+            why: error.to_string(),
+        },
+        tungstenite::Error::Url(error) => AddressError::new(url.as_str(), error.to_string()).into(),
+        error => unreachable(url, error.to_string()),
+    }
+}
+
+/// What an HTTP answer in the place of a handshake's means.
+fn refused(url: &Url, status: StatusCode, headers: &http::HeaderMap) -> Error {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::GATEWAY_TIMEOUT => Error::Unreachable {
+            address: url.to_string(),
+            why: format!("the gateway answered {status}"),
+            retry_after: retry_after(headers),
+        },
+        status => Error::NoWebSocket {
+            url: url.clone(),
+            status,
+        },
+    }
+}
+
+/// The time that `Retry-After` names in seconds; nobody of ours names a date.
+pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?;
+    let seconds = value.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn end(frame: Option<CloseFrame>) -> Incoming {
@@ -365,39 +243,21 @@ fn end(frame: Option<CloseFrame>) -> Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls;
+    use crate::{gateway_url, tls};
 
-    #[test]
-    fn a_url_is_completed() {
-        for (given, completed) in [
-            ("ws://h:1", "ws://h:1/ws/notifications"),
-            ("https://h/", "wss://h/ws/notifications"),
-            ("http://h:1/", "ws://h:1/ws/notifications"),
-            ("wss://h/other", "wss://h/other"),
-        ] {
-            assert_eq!(Target::parse_url(given).unwrap().as_str(), completed);
-        }
-        for (given, told) in [
-            ("redis://h", "ws:// or wss://"),
-            ("h:8080", "write ws://h:8080"),
-            ("ws://", "is no URL"),
-            ("httpx://h", "ws:// or wss://"),
-        ] {
-            let failure = Target::parse_url(given).unwrap_err();
-            assert!(matches!(failure, Failure::Usage(_)), "{given}");
-            assert!(failure.to_string().contains(told), "{failure}");
+    fn target(url: &Url, token: &str) -> Target {
+        Target {
+            urls: vec![url.clone()],
+            token: TokenSource::fixed(token),
+            device: Some("lap top".to_owned()),
+            tls: tls::client(),
         }
     }
 
     #[test]
     fn the_token_is_in_a_header_and_nowhere_else() {
-        let url = Target::parse_url("ws://h").unwrap();
-        let target = Target {
-            urls: vec![url.clone()],
-            token: TokenSource::Fixed(Secret::new("s3cret".to_owned())),
-            device: Some("lap top".to_owned()),
-            tls: tls::client(),
-        };
+        let url = gateway_url("ws://h").unwrap();
+        let target = target(&url, "s3cret");
         let request = request(&target, &url, Some("s"), Some("1-2")).unwrap();
         assert_eq!(
             request.uri().query(),
@@ -405,5 +265,43 @@ mod tests {
         );
         assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer s3cret");
         assert!(!format!("{request:?} {target:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_no_token_is_not_shown_to_anybody() {
+        let url = gateway_url("ws://h").unwrap();
+        let asked = |token| request(&target(&url, token), &url, None, None).unwrap_err();
+        assert!(matches!(asked("ck_key"), Error::ApiKeyAsToken));
+        assert!(matches!(asked("a\nb"), Error::Token(_)));
+    }
+
+    #[test]
+    fn a_gateway_that_is_full_says_when_to_come_back() {
+        let url = gateway_url("ws://h").unwrap();
+        let told = |status, after: &'static str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(after));
+            refused(&url, status, &headers)
+        };
+        for (after, seconds) in [("7", Some(7)), ("soon", None)] {
+            let error = told(StatusCode::SERVICE_UNAVAILABLE, after);
+            let Error::Unreachable { retry_after, .. } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(retry_after, seconds.map(Duration::from_secs));
+        }
+        let error = told(StatusCode::NOT_FOUND, "7");
+        assert_eq!(
+            error.to_string(),
+            "ws://h/ws/notifications answered 404 Not Found instead of a WebSocket"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_target_without_a_gateway_is_an_error() {
+        let mut target = target(&gateway_url("ws://h").unwrap(), "t");
+        target.urls.clear();
+        let opened = Socket::open(&target, None, None).await;
+        assert!(matches!(opened, Err(Error::Address(_))));
     }
 }

@@ -2,13 +2,43 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
-/// For the connections of one command: the roots that this machine trusts (those in SSL_CERT_FILE or
-/// SSL_CERT_DIR, where these are set). Where it has none, as in an image of this program alone, those of
-/// Mozilla, which are built in. Reads a large file: made once, and shared.
-pub(crate) fn client() -> Arc<ClientConfig> {
-    Arc::new(config(machine()))
+use crate::Error;
+
+/// Trusts the roots that this machine trusts (those in SSL_CERT_FILE or SSL_CERT_DIR, where these are set).
+/// Where it has none, as in an image of one program alone, those of Mozilla, which are built in. Reads a
+/// large file: made once, and shared.
+#[must_use]
+pub fn client() -> Arc<ClientConfig> {
+    let machine = machine();
+    Arc::new(config(if machine.is_empty() {
+        mozilla()
+    } else {
+        machine
+    }))
+}
+
+/// Trusts these certificates (PEM) and no others: for an authority of one's own.
+///
+/// # Errors
+/// When there is none, or one cannot be read.
+pub fn trusting(pem: &[u8]) -> Result<Arc<ClientConfig>, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| Error::Setup(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| Error::Setup(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(Error::Setup("there is no certificate to trust".to_owned()));
+    }
+    Ok(Arc::new(config(roots)))
 }
 
 fn machine() -> RootCertStore {
@@ -18,12 +48,11 @@ fn machine() -> RootCertStore {
     roots
 }
 
-fn config(machine: RootCertStore) -> ClientConfig {
-    let roots = if machine.is_empty() {
-        RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
-    } else {
-        machine
-    };
+fn mozilla() -> RootCertStore {
+    RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
+}
+
+fn config(roots: RootCertStore) -> ClientConfig {
     #[expect(
         clippy::expect_used,
         reason = "this provider has the default versions; a test makes one"
@@ -41,9 +70,23 @@ mod tests {
 
     #[test]
     fn a_machine_without_roots_still_has_a_client() {
-        let built_in = config(RootCertStore::empty());
+        let built_in = config(mozilla());
         let http = reqwest::Client::builder().tls_backend_preconfigured(built_in);
         assert!(http.build().is_ok());
-        assert!(!webpki_roots::TLS_SERVER_ROOTS.is_empty());
+        assert!(!mozilla().is_empty());
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_told() {
+        for (pem, told) in [
+            ("", "no certificate"),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "",
+            ),
+        ] {
+            let error = trusting(pem.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
     }
 }
