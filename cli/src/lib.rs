@@ -1,19 +1,16 @@
 //! The Carillon command line as a library: its parser, its commands, and the load generator with
 //! the ledger that the whole-system tests use too.
 
-mod api;
+mod args;
 pub mod bench;
 mod cli;
 mod commands;
 mod dev;
 mod doctor;
 mod failure;
-mod follow;
 mod input;
-mod socket;
 mod store;
 mod terminal;
-mod tls;
 mod top;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! Bad input of every kind: the documented answer, the others unharmed, nothing written.
 
+mod bytes;
 mod frames;
 mod handshakes;
 mod http;
@@ -7,6 +8,7 @@ mod limits;
 mod mistakes;
 mod peers;
 mod rest;
+mod tokens;
 
 use std::fmt::Write;
 

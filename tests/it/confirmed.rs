@@ -15,7 +15,7 @@ async fn to_everyone(world: &World, content: &str) -> Accepted {
 }
 
 /// Waits until the store has the user's device at this place of the broadcasts.
-async fn stands(world: &World, user: &str, at: &str) {
+async fn confirmed_at(world: &World, user: &str, at: &str) {
     let told = eventually("the store is told of the broadcasts", SOON, async || {
         let mut records: Vec<String> = Vec::new();
         for key in world.keys(&format!("*:user:{user}")).await? {
@@ -121,7 +121,7 @@ async fn a_killed_gateway_repeats_only_what_came_since_it_told_the_store() {
     };
     tokio::select! {
         () = reading => {}
-        () = stands(&world, "alice", &last.cursor) => {}
+        () = confirmed_at(&world, "alice", &last.cursor) => {}
     }
     world.gateway.kill().await.unwrap();
     let elsewhere = Handshake::to(&another.ws()).token(TokenIn::Query, &token_of("alice"));

@@ -2,7 +2,7 @@
 //! services know points to it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -13,6 +13,7 @@ use carillon_tests::poll::eventually;
 use carillon_tests::redis::{Options, Persistence, Standalone};
 use carillon_tests::traffic::{Load, Traffic};
 use carillon_tests::turn::turn;
+use parking_lot::Mutex;
 use redis::cmd;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -38,7 +39,7 @@ impl Name {
         let current = target.clone();
         let serving = tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                let target = *current.lock().unwrap();
+                let target = *current.lock();
                 tokio::spawn(async move {
                     let mut far = TcpStream::connect(target).await?;
                     near.set_nodelay(true)?;
@@ -55,7 +56,7 @@ impl Name {
     }
 
     fn point(&self, target: SocketAddr) {
-        *self.target.lock().unwrap() = target;
+        *self.target.lock() = target;
     }
 }
 

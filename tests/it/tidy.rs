@@ -59,7 +59,13 @@ pub(crate) fn code(text: &str) -> Vec<&str> {
 /// Product code: every crate's but the tests'.
 pub(crate) fn product() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    for folder in ["common/src", "gateway/src", "dispatcher/src", "cli/src"] {
+    for folder in [
+        "common/src",
+        "gateway/src",
+        "dispatcher/src",
+        "client/rust/src",
+        "cli/src",
+    ] {
         all.extend(files(folder, &["rs", "lua"]));
     }
     all.retain(|path, _| !path.ends_with("/tests.rs") && !path.contains("/tests/"));
@@ -98,9 +104,25 @@ fn gateway_and_dispatcher_do_not_know_each_other() {
         &["carillon_gateway::", "carillon_dispatcher::"],
         "common",
     );
+    // Of our crates the client's users get this one and the one below it.
+    let client = files("client/rust/src", &["rs"]);
+    let others = [
+        "carillon_gateway",
+        "carillon_dispatcher",
+        "carillon::",
+        "clap",
+        "anyhow",
+    ];
+    forbid(&client, &others, "the client");
     let depends = |manifest: &str, on: &str| read(manifest).lines().any(|it| it.starts_with(on));
     assert!(!depends("gateway/Cargo.toml", "carillon-dispatcher"));
     assert!(!depends("dispatcher/Cargo.toml", "carillon-gateway"));
+    let ours = read("client/rust/Cargo.toml");
+    let ours: Vec<_> = ours
+        .lines()
+        .filter(|it| it.starts_with("carillon"))
+        .collect();
+    assert_eq!(ours, ["carillon-common.workspace = true"]);
     assert!(
         depends("gateway/Cargo.toml", "carillon-common"),
         "this test reads nothing"

@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use axum::{Json, Router, extract::State, routing::post};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -112,7 +113,7 @@ impl Alertmanager {
     ) -> Result<Value> {
         let what = format!("the receiver is told that {labels:?} is {status}");
         eventually(&what, within, async || {
-            let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = self.told.lock();
             let is_it = |of: &Value| labels.iter().all(|(name, value)| of[*name] == *value);
             let of_it = told.iter().rfind(|(labels, _)| is_it(labels));
             let (labels, last) = of_it.context("it has heard nothing of it")?;
@@ -143,7 +144,5 @@ async fn hear(State(told): State<Told>, Json(message): Json<Value>) {
         let status = alert["status"].as_str().unwrap_or_default();
         (alert["labels"].clone(), status.to_owned())
     });
-    told.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .extend(heard);
+    told.lock().extend(heard);
 }

@@ -1,11 +1,6 @@
 //! A collector of spans (OTLP over gRPC and HTTP), and what services send to it.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use axum::{
@@ -28,6 +23,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value},
     trace::v1::Span,
 };
+use parking_lot::Mutex;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -91,13 +87,13 @@ impl Collector {
     /// Everything that came so far.
     #[must_use]
     pub fn spans(&self) -> Vec<Collected> {
-        lock(&self.taken.spans).clone()
+        self.taken.spans.lock().clone()
     }
 
     /// The headers of all requests so far.
     #[must_use]
     pub fn headers(&self) -> Vec<HeaderMap> {
-        lock(&self.taken.headers).clone()
+        self.taken.headers.lock().clone()
     }
 
     /// Waits until so many spans are there, and answers with all of them.
@@ -186,8 +182,8 @@ async fn take(taken: &Taken, request: Request, prefix: usize) -> StatusCode {
     let Some(Ok(message)) = message else {
         return StatusCode::BAD_REQUEST;
     };
-    lock(&taken.headers).push(head.headers);
-    let mut spans = lock(&taken.spans);
+    taken.headers.lock().push(head.headers);
+    let mut spans = taken.spans.lock();
     for group in message.resource_spans {
         let resource = group.resource.unwrap_or_default().attributes;
         let of_scopes = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
@@ -197,8 +193,4 @@ async fn take(taken: &Taken, request: Request, prefix: usize) -> StatusCode {
         }));
     }
     StatusCode::OK
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

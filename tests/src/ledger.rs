@@ -3,15 +3,11 @@
 //! It knows the promise alone, nothing of how it is kept: every accepted notification reaches every
 //! device of its user, in the order of acceptance, and once where duplicates are removed.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 pub use carillon::bench::ledger::Delivery;
 use carillon::bench::ledger::{self, Audience, Finding, ReaderId};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Journal;
@@ -47,7 +43,7 @@ impl Ledger {
     /// broadcasts. Its receipts are those of a client; again with the same name for the client that
     /// takes its place.
     pub fn follow(&self, name: &str, user: &str, delivery: Delivery, journal: &Journal) {
-        let books = &mut *self.books();
+        let books = &mut *self.0.lock();
         let device = books.devices.entry(name.to_owned()).or_insert_with(|| {
             let audiences = [personal(user), Audience::Everyone];
             Device {
@@ -61,24 +57,24 @@ impl Ledger {
     /// Notes that a notification was accepted. To have an order to check, one sender sends to a
     /// user, one after the other.
     pub fn accepted(&self, user: &str, id: &str) {
-        self.books().ledger.accepted(personal(user), id);
+        self.0.lock().ledger.accepted(personal(user), id);
     }
 
     /// Notes that a broadcast was accepted; one sender, one after the other.
     pub fn accepted_broadcast(&self, id: &str) {
-        self.books().ledger.accepted(Audience::Everyone, id);
+        self.0.lock().ledger.accepted(Audience::Everyone, id);
     }
 
     /// What was accepted for a user, in that order.
     #[must_use]
     pub fn personal_of(&self, user: &str) -> Vec<String> {
-        self.books().ledger.accepted_for(&personal(user)).to_vec()
+        self.0.lock().ledger.accepted_for(&personal(user)).to_vec()
     }
 
     /// Compares what was accepted with what has been received until now.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let mut books = self.books();
+        let mut books = self.0.lock();
         books.take_in();
         let found = books.ledger.verdict();
         let broadcasts = books.ledger.accepted_for(&Audience::Everyone).len();
@@ -101,10 +97,6 @@ impl Ledger {
             // A verdict reads all the books: asking more often would slow down what it waits for.
             sleep(BETWEEN_VERDICTS).await;
         }
-    }
-
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

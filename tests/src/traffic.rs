@@ -1,11 +1,12 @@
 //! Services that send: each user's notifications one after the other, many users at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -124,7 +125,7 @@ impl Traffic {
     /// What has become of the requests until now.
     #[must_use]
     pub fn notes(&self) -> Notes {
-        self.book.lock().clone()
+        self.book.notes.lock().clone()
     }
 }
 
@@ -150,12 +151,8 @@ impl Notes {
 }
 
 impl Book {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn note(&self, accepted: &Accepted, asked: Instant) {
-        let mut notes = self.lock();
+        let mut notes = self.notes.lock();
         notes.asked.insert(accepted.id.clone(), asked);
         notes.answers.push(asked.elapsed());
     }
@@ -171,7 +168,7 @@ async fn write(
     for n in 0..count {
         let user = &users[n % users.len()];
         let body = notification(user, "test.sent", &n.to_string());
-        let accepted = insist(&api, &book, &Request::Send(body)).await?;
+        let accepted = until_accepted(&api, &book, &Request::Send(body)).await?;
         book.ledger.accepted(user, &accepted.id);
         book.accepted.fetch_add(1, Ordering::Relaxed);
         if !pause.is_zero() {
@@ -189,7 +186,7 @@ async fn announce(api: Api, book: Arc<Book>, load: Load) -> Result<()> {
             sleep(BETWEEN_LOOKS).await;
         }
         let body = broadcast(None, "test.announced", &n.to_string());
-        let accepted = insist(&api, &book, &Request::Broadcast(body)).await?;
+        let accepted = until_accepted(&api, &book, &Request::Broadcast(body)).await?;
         book.ledger.accepted_broadcast(&accepted.id);
     }
     Ok(())
@@ -201,7 +198,7 @@ enum Request {
 }
 
 /// Repeats a request with one idempotency key until it is accepted.
-async fn insist(api: &Api, book: &Book, request: &Request) -> Result<Accepted> {
+async fn until_accepted(api: &Api, book: &Book, request: &Request) -> Result<Accepted> {
     let key = Uuid::new_v4().to_string();
     let asked = Instant::now();
     loop {
@@ -220,7 +217,7 @@ async fn insist(api: &Api, book: &Book, request: &Request) -> Result<Accepted> {
             Refusal::Problem { status, code, .. } => format!("{} {code}", status.as_u16()),
             Refusal::Unanswered(_) => "no answer".to_owned(),
         };
-        *book.lock().refusals.entry(kind).or_default() += 1;
+        *book.notes.lock().refusals.entry(kind).or_default() += 1;
         if !refusal.is_retryable() || asked.elapsed() > PATIENCE {
             return Err(anyhow!(refusal));
         }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use carillon_client::{Control, Error, Incoming, Socket, Target, tls};
 use carillon_common::settings::IssuerSettings;
 use serde_json::{Value, json};
 use tokio::{
@@ -20,9 +21,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    socket::{Incoming, NotOpen, Socket, Target},
     terminal::{Progress, Style},
-    tls,
 };
 
 /// Handshakes under way at once; beyond it the schedule waits, and the wait counts.
@@ -141,17 +140,17 @@ async fn one(
 async fn welcomed(target: &Target) -> Result<Socket, String> {
     let mut socket = match Socket::open(target, None, None).await {
         Ok(socket) => socket,
-        Err(NotOpen::Later { why, .. }) => return Err(why),
-        Err(NotOpen::Never(failure)) => return Err(failure.to_string()),
+        Err(Error::Unreachable { why, .. }) => return Err(why),
+        Err(error) => return Err(Failure::from(error).to_string()),
     };
     let welcome = async {
         loop {
             match socket.next().await {
-                Incoming::Frame(frame, _) if frame.kind == "welcome" => return Ok(()),
+                Incoming::Control(Control::Welcome { .. }) => return Ok(()),
                 Incoming::End { code, reason } => {
                     return Err(format!("closed with {code} {reason}"));
                 }
-                Incoming::Frame(..) | Incoming::Ping => {}
+                _ => {}
             }
         }
     };

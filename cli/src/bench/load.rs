@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use carillon_client::{Api, Follower, Target, tls};
 use carillon_common::settings::IssuerSettings;
 use tokio::{
     task::JoinSet,
@@ -17,15 +18,12 @@ use url::Url;
 use super::{
     check_descriptors,
     ledger::{Audience, Delivery},
-    reader::{Shared, lock, read},
+    reader::{Shared, read},
     report::Report,
     sender::{Outcome, Share, send},
     token, user,
 };
-use crate::{
-    api::Api, failure::Failure, follow::Follower, input::human, socket::Target, terminal::Progress,
-    tls,
-};
+use crate::{failure::Failure, input::human, terminal::Progress};
 
 /// Calls under way at once, at most.
 const CALLERS: usize = 64;
@@ -126,7 +124,7 @@ async fn connect_readers(
         };
         let name = format!("{user}/{device}");
         let audiences = audiences(plan, shared, user);
-        let id = shared.ledger().reader(name, Delivery::Once, audiences);
+        let id = shared.ledger.lock().reader(name, Delivery::Once, audiences);
         let channels = if plan.fanout {
             vec![channel(shared)]
         } else {
@@ -252,9 +250,9 @@ async fn watch_senders(
             },
             () = sleep(GLANCE) => {
                 check_readers(readers)?;
-                let accepted = shared.ledger().accepted_count();
+                let accepted = shared.ledger.lock().accepted_count();
                 let rate = accepted as f64 / began.elapsed().as_secs_f64();
-                let received = shared.ledger().received_count();
+                let received = shared.ledger.lock().received_count();
                 progress.show(&format!(
                     "accepted {accepted}/{} ({rate:.0}/s), delivered {received}", plan.sends
                 ));
@@ -274,10 +272,10 @@ async fn settle(
     while Instant::now() < deadline {
         check_readers(readers)?;
         let (expected, received) = {
-            let ledger = shared.ledger();
+            let ledger = shared.ledger.lock();
             (ledger.expected_count(), ledger.received_count())
         };
-        if received >= expected && shared.ledger().verdict().lost.is_empty() {
+        if received >= expected && shared.ledger.lock().verdict().lost.is_empty() {
             break;
         }
         progress.show(&format!("waiting for the last ones: {received}/{expected}"));
@@ -301,7 +299,7 @@ fn flatten<T>(ended: Result<Result<T, Failure>, tokio::task::JoinError>) -> Resu
 
 impl Report {
     fn new(plan: &LoadPlan, shared: &Shared, outcome: Outcome, sending: Duration) -> Self {
-        let verdict = shared.ledger().verdict();
+        let verdict = shared.ledger.lock().verdict();
         let readers = plan.users * plan.devices;
         let rate = verdict.accepted as f64 / sending.as_secs_f64().max(f64::EPSILON);
         Self {
@@ -310,8 +308,8 @@ impl Report {
             connections: readers,
             reconnects: shared.reconnects.load(Ordering::Relaxed),
             most_reconnects: shared.most_reconnects.load(Ordering::Relaxed),
-            closes: lock(&shared.closes).clone(),
-            away: std::mem::take(&mut *lock(&shared.away)).percentiles(),
+            closes: shared.closes.lock().clone(),
+            away: std::mem::take(&mut *shared.away.lock()).percentiles(),
             retried: plan.api.retried(),
             gaps: shared.gaps.load(Ordering::Relaxed),
             seconds: sending.as_secs_f64(),
@@ -320,7 +318,7 @@ impl Report {
             refused: outcome.refused,
             unanswered: outcome.unanswered,
             rest: outcome.rest.percentiles(),
-            delivery: std::mem::take(&mut *lock(&shared.delivery)).percentiles(),
+            delivery: std::mem::take(&mut *shared.delivery.lock()).percentiles(),
             verdict,
         }
     }

@@ -15,13 +15,14 @@ pub(crate) use load::{LoadPlan, run};
 
 use std::time::Duration;
 
+use carillon_client::TokenSource;
 use carillon_common::{
-    auth::{NewToken, Secret, mint},
+    auth::{NewToken, mint},
     process::raise_descriptors,
     settings::IssuerSettings,
 };
 
-use crate::{failure::Failure, input::now_ms, socket::TokenSource};
+use crate::{failure::Failure, input::now_ms};
 
 /// Tokens of the readers outlive every run.
 const TOKEN_LIFE: Duration = Duration::from_secs(86_400);
@@ -46,7 +47,7 @@ fn token(issuer: &IssuerSettings, user: &str) -> Result<TokenSource, Failure> {
         ..NewToken::default()
     };
     mint(issuer, &token)
-        .map(|token| TokenSource::Fixed(Secret::new(token)))
+        .map(TokenSource::fixed)
         .map_err(|error| Failure::Failed(error.to_string()))
 }
 

@@ -4,12 +4,14 @@ use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use carillon_client::{Event, Follower, Notification};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -18,11 +20,7 @@ use super::{
     latency::Latencies,
     ledger::{Ledger, ReaderId},
 };
-use crate::{
-    failure::Failure,
-    follow::{Event, Follower},
-    socket::Frame,
-};
+use crate::failure::Failure;
 
 /// What the readers and senders of a run share.
 pub(super) struct Shared {
@@ -70,10 +68,6 @@ impl Shared {
         })
     }
 
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        lock(&self.ledger)
-    }
-
     /// A reader that had `before` connections has another one.
     fn on_connected(&self, before: usize, gone_at: Option<Instant>) {
         if before == 0 {
@@ -84,12 +78,12 @@ impl Shared {
         self.most_reconnects.fetch_max(before, Ordering::Relaxed);
         // One that moved had its next connection before the end of the last.
         if let Some(gone_at) = gone_at {
-            lock(&self.away).note(gone_at.elapsed());
+            self.away.lock().note(gone_at.elapsed());
         }
     }
 
-    fn on_notification(&self, reader: ReaderId, frame: &Frame) {
-        let stamp = frame
+    fn on_notification(&self, reader: ReaderId, notification: &Notification) {
+        let stamp = notification
             .data
             .as_ref()
             .and_then(|data| serde_json::from_str(data.get()).ok());
@@ -100,18 +94,16 @@ impl Shared {
             return;
         }
         // A replayed one waited for its reader, not for the service.
-        if !frame.replayed {
+        if !notification.replayed {
             let due = self.started + Duration::from_micros(due_us);
-            lock(&self.delivery).note(Instant::now().saturating_duration_since(due));
+            self.delivery
+                .lock()
+                .note(Instant::now().saturating_duration_since(due));
         }
-        self.ledger()
-            .received(reader, frame.id.as_deref().unwrap_or_default());
+        self.ledger
+            .lock()
+            .received(reader, notification.id.as_str());
     }
-}
-
-/// A panic elsewhere is told by its own task.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads until `stop`. With `stay`, each connection is cut after a time of that range, until the
@@ -146,9 +138,9 @@ pub(super) async fn read(
                     .clone()
                     .map(|stay| Instant::now() + rand::random_range(stay));
             }
-            Event::Notification(frame, _) => {
-                shared.on_notification(id, &frame);
-                follower.handled(&frame).await;
+            Event::Notification(notification) => {
+                shared.on_notification(id, &notification);
+                follower.handled(&notification).await;
             }
             Event::Gap { .. } => {
                 shared.gaps.fetch_add(1, Ordering::Relaxed);
@@ -162,10 +154,11 @@ pub(super) async fn read(
                 cut_at = None;
                 gone_at = gone_at.or_else(|| Some(Instant::now()));
                 if let Some(code) = code {
-                    *lock(&shared.closes).entry(code).or_default() += 1;
+                    *shared.closes.lock().entry(code).or_default() += 1;
                 }
             }
             Event::TokenExpiring { .. } => cut_at = None,
+            _ => {}
         }
     }
     follower.close().await;

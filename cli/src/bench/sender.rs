@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use carillon_client::{Api, Message};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -11,10 +12,7 @@ use super::{
     ledger::Audience,
     reader::{Shared, Stamp},
 };
-use crate::{
-    api::{Api, Message},
-    failure::Failure,
-};
+use crate::failure::Failure;
 
 /// One caller's share of the schedule. Sends to one audience are in one share, one after the other:
 /// only then do they have an order.
@@ -70,16 +68,19 @@ pub(super) async fn send(
             due_us: u64::try_from((due - shared.started).as_micros()).unwrap_or(u64::MAX),
         };
         let message = message(&audience, &share.content, &stamp);
-        match api.accept(&message, &key).await {
-            Ok((accepted, _)) => {
+        match api.accept(&message, &key).await.map_err(Failure::from) {
+            Ok(accepted) => {
                 outcome.rest.note(due.elapsed());
-                shared.ledger().accepted(audience, accepted.id);
+                shared.ledger.lock().accepted(audience, accepted.id);
             }
             Err(Failure::Refused(problem)) if matches!(problem.status, 401 | 403 | 404) => {
                 return Err(Failure::Refused(problem));
             }
             Err(Failure::Refused(problem)) if problem.status < 500 => {
-                *outcome.refused.entry(problem.code).or_default() += 1;
+                *outcome
+                    .refused
+                    .entry(problem.code.into_owned())
+                    .or_default() += 1;
             }
             Err(_) => outcome.unanswered += 1,
         }

@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use carillon_client::{Api, gateway_url};
 use carillon_common::{http::listen, process::Shutdown, settings::Settings};
 
 use super::{LoadPlan, run};
-use crate::{api::Api, commands::Services, dev::Dev, socket::Target};
+use crate::{commands::Services, dev::Dev};
 
 /// Runs a plan that `adapt` makes, against services with the credentials of `--dev`.
 async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
@@ -22,7 +23,7 @@ async fn report(adapt: impl FnOnce(&mut LoadPlan)) -> super::report::Report {
 
     let mut plan = LoadPlan {
         name: "test",
-        urls: vec![Target::parse_url(&format!("ws://{address}")).unwrap()],
+        urls: vec![gateway_url(&format!("ws://{address}")).unwrap()],
         api: Api::new(
             &format!("http://{address}"),
             dev.key.clone(),

@@ -5,11 +5,10 @@ use std::{ops::RangeInclusive, process::ExitCode, time::Duration};
 use clap::{Args, Subcommand};
 
 use crate::{
-    api::ApiArgs,
+    args::{ApiArgs, gateway_url},
     bench::{ConnectPlan, LoadPlan, connect, run},
     failure::Failure,
     input::{SigningArgs, duration, rate},
-    socket::Target,
     terminal::{Style, say},
 };
 
@@ -234,7 +233,7 @@ impl ConnectArgs {
 }
 
 fn urls(urls: &[String]) -> Result<Vec<url::Url>, Failure> {
-    urls.iter().map(|url| Target::parse_url(url)).collect()
+    urls.iter().map(|url| gateway_url(url)).collect()
 }
 
 #[cfg(test)]

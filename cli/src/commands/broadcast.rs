@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::send::{ContentArgs, deliver};
-use crate::{api::ApiArgs, failure::Failure, input::text};
+use crate::{args::ApiArgs, failure::Failure, input::text};
 
 const EXAMPLES: &str = "\
 Examples:

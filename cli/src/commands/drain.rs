@@ -2,12 +2,13 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use carillon_client::{Api, Error};
 use carillon_common::ids::GatewayId;
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    api::{Api, ApiArgs},
+    args::ApiArgs,
     failure::Failure,
     input::{duration, human},
     terminal::{Progress, Style, say, shown},
@@ -72,10 +73,10 @@ impl Drain {
 }
 
 /// Asks the gateway of that name, else the one in the pod of that name. Answers with its own name.
-async fn ask(api: &Api, name: &str) -> Result<String, Failure> {
+async fn ask(api: &Api, name: &str) -> Result<String, Error> {
     let unknown = match api.drain(name).await {
-        Err(Failure::Refused(problem)) if problem.code == "gateway_unknown" => problem,
-        Err(failure) => return Err(failure),
+        Err(Error::Refused(problem)) if problem.code == "gateway_unknown" => problem,
+        Err(error) => return Err(error),
         Ok(()) => return Ok(name.to_owned()),
     };
     match GatewayId::of_pod(name) {
@@ -83,7 +84,7 @@ async fn ask(api: &Api, name: &str) -> Result<String, Failure> {
             api.drain(gateway.as_str()).await?;
             Ok(gateway.as_str().to_owned())
         }
-        _ => Err(Failure::Refused(unknown)),
+        _ => Err(Error::Refused(unknown)),
     }
 }
 
@@ -119,7 +120,7 @@ async fn empty(api: &Api, gateway: &str, patience: Duration) -> Result<Duration,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::tests::dispatcher;
+    use crate::commands::tests::dispatcher;
 
     const UNKNOWN: (u16, &str) = (
         404,
@@ -132,26 +133,18 @@ mod tests {
         let pod = "carillon-gateway-5d8f-abcde";
         let (api, asked) = dispatcher(&[ASKED]).await;
         assert_eq!(ask(&api, "5d8f-abcde").await.unwrap(), "5d8f-abcde");
-        assert_eq!(
-            asked.lock().unwrap()[0][0],
-            "/api/gateways/5d8f-abcde/drain"
-        );
+        assert_eq!(asked.lock()[0][0], "/api/gateways/5d8f-abcde/drain");
 
         let (api, asked) = dispatcher(&[UNKNOWN, ASKED]).await;
         assert_eq!(ask(&api, pod).await.unwrap(), "5d8f-abcde");
-        assert_eq!(asked.lock().unwrap().len(), 2);
+        assert_eq!(asked.lock().len(), 2);
 
         let (api, asked) = dispatcher(&[UNKNOWN]).await;
         for name in ["5d8f-abcde", pod, "a/b"] {
             let refused = ask(&api, name).await;
-            assert!(matches!(refused, Err(Failure::Refused(_))), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
         }
-        let paths: Vec<_> = asked
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|it| it[0].clone())
-            .collect();
+        let paths: Vec<_> = asked.lock().iter().map(|it| it[0].clone()).collect();
         assert_eq!(paths.last().unwrap(), "/api/gateways/a%2Fb/drain");
     }
 
@@ -171,7 +164,7 @@ mod tests {
         );
         let (api, asked) = dispatcher(&[OPEN, FULL, EMPTY]).await;
         empty(&api, "a", Duration::from_secs(60)).await.unwrap();
-        assert_eq!(asked.lock().unwrap().len(), 3);
+        assert_eq!(asked.lock().len(), 3);
         let (api, _) = dispatcher(&[(200, r#"{"gateways":[]}"#)]).await;
         empty(&api, "a", Duration::ZERO).await.unwrap();
         let (api, _) = dispatcher(&[FULL]).await;

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
+use carillon_client::GatewayState;
 use carillon_common::{backend::LiveGateway, ids::Millis, notification::rfc3339};
 use clap::Args;
 use serde_json::json;
 
 use super::presence::StoreArgs;
 use crate::{
-    api::{ApiArgs, GatewayState},
+    args::ApiArgs,
     failure::Failure,
     store::backend_failure,
     terminal::{Style, say, shown},

@@ -16,6 +16,8 @@ mod redis;
 mod send;
 mod standalone;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod token;
 mod top;
 mod trace;

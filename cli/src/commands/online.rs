@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::presence::StoreArgs;
-use crate::{api::ApiArgs, failure::Failure, store::backend_failure, terminal::say};
+use crate::{args::ApiArgs, failure::Failure, store::backend_failure, terminal::say};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, io, process::ExitCode, time::Duration};
 
+use carillon_client::{Api, MovingGateway};
 use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    api::{Api, ApiArgs, MovingGateway},
+    args::ApiArgs,
     failure::Failure,
     input::{duration, human},
     terminal::{Progress, Style, say, shown},
@@ -132,7 +133,7 @@ fn line(gateway: &MovingGateway, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::tests::dispatcher;
+    use crate::commands::tests::dispatcher;
 
     #[test]
     fn a_line_says_how_many_of_how_many() {
@@ -159,7 +160,7 @@ mod tests {
             json!(moving),
             json!([{"id": "a", "users": 40, "to_move": 20}])
         );
-        let asked = asked.lock().unwrap();
+        let asked = asked.lock();
         let paths: Vec<_> = asked.iter().map(|it| &it[0]).collect();
         assert_eq!(paths, ["/api/gateways/rebalance"; 2]);
     }
@@ -180,7 +181,7 @@ mod tests {
         let (every, patience) = (Duration::from_millis(10), Duration::from_secs(60));
         until_balanced(&api, every, patience, tell).await.unwrap();
         assert_eq!(told, [2, 2, 0]);
-        assert_eq!(asked.lock().unwrap().len(), 3);
+        assert_eq!(asked.lock().len(), 3);
 
         let (api, _) = dispatcher(&[UNEVEN]).await;
         let late = until_balanced(&api, every, Duration::ZERO, |_| Ok(())).await;

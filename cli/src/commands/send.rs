@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use carillon_client::{Accepted, Api, Message};
 use carillon_common::{json::fault, text::without_bom};
 use clap::Args;
 use serde_json::Value;
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use crate::{
-    api::{Accepted, Api, ApiArgs, Message},
+    args::ApiArgs,
     failure::Failure,
     input::{duration, human, rate, stdin, text},
     terminal::{Progress, Style, say, shown},
@@ -126,12 +127,12 @@ pub(super) async fn deliver(
         } else {
             format!("{key}-{n}")
         };
-        let (accepted, answer) = match api.accept(&message, &key).await {
+        let accepted = match api.accept(&message, &key).await {
             Ok(accepted) => accepted,
-            Err(failure) => return Err(told(failure, args.json)),
+            Err(error) => return Err(report(error.into(), args.json)),
         };
         match (args.json, args.count) {
-            (true, _) => say(&answer.to_string())?,
+            (true, _) => say(&accepted.answer.to_string())?,
             (false, 1) => say(&described(&accepted))?,
             (false, _) => progress.show(&format!("{n}/{}", args.count)),
         }
@@ -148,7 +149,7 @@ pub(super) async fn deliver(
 }
 
 /// A refusal goes to stdout too, for programs that read it.
-fn told(failure: Failure, json: bool) -> Failure {
+fn report(failure: Failure, json: bool) -> Failure {
     if let (Failure::Refused(problem), true) = (&failure, json) {
         let text = serde_json::to_string(problem).unwrap_or_default();
         if let Err(error) = say(&text) {

@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use carillon_client::{Event, Follower, Notification, Target, tls};
 use carillon_common::{
     ids::{ChannelName, Cursor, DeviceId},
     process::interruption,
@@ -11,12 +12,10 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
+    args::{TokenArgs, gateway_url},
     failure::Failure,
-    follow::{Event, Follower},
     input::{duration, human},
-    socket::{Frame, Target, TokenArgs},
     terminal::{Style, say, shown, tell},
-    tls,
 };
 
 const EXAMPLES: &str = "\
@@ -67,7 +66,7 @@ pub(crate) struct Subscribe {
 
 impl Subscribe {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let urls = self.url.iter().map(|url| Target::parse_url(url));
+        let urls = self.url.iter().map(|url| gateway_url(url));
         let target = Target {
             urls: urls.collect::<Result<_, _>>()?,
             token: self.token.source()?,
@@ -89,13 +88,12 @@ impl Subscribe {
                 () = until(end) => break,
                 () = interrupted.cancelled() => break,
             };
-            if let Event::Notification(frame, text) = event {
-                say(&if self.json {
-                    text
-                } else {
-                    line(&frame, Style::stdout())
+            if let Event::Notification(notification) = event {
+                say(&match self.json {
+                    true => notification.json().to_owned(),
+                    false => line(&notification, Style::stdout()),
                 })?;
-                follower.handled(&frame).await;
+                follower.handled(&notification).await;
                 left -= 1;
             } else {
                 report(&event, self.json);
@@ -114,26 +112,26 @@ async fn until(end: Option<Instant>) {
 }
 
 /// Time, type, content, and the data where there is any.
-fn line(frame: &Frame, style: Style) -> String {
-    let time = frame.timestamp.as_deref().unwrap_or_default();
+fn line(notification: &Notification, style: Style) -> String {
+    let time = notification.timestamp.as_deref().unwrap_or_default();
     // The clock of an RFC 3339 text; whoever wants the day uses --json.
     let clock = time.get(11..19).unwrap_or(time);
     let mut line = format!(
         "{} {}",
         style.dim(&shown(clock)),
-        style.cyan(&shown(&frame.kind))
+        style.cyan(&shown(&notification.kind))
     );
-    if let (Some(channel), false) = (&frame.channel, frame.is_personal()) {
+    if let (Some(channel), false) = (&notification.channel, notification.is_personal()) {
         line += &style.dim(&format!(" #{}", shown(channel)));
     }
-    if let Some(content) = frame
+    if let Some(content) = notification
         .content
         .as_deref()
         .filter(|content| !content.is_empty())
     {
         line += &format!(" {}", shown(content));
     }
-    let data = frame.data.as_ref().map(|data| data.get());
+    let data = notification.data.as_ref().map(|data| data.get());
     if let Some(data) = data.filter(|data| !matches!(*data, "{}" | "null")) {
         line += &format!(" {}", style.dim(&shown(data)));
     }
@@ -144,7 +142,6 @@ fn line(frame: &Frame, style: Style) -> String {
 fn report(event: &Event, json: bool) {
     let style = Style::stderr();
     let (kind, text) = match event {
-        Event::Notification(..) => return,
         Event::Connected { user } => (
             "connected",
             style.dim(&format!("connected as {}", shown(user))),
@@ -170,6 +167,7 @@ fn report(event: &Event, json: bool) {
             let text = format!("disconnected: {}; again in {pause}", shown(why));
             ("disconnected", style.yellow(&text))
         }
+        _ => return,
     };
     if json {
         tell(&json!({"event": kind, "message": text}).to_string());
@@ -184,14 +182,14 @@ mod tests {
 
     #[test]
     fn a_line_says_when_what_and_for_whom() {
-        let frame: Frame = serde_json::from_str(
+        let notification: Notification = serde_json::from_str(
             r#"{"id":"n","type":"order.new","content":"one\u001b[2J","data":{"a":1},
                 "timestamp":"2026-01-01T09:08:07.123Z","target_user":null,"channel":"orders"}"#,
         )
         .unwrap();
         // Tests have no terminal, so no colours.
         assert_eq!(
-            line(&frame, Style::stdout()),
+            line(&notification, Style::stdout()),
             "09:08:07 order.new #orders one\u{fffd}[2J {\"a\":1}"
         );
     }

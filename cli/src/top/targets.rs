@@ -2,6 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
+use carillon_client::{is_local, tls};
 use carillon_common::settings::Settings;
 use http::Request;
 use k8s_openapi::api::core::v1::Pod;
@@ -9,7 +10,7 @@ use kube::Client;
 use url::Url;
 
 use super::Exposition;
-use crate::{api::is_local, doctor::service_pods, failure::Failure, tls};
+use crate::{doctor::service_pods, failure::Failure};
 
 /// A process that does not answer in this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -1,6 +1,7 @@
-//! Errors of the REST API: problem details (RFC 9457).
+//! Errors of the REST API: problem details (RFC 9457), as they are written and as callers read them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -12,14 +13,18 @@ use serde::{Deserialize, Serialize};
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What went wrong with a request. Tells nothing about what lies behind the service.
+///
+/// Read leniently: all but the code may be missing, as RFC 9457 allows; what is without one is not ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// `urn:carillon:problem:<code>`.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default)]
     pub kind: Cow<'static, str>,
     /// The same for every problem of this code.
+    #[serde(default)]
     pub title: Cow<'static, str>,
     /// HTTP status.
+    #[serde(default)]
     pub status: u16,
     /// What is wrong this time, and what to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +38,7 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// Whether the same request may succeed later, unchanged.
+    #[serde(default)]
     pub retryable: bool,
     /// The places in the body that are wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -46,8 +52,10 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldProblem {
     /// JSON Pointer (RFC 6901) to the place; empty is the whole body.
+    #[serde(default)]
     pub pointer: String,
     /// What is wrong with it.
+    #[serde(default)]
     pub detail: String,
 }
 
@@ -119,6 +127,20 @@ impl Problem {
     }
 }
 
+/// For people: title, detail and code; where several places are wrong, a line for each.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let detail = self.detail.as_deref().unwrap_or_default();
+        write!(f, "{} — {detail} ({})", self.title, self.code)?;
+        if self.errors.len() > 1 {
+            for error in &self.errors {
+                write!(f, "\n  {}: {}", error.pointer, error.detail)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.answer().into_response()
@@ -144,6 +166,19 @@ mod tests {
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Problem>(json).unwrap(), problem);
+    }
+
+    #[test]
+    fn a_problem_is_told_in_its_own_words() {
+        let body = r#"{"type":"urn:x","title":"Invalid fields","status":422,"code":"unknown_field",
+            "detail":"2 fields are wrong, see errors","errors":[{"pointer":"/a","detail":"one"},
+            {"pointer":"/b","code":"c","detail":"two"}]}"#;
+        let problem: Problem = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            problem.to_string(),
+            "Invalid fields — 2 fields are wrong, see errors (unknown_field)\n  /a: one\n  /b: two"
+        );
+        assert!(serde_json::from_str::<Problem>(r#"{"title":"T","status":404}"#).is_err());
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use carillon_client::{Api, Secret, tls};
 use carillon_tests::poll::eventually;
-use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::command::run;
@@ -32,8 +32,8 @@ pub(crate) struct Entrance {
     pub(crate) rest: String,
     /// The folder of [`KEY`], [`SECRET`] and, where it speaks TLS, [`AUTHORITY`].
     credentials: PathBuf,
-    key: String,
-    http: reqwest::Client,
+    /// What services call there: each call once, so that what is refused shows.
+    pub(crate) api: Api,
 }
 
 impl Entrance {
@@ -42,20 +42,17 @@ impl Entrance {
     /// # Errors
     /// When the credentials are not there.
     pub(crate) fn new(sockets: String, rest: String, credentials: &Path) -> Result<Self> {
-        let mut http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(20))
-            .no_proxy();
         let authority = credentials.join(AUTHORITY);
-        if authority.exists() {
-            let certificate = reqwest::Certificate::from_pem(&fs::read(authority)?)?;
-            http = http.tls_certs_only([certificate]);
-        }
+        let trusted = match authority.exists() {
+            true => tls::trusting(&fs::read(authority)?)?,
+            false => tls::client(),
+        };
+        let key = Secret::new(fs::read_to_string(credentials.join(KEY))?);
         Ok(Self {
+            api: Api::trusting(&rest, key, Duration::ZERO, &trusted)?,
             sockets,
             rest,
-            key: fs::read_to_string(credentials.join(KEY))?,
             credentials: credentials.to_owned(),
-            http: http.build()?,
         })
     }
 
@@ -77,8 +74,7 @@ impl Entrance {
     /// # Errors
     /// When there is no such answer.
     pub(crate) async fn online(&self) -> Result<u64> {
-        let answer = self.get("/api/notifications/online-count").await?;
-        answer["online_count"].as_u64().context("online_count")
+        Ok(self.api.online_count().await?)
     }
 
     /// The gateways whose lease holds: generation and users of each.
@@ -86,10 +82,11 @@ impl Entrance {
     /// # Errors
     /// When there is no such answer.
     pub(crate) async fn gateways(&self) -> Result<BTreeMap<u64, u64>> {
-        let answer = self.get("/api/gateways").await?;
-        let gateways = answer["gateways"].as_array().context("gateways")?;
-        let read = |it: &Value| Some((it["generation"].as_u64()?, it["users"].as_u64()?));
-        Ok(gateways.iter().filter_map(read).collect())
+        let gateways = self.api.gateways().await?;
+        Ok(gateways
+            .iter()
+            .map(|it| (it.generation, it.users))
+            .collect())
     }
 
     /// That the gateways have everyone, each user once.
@@ -128,29 +125,6 @@ impl Entrance {
             self.online().await.map(drop)
         })
         .await
-    }
-
-    /// Asks a route.
-    ///
-    /// # Errors
-    /// When it is not answered 2xx.
-    pub(crate) async fn get(&self, route: &str) -> Result<Value> {
-        let request = self.http.get(format!("{}{route}", self.rest));
-        self.answer(request).await
-    }
-
-    /// Calls a route.
-    ///
-    /// # Errors
-    /// When it is not answered 2xx.
-    pub(crate) async fn post(&self, route: &str, body: &Value) -> Result<Value> {
-        let request = self.http.post(format!("{}{route}", self.rest));
-        self.answer(request.json(body)).await
-    }
-
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value> {
-        let answer = request.bearer_auth(&self.key).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
     }
 
     /// Runs a command of `carillon` that calls the REST API.

@@ -139,7 +139,7 @@ impl Pods {
             .collect())
     }
 
-    /// Kills a pod's program as a crash does: no signal that it could heed, no goodbye.
+    /// Kills a pod's program as a crash does: no signal that it could handle, no goodbye.
     ///
     /// # Errors
     /// When its process is not found.

@@ -1,6 +1,6 @@
 //! A store that stands still at one call, for as long as a test wants.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use carillon_common::{
     ids::{ChannelName, Cursor, GatewayId, Millis, SessionId, UserId},
     telemetry::Collector,
 };
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 /// A call at which the store stands still.
@@ -51,7 +52,7 @@ impl Gate {
     pub(super) fn hold(&self, call: Call, when: When) -> Held {
         let (arrives, arrived) = oneshot::channel();
         let (release, released) = oneshot::channel();
-        *self.0.lock().unwrap() = Some(Hold {
+        *self.0.lock() = Some(Hold {
             at: (call, when),
             arrived: arrives,
             released,
@@ -60,11 +61,7 @@ impl Gate {
     }
 
     async fn pass(&self, call: Call, when: When) {
-        let hold = self
-            .0
-            .lock()
-            .unwrap()
-            .take_if(|hold| hold.at == (call, when));
+        let hold = self.0.lock().take_if(|hold| hold.at == (call, when));
         if let Some(hold) = hold {
             hold.arrived.send(()).unwrap();
             // A test that has failed lets go of it.

@@ -1,9 +1,10 @@
 //! A server behind nginx that remembers what it was asked, word for word.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Result;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -39,7 +40,7 @@ impl Origin {
 
     /// The heads of the requests since the last time, in lower case.
     pub(super) fn take_heads(&self) -> Vec<String> {
-        std::mem::take(&mut *self.heads.lock().unwrap())
+        std::mem::take(&mut *self.heads.lock())
     }
 }
 
@@ -57,7 +58,7 @@ async fn answer(mut stream: TcpStream, noted: Arc<Mutex<Vec<String>>>) {
         }
     }
     let head = String::from_utf8_lossy(&head).to_lowercase();
-    noted.lock().unwrap().push(head.clone());
+    noted.lock().push(head.clone());
     if head.contains("/break ") {
         return;
     }

@@ -4,19 +4,23 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use carillon_common::retry;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::driver::{Dialect, Next, Reaction};
 use super::record::{Received, Record};
 use super::socket::{Handshake, TokenIn};
 use super::v1::{Acks, V1Options};
 
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// The device's side of the protocol.
 pub(super) struct Device {
     options: V1Options,
-    backoff: Backoff,
+    /// Ends and attempts in a row since a connection opened.
+    failures: usize,
     known: HashSet<String>,
     session: Option<String>,
     /// The position in the inbox.
@@ -37,9 +41,8 @@ struct Unacked {
 
 impl Device {
     pub(super) fn new(options: V1Options) -> Self {
-        let (first, longest) = (Duration::from_secs(1), Duration::from_secs(30));
         Self {
-            backoff: Backoff::new(first, longest, options.time_factor),
+            failures: 0,
             known: HashSet::new(),
             session: None,
             cursor: options.since.clone(),
@@ -128,6 +131,14 @@ impl Device {
         Reaction::default()
     }
 
+    fn pause(&mut self) -> Duration {
+        let scaled = |pause: Duration| pause.mul_f64(self.options.time_factor);
+        let mut pauses = retry::pauses(scaled(FIRST_PAUSE), scaled(LONGEST_PAUSE));
+        let pause = pauses.nth(self.failures);
+        self.failures += 1;
+        pause.unwrap_or_default()
+    }
+
     fn on_gap(&mut self, channel: Option<String>, resume: Option<String>) {
         match channel {
             None => self.cursor = resume,
@@ -151,7 +162,7 @@ impl Dialect for Device {
     }
 
     fn on_open(&mut self) -> Vec<Value> {
-        self.backoff.reset();
+        self.failures = 0;
         // Only positions written on this connection may be acked on it.
         self.unacked = Unacked::default();
         let auth = (self.options.token_in == TokenIn::FirstFrame)
@@ -206,7 +217,7 @@ impl Dialect for Device {
                 let jitter = Duration::from_millis(rand::random_range(0..1_000));
                 Next::Retry(jitter.mul_f64(self.options.time_factor))
             }
-            _ => Next::Retry(self.backoff.pause()),
+            _ => Next::Retry(self.pause()),
         }
     }
 }
@@ -306,18 +317,12 @@ mod tests {
     fn close_codes_say_whether_to_come_back() {
         let (mut device, _) = device();
         assert_eq!(device.on_end(Some(4001)), Next::GiveUp);
-        assert_eq!(
-            device.on_end(Some(4100)),
-            Next::Retry(Duration::from_secs(1))
-        );
-        assert_eq!(
-            device.on_end(Some(1006)),
-            Next::Retry(Duration::from_secs(2))
-        );
-        let Next::Retry(pause) = device.on_end(Some(4200)) else {
-            panic!("gave up")
-        };
-        assert!(pause < Duration::from_secs(1));
+        for (code, pauses) in [(4100, 0.5..=1.0), (1006, 1.0..=2.0), (4200, 0.0..=1.0)] {
+            let Next::Retry(pause) = device.on_end(Some(code)) else {
+                panic!("gave up")
+            };
+            assert!(pauses.contains(&pause.as_secs_f64()), "{code}: {pause:?}");
+        }
     }
 
     #[test]

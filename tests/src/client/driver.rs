@@ -1,4 +1,4 @@
-//! The life of a client over many connections: connect, converse, pause, again. What to say is its
+//! The life of a client over many connections: connect, listen and answer, pause, again. What to say is its
 //! dialect's decision; the sockets and the clock are here.
 
 use std::ops::Range;
@@ -173,7 +173,7 @@ impl<D: Dialect> Driver<D> {
 
     /// One connection, from open to end.
     async fn connection(&mut self, mut socket: Socket) -> End {
-        let end = self.converse(&mut socket).await;
+        let end = self.run_loop(&mut socket).await;
         self.journal.note(|record| {
             record.ends.push(std::time::Instant::now());
             match end {
@@ -193,7 +193,7 @@ impl<D: Dialect> Driver<D> {
     }
 
     /// Listens to the server, the test and the clock, until one of them ends the connection.
-    async fn converse(&mut self, socket: &mut Socket) -> End {
+    async fn run_loop(&mut self, socket: &mut Socket) -> End {
         let mut leave = self
             .hops
             .clone()

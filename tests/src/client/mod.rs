@@ -1,7 +1,7 @@
-//! Clients of Carillon, written from its documented protocol alone: they share no code with the
-//! services, so that a change of the wire shows.
+//! Clients of Carillon, written from its documented protocol alone: what they read and write of it they
+//! share with neither the services nor `carillon-client`, so that a change of the wire shows, and a fault
+//! of that client, too.
 
-mod backoff;
 mod device;
 mod driver;
 mod record;

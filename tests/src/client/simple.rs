@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Result;
+use carillon_common::retry;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::driver::{Dialect, Handle, Next, Reaction};
 use super::record::{Journal, Received, Record};
 use super::socket::{Handshake, TokenIn};
@@ -18,6 +18,8 @@ use super::{TokenSource, fixed};
 
 /// Browsers run timers of hidden pages once a minute; a page that is seen pings twice.
 const PING_EVERY: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How a [`SimpleClient`] behaves.
 #[derive(Clone)]
@@ -111,18 +113,17 @@ impl SimpleClient {
 /// The script of a page.
 struct Page {
     options: SimpleOptions,
-    backoff: Backoff,
+    /// Ends and attempts in a row since a connection opened.
+    failures: usize,
     known: HashSet<String>,
     next_ping: Option<Instant>,
 }
 
 impl Page {
     fn new(options: SimpleOptions) -> Self {
-        let (first, longest) = (Duration::from_secs(2), Duration::from_secs(30));
-        let backoff = Backoff::new(first, longest, options.backoff_factor);
         Self {
             options,
-            backoff,
+            failures: 0,
             known: HashSet::new(),
             next_ping: None,
         }
@@ -137,7 +138,7 @@ impl Dialect for Page {
     }
 
     fn on_open(&mut self) -> Vec<Value> {
-        self.backoff.reset();
+        self.failures = 0;
         self.next_ping = Some(Instant::now() + PING_EVERY);
         Vec::new()
     }
@@ -166,7 +167,11 @@ impl Dialect for Page {
     }
 
     fn on_end(&mut self, _code: Option<u16>) -> Next {
-        Next::Retry(self.backoff.pause())
+        let scaled = |pause: Duration| pause.mul_f64(self.options.backoff_factor);
+        let mut pauses = retry::pauses(scaled(FIRST_PAUSE), scaled(LONGEST_PAUSE));
+        let pause = pauses.nth(self.failures);
+        self.failures += 1;
+        Next::Retry(pause.unwrap_or_default())
     }
 }
 
@@ -177,11 +182,19 @@ mod tests {
     #[test]
     fn an_open_connection_resets_the_pause() {
         let mut page = Page::new(SimpleOptions::new("t"));
-        let seconds = |n| Next::Retry(Duration::from_secs(n));
-        assert_eq!(page.on_end(None), seconds(2));
-        assert_eq!(page.on_end(Some(4001)), seconds(4));
-        page.on_open();
-        assert_eq!(page.on_end(Some(1012)), seconds(2));
+        for (opens, code, pauses) in [
+            (false, None, 1.0..=2.0),
+            (false, Some(4001), 2.0..=4.0),
+            (true, Some(1012), 1.0..=2.0),
+        ] {
+            if opens {
+                page.on_open();
+            }
+            let Next::Retry(pause) = page.on_end(code) else {
+                panic!("gave up")
+            };
+            assert!(pauses.contains(&pause.as_secs_f64()), "{code:?}: {pause:?}");
+        }
     }
 
     #[test]

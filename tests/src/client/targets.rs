@@ -1,7 +1,8 @@
 //! The servers a client may go to; they can change while it runs.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rand::seq::IndexedRandom;
 
 /// Base URLs of interchangeable servers (`ws://host:port` or `http://host:port`), shared by the
@@ -18,20 +19,13 @@ impl Targets {
 
     /// Replaces the servers, for all who share them.
     pub fn set(&self, urls: impl IntoIterator<Item = impl Into<String>>) {
-        let mut targets = self
-            .0
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *targets = urls.into_iter().map(Into::into).collect();
+        *self.0.write() = urls.into_iter().map(Into::into).collect();
     }
 
     /// Any of them, another than `except` if there is one.
     #[must_use]
     pub fn pick(&self, except: Option<&str>) -> String {
-        let targets = self
-            .0
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let targets = self.0.read();
         let others: Vec<_> = targets
             .iter()
             .filter(|url| Some(url.as_str()) != except)

@@ -10,7 +10,8 @@ use carillon_common::{
 
 use super::{
     Stores,
-    world::{SECOND, World, cursors, elsewhere, limits, registration},
+    gateway::registration,
+    world::{SECOND, World, cursors, elsewhere, limits},
 };
 
 fn keeping(inbox_keep: u32) -> Limits {
@@ -73,7 +74,7 @@ pub(super) async fn acks_of_unknown_devices_are_ignored(on: Arc<dyn Stores>) -> 
     let gateway = world.gateway("g").await?;
     let stranger = gateway.connect("bob", "phone").await?;
     let sent = world.send_many("alice", 3).await?;
-    let as_alice = super::world::Connection {
+    let as_alice = super::gateway::Connection {
         registration: registration("alice", "phone", None)?,
         ..stranger
     };

@@ -10,7 +10,8 @@ use carillon_common::{
 
 use super::{
     Stores,
-    world::{World, cursors, limits, registration},
+    gateway::registration,
+    world::{World, cursors, limits},
 };
 
 pub(super) async fn each_has_a_position_of_its_own(on: Arc<dyn Stores>) -> Result<()> {

@@ -10,7 +10,8 @@ use carillon_common::{
 
 use super::{
     Stores,
-    world::{Connection, Gateway, HOUR, SECOND, World, limits, order, subscription},
+    gateway::{Connection, Gateway, subscription},
+    world::{HOUR, SECOND, World, limits, order},
 };
 
 fn at(seq: u64) -> Cursor {
@@ -267,11 +268,11 @@ pub(super) async fn kept_subscriptions_are_bounded(on: Arc<dyn Stores>) -> Resul
     phone.keep_durably("a", at(1)).await?;
     phone.keep_durably("b", at(1)).await?;
     tab.keep("b", at(1)).await?;
-    tab.stands("c", at(1)).await?;
+    tab.publish_position("c", at(1)).await?;
     for _ in 0..2 {
         not_kept(phone.keep_durably("d", at(1)).await);
         not_kept(tab.keep("d", at(1)).await);
-        not_kept(tab.stands("a", at(1)).await);
+        not_kept(tab.publish_position("a", at(1)).await);
     }
     // What is kept already may move.
     phone.keep_durably("a", at(2)).await?;

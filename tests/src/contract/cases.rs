@@ -1,8 +1,8 @@
 //! The table of cases.
 
 use super::{
-    CaseFn, acks, anonymous, bounded, channels, full, idempotency, inbox, known_dead, leases,
-    model, presence, resume, subscriptions,
+    CaseFn, acks, anonymous, bounded, channels, following, full, idempotency, inbox, known_dead,
+    leases, model, presence, resume, subscriptions,
 };
 
 macro_rules! cases {
@@ -162,6 +162,8 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         who_came_before_the_first_entry_is_told_of_an_overflow,
         who_came_before_the_first_entry_is_told_when_all_lapsed,
         a_publication_expires_after_its_ttl_or_the_logs,
+    }
+    following {
         following_begins_where_the_log_ends,
         nothing_falls_between_the_log_and_the_hints,
         who_stops_following_hears_no_more,

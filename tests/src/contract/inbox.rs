@@ -214,7 +214,7 @@ pub(super) async fn the_sender_learns_how_many_devices_are_connected(
     let sent = world.order(&order("alice", HOUR)?).await?;
     assert_eq!((sent.devices, sent.user_seen), (0, false));
     gateway.connect("alice", "phone").await?;
-    let mut second_tab = super::world::registration("alice", "phone", None)?;
+    let mut second_tab = super::gateway::registration("alice", "phone", None)?;
     second_tab.session = "other-tab".parse()?;
     other.register(second_tab).await?;
     let sent = world.order(&order("alice", HOUR)?).await?;
@@ -249,19 +249,19 @@ pub(super) async fn without_ttl_it_reaches_who_is_there_and_is_not_kept(
     let sent = world.order(&order).await?;
     assert_eq!((sent.cursor, sent.devices, sent.repeated), (None, 1, false));
     let second = world.send("alice").await?;
-    let fleeting = gateway
+    let ephemeral = gateway
         .heard
         .heard(1, |event| match event {
             BusEvent::Fleeting { user, frame } if *user == order.user => Some(frame.clone()),
             _ => None,
         })
         .await?;
-    assert_eq!(fleeting.len(), 1);
+    assert_eq!(ephemeral.len(), 1);
     assert_eq!(
-        (fleeting[0].cursor, fleeting[0].id),
+        (ephemeral[0].cursor, ephemeral[0].id),
         (Cursor::ZERO, order.id)
     );
-    assert_eq!(fleeting[0].body, order.body);
+    assert_eq!(ephemeral[0].body, order.body);
     let heard = gateway.heard.inbox(&order.user, 2).await?;
     assert_eq!((heard[1].0, heard[1].1.cursor), (first, second));
     assert_eq!(cursors(&gateway.kept("alice").await?), [first, second]);

@@ -10,8 +10,9 @@ use carillon_common::{
 
 use super::{
     DEADLINE, Stores,
+    gateway::Gateway,
     presence::is_online,
-    world::{Gateway, World, limits, short_leases},
+    world::{World, limits, short_leases},
 };
 use crate::poll::eventually;
 

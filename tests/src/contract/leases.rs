@@ -10,8 +10,9 @@ use carillon_common::{
 
 use super::{
     DEADLINE, Stores,
+    gateway::Gateway,
     presence::is_online,
-    world::{Gateway, LEASE, SECOND, World, cursors, limits, short_leases},
+    world::{LEASE, SECOND, World, cursors, limits, short_leases},
 };
 use crate::poll::eventually;
 
@@ -144,7 +145,7 @@ pub(super) async fn reaping_frees_subscriptions_where_they_stood(
     let claimed = when_reaped(&alive, "next").await?;
     assert_eq!(
         claimed.subscriptions,
-        [super::world::subscription("news", at)?]
+        [super::gateway::subscription("news", at)?]
     );
     assert!(!claimed.others_hold);
     Ok(())

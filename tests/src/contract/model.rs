@@ -18,7 +18,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     DEADLINE, Stores,
-    world::{Connection, Gateway, HOUR, World, cursors, limits, order},
+    gateway::{Connection, Gateway},
+    world::{HOUR, World, cursors, limits, order},
 };
 
 const USERS: [&str; 2] = ["alice", "bob"];

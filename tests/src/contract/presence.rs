@@ -10,7 +10,8 @@ use carillon_common::{
 
 use super::{
     DEADLINE, Stores,
-    world::{Connection, Gateway, World, device, limits, order, registration},
+    gateway::{Connection, Gateway, registration},
+    world::{World, device, limits, order},
 };
 use crate::poll::eventually;
 

@@ -1,9 +1,6 @@
 //! A sink that remembers what it hears.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use carillon_common::{
@@ -11,6 +8,7 @@ use carillon_common::{
     ids::{Cursor, UserId},
     notification::Frame,
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -28,7 +26,7 @@ pub struct Recorder {
 
 impl BusSink for Recorder {
     fn on_bus(&self, event: BusEvent) {
-        let mut events = self.lock();
+        let mut events = self.events.lock();
         if events.len() < MOST {
             events.push(event);
         }
@@ -40,7 +38,7 @@ impl BusSink for Recorder {
 impl Recorder {
     /// What was heard so far.
     pub fn events(&self) -> Vec<BusEvent> {
-        self.lock().clone()
+        self.events.lock().clone()
     }
 
     /// Waits until what was heard satisfies `enough`, and returns it.
@@ -117,9 +115,5 @@ impl Recorder {
             _ => None,
         })
         .await
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<BusEvent>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

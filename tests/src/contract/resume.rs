@@ -10,7 +10,8 @@ use carillon_common::{
 
 use super::{
     Stores,
-    world::{Gateway, HOUR, SECOND, World, cursors, elsewhere, limits, order},
+    gateway::Gateway,
+    world::{HOUR, SECOND, World, cursors, elsewhere, limits, order},
 };
 
 /// Twelve sent, all acked by `phone`, of which the newest four are kept.

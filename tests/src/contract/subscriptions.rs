@@ -10,7 +10,8 @@ use carillon_common::{
 
 use super::{
     Stores,
-    world::{SECOND, World, limits, subscription},
+    gateway::subscription,
+    world::{SECOND, World, limits},
 };
 
 const NOTHING: Claimed = Claimed {
@@ -93,7 +94,7 @@ pub(super) async fn those_asked_for_last_come_first(on: Arc<dyn Stores>) -> Resu
         world.advance(SECOND / 20).await;
     }
     // Where one stands is no use of it.
-    one.stands("b", at(5)).await?;
+    one.publish_position("b", at(5)).await?;
     one.end_with(None, left.clone()).await?;
     let two = gateway.connect("alice", "~two").await?;
     let claimed = gateway.claim("alice", "two").await?;

@@ -3,14 +3,15 @@
 use std::{
     collections::BTreeSet,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use axum::{Router, extract::State, routing::post};
+use carillon_client::Message;
 use carillon_tests::{figures::Figures, poll::eventually};
-use serde_json::json;
+use parking_lot::Mutex;
 use tokio::{net::TcpListener, process::Command};
 
 use crate::{
@@ -27,7 +28,7 @@ type Told = Arc<Mutex<Vec<String>>>;
 /// Takes what the page tells.
 async fn listen(told: Told) -> Result<u16> {
     let note = |State(told): State<Told>, id: String| async move {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        told.lock().push(id);
     };
     let router = Router::new().route("/told", post(note)).with_state(told);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -37,13 +38,16 @@ async fn listen(told: Told) -> Result<u16> {
 }
 
 async fn send(deployment: &Deployment, n: usize) -> Result<String> {
-    let body =
-        json!({ "target_user": USER, "notification_type": "test", "content": n.to_string() });
-    let answer = deployment
-        .entrance
-        .post("/api/notifications/send", &body)
-        .await?;
-    Ok(answer["id"].as_str().context("an id")?.to_owned())
+    let content = n.to_string();
+    let message = Message {
+        target_user: Some(USER),
+        notification_type: "test",
+        content: &content,
+        ..Message::default()
+    };
+    let key = format!("browser-{n}-{}", jiff::Timestamp::now().as_nanosecond());
+    let accepted = deployment.entrance.api.accept(&message, &key).await?;
+    Ok(accepted.id)
 }
 
 pub(super) async fn survives_a_rollout(stage: &Stage) -> Result<Figures> {
@@ -71,7 +75,7 @@ pub(super) async fn survives_a_rollout(stage: &Stage) -> Result<Figures> {
         .kill_on_drop(true)
         .spawn()
         .context("chromium is missing")?;
-    let heard = || told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let heard = || told.lock().clone();
 
     let mut accepted = vec![send(deployment, 0).await?];
     eventually(

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -282,12 +282,7 @@ impl Hall {
                 && let Ok(then) = then.parse()
             {
                 let latency = start.elapsed().saturating_sub(Duration::from_nanos(then));
-                let mut latencies = self
-                    .tally
-                    .latencies
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                latencies.push(latency);
+                self.tally.latencies.lock().push(latency);
             }
             if text.contains("\"target_user\":\"") && !self.follow(at, text) {
                 self.tally.repeated.fetch_add(1, Ordering::Relaxed);

@@ -5,12 +5,13 @@ mod hall;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use mio::{Poll, Token, Waker};
+use parking_lot::Mutex;
 
 use self::hall::Hall;
 
@@ -54,12 +55,7 @@ pub struct Tally {
 impl Tally {
     /// The time from the moment that each notification carries to its arrival, in order of arrival.
     pub fn take_latencies(&self) -> Vec<Duration> {
-        std::mem::take(
-            &mut self
-                .latencies
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        std::mem::take(&mut *self.latencies.lock())
     }
 
     /// Waits until a counter has reached `least`.

@@ -1,23 +1,9 @@
-//! The decisions of a follower: whether to come back, when, and what it has seen before.
+//! The decisions of a follower: whether and when to come back, and what it has seen before.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::Duration,
-};
+use std::collections::{HashSet, VecDeque};
 
-use rand::RngExt;
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Ids that are remembered.
 const REMEMBERED: usize = 10_000;
-
-/// A pause by chance under a bound that doubles with each attempt, so that many clients that were
-/// cut off together do not come back together.
-pub(super) fn full_jitter(attempt: u32) -> Duration {
-    let bound = (FIRST_PAUSE * 2_u32.pow(attempt.min(8))).min(LONGEST_PAUSE);
-    bound.mul_f64(rand::rng().random_range(0.0..1.0))
-}
 
 /// Whether and when to come back.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,14 +51,6 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_stay_under_their_bound() {
-        for _ in 0..100 {
-            assert!(full_jitter(0) <= FIRST_PAUSE);
-            assert!(full_jitter(u32::MAX) <= LONGEST_PAUSE);
-        }
-    }
 
     #[test]
     fn the_close_code_says_whether_to_come_back() {

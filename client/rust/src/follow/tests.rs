@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use carillon_common::auth::Secret;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::{
@@ -19,7 +18,7 @@ use tokio_tungstenite::{
 };
 
 use super::*;
-use crate::socket::TokenSource;
+use crate::{TokenSource, gateway_url, tls};
 
 /// The gateway's side of one connection.
 struct Played {
@@ -98,28 +97,28 @@ async fn listener() -> (TcpListener, SocketAddr) {
 
 fn follower(address: SocketAddr, channels: &[&str]) -> Follower {
     let target = Target {
-        urls: vec![Target::parse_url(&format!("ws://{address}")).unwrap()],
-        token: TokenSource::Fixed(Secret::new("t0ken".to_owned())),
+        urls: vec![gateway_url(&format!("ws://{address}")).unwrap()],
+        token: TokenSource::fixed("t0ken"),
         device: None,
-        tls: crate::tls::client(),
+        tls: tls::client(),
     };
     let channels: Vec<_> = channels.iter().map(|&name| name.to_owned()).collect();
     Follower::new(target, None, &channels)
 }
 
 /// What the follower tells until it gives up, in a few words each.
-async fn told(mut follower: Follower) -> (Vec<String>, Failure) {
+async fn told(mut follower: Follower) -> (Vec<String>, Error) {
     let mut told = Vec::new();
     loop {
         let event = match follower.next().await {
             Ok(event) => event,
-            Err(failure) => return (told, failure),
+            Err(error) => return (told, error),
         };
         told.push(match event {
             Event::Connected { user } => format!("connected {user}"),
-            Event::Notification(frame, _) => {
-                follower.handled(&frame).await;
-                format!("notification {}", frame.id.unwrap_or_default())
+            Event::Notification(notification) => {
+                follower.handled(&notification).await;
+                format!("notification {}", notification.id)
             }
             Event::Gap { channel, reason } => {
                 format!("gap {} {reason}", channel.as_deref().unwrap_or("inbox"))
@@ -154,7 +153,7 @@ async fn comes_back_where_it_was_and_tells_each_once() {
         assert_eq!(third.query, "session=s1&since=9-1");
         third.close(4009, "session_replaced").await;
     };
-    let ((events, failure), ()) = tokio::join!(told(follower(address, &[])), gateway);
+    let ((events, error), ()) = tokio::join!(told(follower(address, &[])), gateway);
     assert_eq!(
         events,
         [
@@ -169,8 +168,8 @@ async fn comes_back_where_it_was_and_tells_each_once() {
         ]
     );
     assert!(
-        failure.to_string().contains("4009 session_replaced"),
-        "{failure}"
+        error.to_string().contains("4009 session_replaced"),
+        "{error}"
     );
 }
 
@@ -206,16 +205,13 @@ async fn joins_its_channels_again_where_each_was() {
             .await;
         second.close(4001, "token_expired").await;
     };
-    let ((events, failure), ()) = tokio::join!(told(follower(address, &["news"])), gateway);
+    let ((events, error), ()) = tokio::join!(told(follower(address, &["news"])), gateway);
     assert_eq!(events[1..3], ["notification n", "disconnected"]);
     assert_eq!(
         events[3..],
         ["connected alice", "refused channel_forbidden"]
     );
-    assert!(
-        failure.to_string().contains("refused the token"),
-        "{failure}"
-    );
+    assert!(matches!(error, Error::Closed { code: 4001, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -317,16 +313,16 @@ async fn a_move_that_fails_on_its_way_may_cost_the_connection_but_not_the_sessio
         assert_eq!(third.query, "session=s1&since=5-5");
         third.close(4009, "session_replaced").await;
     };
-    let ((events, failure), ()) = tokio::join!(told(follower(address, &[])), gateway);
+    let ((events, error), ()) = tokio::join!(told(follower(address, &[])), gateway);
     assert_eq!(
         events,
         ["connected alice", "disconnected", "connected alice"]
     );
-    assert!(failure.to_string().contains("4009"), "{failure}");
+    assert!(error.to_string().contains("4009"), "{error}");
 }
 
 #[tokio::test]
-async fn heeds_a_gateway_that_is_full() {
+async fn waits_for_a_gateway_that_is_full() {
     let (listener, address) = listener().await;
     let gateway = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -348,7 +344,7 @@ async fn heeds_a_gateway_that_is_full() {
 async fn a_gateway_that_was_never_there_is_told_at_once() {
     let (listener, address) = listener().await;
     drop(listener);
-    let (events, failure) = told(follower(address, &[])).await;
+    let (events, error) = told(follower(address, &[])).await;
     assert_eq!(events, Vec::<String>::new());
-    assert!(matches!(failure, Failure::Connection(_)), "{failure}");
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
 }

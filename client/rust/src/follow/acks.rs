@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::socket::Frame;
+use crate::Notification;
 
 /// Acknowledgements are gathered for so long, or so many: a frame for each would cost both sides.
 const WITHIN: Duration = Duration::from_millis(500);
@@ -20,9 +20,9 @@ enum Log {
 }
 
 impl Log {
-    fn of(frame: &Frame) -> Self {
-        match &frame.channel {
-            _ if frame.is_personal() => Self::Inbox,
+    fn of(notification: &Notification) -> Self {
+        match &notification.channel {
+            _ if notification.is_personal() => Self::Inbox,
             Some(channel) => Self::Channel(channel.clone()),
             None => Self::Everyone,
         }
@@ -39,11 +39,11 @@ pub(super) struct Acks {
 
 impl Acks {
     /// A notification was handled; an acknowledgement covers those before it, too.
-    pub(super) fn note(&mut self, frame: &Frame, now: Instant) {
-        let Some(cursor) = frame.cursor.clone() else {
+    pub(super) fn note(&mut self, notification: &Notification, now: Instant) {
+        let Some(cursor) = notification.cursor.clone() else {
             return;
         };
-        let log = Log::of(frame);
+        let log = Log::of(notification);
         match self.newest.iter_mut().find(|(other, _)| *other == log) {
             Some((_, newest)) => *newest = cursor,
             None => self.newest.push((log, cursor)),
