@@ -201,7 +201,8 @@ impl Dialect for Device {
 
     fn on_end(&mut self, code: Option<u16>) -> Next {
         match code {
-            Some(4000..=4099) => Next::GiveUp,
+            // Who can read 4008 is there again.
+            Some(code @ 4000..=4099) if code != 4008 => Next::GiveUp,
             Some(4200..=4299) => {
                 let jitter = Duration::from_millis(rand::random_range(0..1_000));
                 Next::Retry(jitter.mul_f64(self.options.time_factor))
@@ -306,14 +307,10 @@ mod tests {
     fn close_codes_say_whether_to_come_back() {
         let (mut device, _) = device();
         assert_eq!(device.on_end(Some(4001)), Next::GiveUp);
-        assert_eq!(
-            device.on_end(Some(4100)),
-            Next::Retry(Duration::from_secs(1))
-        );
-        assert_eq!(
-            device.on_end(Some(1006)),
-            Next::Retry(Duration::from_secs(2))
-        );
+        for (code, seconds) in [(4100, 1), (1006, 2), (4008, 4)] {
+            let pause = Duration::from_secs(seconds);
+            assert_eq!(device.on_end(Some(code)), Next::Retry(pause), "{code}");
+        }
         let Next::Retry(pause) = device.on_end(Some(4200)) else {
             panic!("gave up")
         };
