@@ -26,9 +26,15 @@ mod tests {
         let (first, most) = (Duration::from_millis(50), Duration::from_millis(150));
         let taken: Vec<_> = pauses(first, most).take(50).collect();
         assert_eq!(taken.len(), 50);
-        for (pause, longest) in taken.iter().zip([50, 100, 150].into_iter().chain([150; 47])) {
+        for (pause, longest) in taken
+            .iter()
+            .zip([50, 100, 150].into_iter().chain([150; 47]))
+        {
             let longest = Duration::from_millis(longest);
-            assert!((longest / 2..=longest).contains(pause), "{pause:?} of {longest:?}");
+            assert!(
+                (longest / 2..=longest).contains(pause),
+                "{pause:?} of {longest:?}"
+            );
         }
     }
 }

@@ -189,6 +189,20 @@ impl Deployment {
         Ok(())
     }
 
+    /// Starts one more dispatcher, with settings of its own, and tells the callers.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn add_dispatcher(&mut self, settings: &[(&str, &str)]) -> Result<()> {
+        let service = settings.iter();
+        let service = service.fold(self.dispatcher.clone(), |service, (setting, value)| {
+            service.set(setting, value)
+        });
+        self.dispatchers.push(service.start().await?);
+        self.rest.set(self.dispatchers.iter().map(Process::http));
+        Ok(())
+    }
+
     /// Waits until exactly so many users are online.
     ///
     /// # Errors

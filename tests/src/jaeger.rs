@@ -36,7 +36,8 @@ pub struct Stored {
     pub service: String,
     /// Its id.
     pub id: String,
-    /// The span that it is a child of.
+    /// The span that it is a child of. Of a link to the parent itself and the parent Jaeger makes one reference, of the
+    /// link's kind: then this is the first of `follows`.
     pub parent: Option<String>,
     /// Spans that it follows, which is how Jaeger shows links.
     pub follows: Vec<String>,
@@ -154,13 +155,14 @@ fn read(span: &Value, processes: &Value) -> Result<Stored> {
         let of_kind = references.iter().filter(|it| it["refType"] == kind);
         of_kind.filter_map(|it| text(&it["spanID"])).collect()
     };
+    let follows = of("FOLLOWS_FROM");
     let process = text(&span["processID"]).context("a process")?;
     Ok(Stored {
         name: text(&span["operationName"]).context("a name")?,
         service: text(&processes[&process]["serviceName"]).context("a service")?,
         id: text(&span["spanID"]).context("an id")?,
-        parent: of("CHILD_OF").pop(),
-        follows: of("FOLLOWS_FROM"),
+        parent: of("CHILD_OF").pop().or_else(|| follows.first().cloned()),
+        follows,
         events: span["logs"].as_array().map_or(0, Vec::len),
         began: span["startTime"].as_u64().context("a beginning")?,
         took: span["duration"].as_u64().context("a duration")?,

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// How many are remembered; where more come too often, all are forgotten.
 const REMEMBERED: usize = 65_536;
+/// Fewer are not looked through for those that can be forgotten.
+const FEW: usize = 64;
 
 /// How many a second, and how many at once.
 #[derive(Debug, Clone, Copy)]
@@ -61,16 +63,37 @@ impl Bucket {
 #[derive(Debug)]
 pub(crate) struct Rates<T> {
     rate: Rate,
-    buckets: Mutex<HashMap<u64, Bucket>>,
+    buckets: Mutex<Buckets>,
     hasher: RandomState,
     of: PhantomData<fn(&T)>,
+}
+
+#[derive(Debug)]
+struct Buckets {
+    of: HashMap<u64, Bucket>,
+    /// At so many they are looked through: twice as many as were left the last time.
+    look_at: usize,
+}
+
+impl Buckets {
+    /// Forgets those that may come as often as if they never had.
+    fn forget(&mut self, now: Instant) {
+        self.of.retain(|_, bucket| !bucket.is_full(now));
+        if self.of.len() >= REMEMBERED {
+            self.of.clear();
+        }
+        self.look_at = (self.of.len() * 2).max(FEW);
+    }
 }
 
 impl<T: Hash> Rates<T> {
     pub(crate) fn new(rate: Rate) -> Self {
         Self {
             rate,
-            buckets: Mutex::default(),
+            buckets: Mutex::new(Buckets {
+                of: HashMap::new(),
+                look_at: FEW,
+            }),
             hasher: RandomState::new(),
             of: PhantomData,
         }
@@ -79,20 +102,10 @@ impl<T: Hash> Rates<T> {
     /// Whether there may be one more of `one` now; counts it if so.
     pub(crate) fn take(&self, one: &T, now: Instant) -> bool {
         let mut buckets = self.buckets.lock();
-        // Before it grows, full buckets are dropped: they say nothing.
-        let room = buckets.capacity();
-        if buckets.len() == room {
-            buckets.retain(|_, bucket| !bucket.is_full(now));
-            if buckets.len() >= REMEMBERED {
-                buckets.clear();
-            }
-            // So that it is not looked through again before about as many more have come.
-            let kept = buckets.len();
-            if kept > room / 2 {
-                buckets.reserve(kept);
-            }
+        if buckets.of.len() >= buckets.look_at {
+            buckets.forget(now);
         }
-        let bucket = buckets.entry(self.hasher.hash_one(one));
+        let bucket = buckets.of.entry(self.hasher.hash_one(one));
         let bucket = bucket.or_insert(Bucket::full(now));
         bucket.take(self.rate, now)
     }
@@ -121,11 +134,11 @@ mod tests {
         let (rates, now) = (Rates::new(Rate::new(1, 2)), Instant::now());
         assert_eq!([0; 3].map(|one| rates.take(&one, now)), [true, true, false]);
         assert!(rates.take(&1, now));
-        let remembered = || rates.buckets.lock().capacity();
+        let remembered = || rates.buckets.lock().of.len();
         for one in 0..REMEMBERED as i32 * 2 {
             rates.take(&one, now + Duration::from_millis(60) * one.unsigned_abs());
         }
-        assert!(remembered() < 100, "{} who come slowly", remembered());
+        assert!(remembered() <= FEW, "{} who come slowly", remembered());
         for one in 0..REMEMBERED as i32 * 4 {
             rates.take(&one, now);
         }

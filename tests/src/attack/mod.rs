@@ -1,5 +1,6 @@
 //! What a stranger, a caller or a user can do to a running pair, and what others notice of it.
 
+mod bare;
 mod bystander;
 mod callers;
 mod elsewhere;
@@ -19,7 +20,7 @@ use crate::bench::rig::Rig;
 
 /// What others must be served by: in it, whoever attacks.
 const PROBED_WITHIN: Duration = Duration::from_secs(1);
-/// How much longer the slowest of a hundred may take than without an attack.
+/// How much longer the slowest of a hundred may take than with the same attack at a listener that does nothing.
 const SLOWER: f64 = 2.0;
 /// What the chart gives a pod.
 const GATEWAY_MEMORY: u64 = 512 << 20;
@@ -29,6 +30,8 @@ const DISPATCHER_MEMORY: u64 = 256 << 20;
 pub struct Attack {
     /// What is done.
     pub name: &'static str,
+    /// Whether it needs nothing but an address that listens.
+    at_anything: bool,
     run: fn(Aim, Duration) -> futures_util::future::BoxFuture<'static, Result<()>>,
 }
 
@@ -78,13 +81,40 @@ pub struct Outcome {
 /// # Errors
 /// When the bystander is not served at all, or the attack cannot be run.
 pub async fn run(rig: &Rig, attack: Option<&Attack>, lasts: Duration) -> Result<Outcome> {
-    let pids = [rig.gateway().pid(), rig.dispatcher.pid()];
+    run_at(rig, attack, Aim::at(rig), lasts).await
+}
+
+/// What the bystander notices when the same is done to a listener that does nothing: what this machine, whose cores
+/// attacker and services share, takes for it. Without an attack of its own, where one needs more than a listener.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_at_nothing(rig: &Rig, attack: &Attack, lasts: Duration) -> Result<Outcome> {
+    if !attack.at_anything {
+        return run(rig, None, lasts).await;
+    }
+    let bare = bare::Bare::start().await?;
     let aim = Aim {
-        gateway: rig.gateway().public(),
-        dispatcher: rig.dispatcher.public(),
-        key: rig.other_key().to_owned(),
-        token: rig.token("attacker"),
+        gateway: bare.address,
+        dispatcher: bare.address,
+        ..Aim::at(rig)
     };
+    run_at(rig, Some(attack), aim, lasts).await
+}
+
+impl Aim {
+    fn at(rig: &Rig) -> Self {
+        Self {
+            gateway: rig.gateway().public(),
+            dispatcher: rig.dispatcher.public(),
+            key: rig.other_key().to_owned(),
+            token: rig.token("attacker"),
+        }
+    }
+}
+
+async fn run_at(rig: &Rig, attack: Option<&Attack>, aim: Aim, lasts: Duration) -> Result<Outcome> {
+    let pids = [rig.gateway().pid(), rig.dispatcher.pid()];
     let bystander = tokio::spawn(bystander::watch(bystander::Post::of(rig), lasts));
     let run = attack.map(|attack| attack.run);
     let attacking = run.map(|run| elsewhere::run(move || run(aim, lasts)));
@@ -107,7 +137,7 @@ pub async fn run(rig: &Rig, attack: Option<&Attack>, lasts: Duration) -> Result<
 }
 
 impl Outcome {
-    /// How many times longer the slowest of a hundred sends, and connects, took than `without`.
+    /// How many times longer the slowest of a hundred sends, and connects, took than in another run.
     #[must_use]
     pub fn slower(&self, without: &Self) -> [f64; 2] {
         let (slow, usual) = (self.noticed.at(0.99), without.noticed.at(0.99));
@@ -118,8 +148,8 @@ impl Outcome {
     ///
     /// # Errors
     /// When others are served more than twice as slowly.
-    pub fn check_times(&self, without: &Self) -> Result<()> {
-        let [send, connect] = self.slower(without);
+    pub fn check_times(&self, floor: &Self) -> Result<()> {
+        let [send, connect] = self.slower(floor);
         ensure!(send <= SLOWER, "sends take {send:.1} times as long");
         ensure!(
             connect <= SLOWER,

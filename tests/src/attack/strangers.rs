@@ -18,6 +18,7 @@ const A_SECOND: usize = 400;
 
 pub(super) const BYTE_BY_BYTE: Attack = Attack {
     name: "3 000 handshakes, byte by byte",
+    at_anything: true,
     run: |aim, lasts| {
         async move {
             let head = wire::upgrade("/ws/notifications", false);
@@ -37,6 +38,7 @@ pub(super) const BYTE_BY_BYTE: Attack = Attack {
 
 pub(super) const SILENT: Attack = Attack {
     name: "3 000 connections that say nothing",
+    at_anything: true,
     run: |aim, lasts| {
         async move {
             let held = hold(aim.gateway, CONNECTIONS, b"").await;
@@ -50,6 +52,7 @@ pub(super) const SILENT: Attack = Attack {
 
 pub(super) const PLAIN_GETS: Attack = Attack {
     name: "400 plain GETs a second, unread",
+    at_anything: true,
     run: |aim, lasts| {
         async move {
             let request = b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
@@ -61,6 +64,7 @@ pub(super) const PLAIN_GETS: Attack = Attack {
 
 pub(super) const WITHOUT_TOKEN: Attack = Attack {
     name: "400 handshakes a second without a token",
+    at_anything: true,
     run: |aim, lasts| {
         async move {
             let request = wire::upgrade("/ws/notifications", false);
@@ -72,6 +76,7 @@ pub(super) const WITHOUT_TOKEN: Attack = Attack {
 
 pub(super) const BAD_TOKENS: Attack = Attack {
     name: "400 handshakes a second with forged tokens",
+    at_anything: true,
     run: |aim, lasts| {
         async move {
             let mut number = 0;

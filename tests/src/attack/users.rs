@@ -13,6 +13,7 @@ use crate::bench::wire;
 
 pub(super) const PINGS: Attack = Attack {
     name: "4 users who send nothing but pings",
+    at_anything: false,
     run: |aim, lasts| {
         async move {
             let pings = wire::client_frame(wire::PING, b"x").repeat(512);
@@ -24,6 +25,7 @@ pub(super) const PINGS: Attack = Attack {
 
 pub(super) const FRAGMENTS: Attack = Attack {
     name: "4 users with messages of empty parts",
+    at_anything: false,
     run: |aim, lasts| {
         async move {
             // A text that goes on, and on (RFC 6455, section 5.4).
@@ -40,6 +42,7 @@ pub(super) const FRAGMENTS: Attack = Attack {
 
 pub(super) const STOPPED_READERS: Attack = Attack {
     name: "32 devices that stop reading",
+    at_anything: false,
     run: |aim, lasts| {
         async move {
             let mut held = Vec::new();

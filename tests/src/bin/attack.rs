@@ -8,11 +8,12 @@ use carillon_tests::attack::{self, ATTACKS, Outcome, stopped_readers};
 use carillon_tests::bench::rig::Rig;
 use clap::Parser;
 
-/// Runs each attack beside somebody who sends and connects, and prints what that one noticed
+/// Runs each attack beside somebody who sends and connects, and prints what that one noticed; the floor is the same
+/// attack at a listener that does nothing, on the same machine
 #[derive(Parser)]
 struct Arguments {
     /// How long each lasts, in seconds
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 8)]
     seconds: u64,
 
     /// Only those whose name has this
@@ -26,7 +27,7 @@ async fn main() -> Result<()> {
     raise_descriptors();
     let lasts = Duration::from_secs(arguments.seconds);
     println!(
-        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5}  p99 to without",
+        "{:<52} {:>13} {:>13} {:>7} {:>8} {:>10} {:>7} {:>5}  p99 to without, to the floor",
         "", "send p50/p99", "connect", "probe", "gateway", "dispatcher", "kernel", "cores"
     );
     let rig = Rig::as_deployed().await?;
@@ -42,9 +43,10 @@ async fn main() -> Result<()> {
         attack::run(&rig, None, Duration::from_secs(1)).await?;
         // The machine may be slower than a minute ago.
         let without = attack::run(&rig, None, lasts / 2).await?;
+        let floor = attack::run_at_nothing(&rig, attack, lasts).await?;
         let outcome = attack::run(&rig, Some(attack), lasts).await?;
-        tell(&outcome, Some(&without));
-        let times = outcome.check_times(&without);
+        tell(&outcome, Some([&without, &floor]));
+        let times = outcome.check_times(&floor);
         if let Err(why) = outcome.check().and(times) {
             println!("   ✗ {why}");
             failed += 1;
@@ -69,12 +71,15 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-fn tell(outcome: &Outcome, without: Option<&Outcome>) {
+fn tell(outcome: &Outcome, others: Option<[&Outcome; 2]>) {
     let [send, connect] = outcome.noticed.at(0.5);
     let [slow_send, slow_connect] = outcome.noticed.at(0.99);
-    let slower = without.map_or(String::new(), |without| {
-        let [send, connect] = outcome.slower(without);
-        format!("× {send:.1}, {connect:.1}")
+    let slower = others.map_or(String::new(), |others| {
+        let [without, floor] = others.map(|other| {
+            let [send, connect] = outcome.slower(other);
+            format!("× {send:.1}, {connect:.1}")
+        });
+        format!("{without}; {floor}")
     });
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     println!(

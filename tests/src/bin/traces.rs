@@ -195,7 +195,9 @@ fn record(jaeger: &Path, told: &str) -> Result<()> {
     let (commit, version) = (commit.trim(), version.trim());
     let text = format!(
         "# Traces at {commit}\n\n{}; gateway, dispatcher, Redis and Jaeger {version} on loopback. `make traces` \
-         prints this, from what Jaeger's query API answers, and fails where a parent or link is another.\n\n{}\n",
+         prints this, from what Jaeger's query API answers, and fails where a parent or link is another. The span of \
+         a delivery has the request's both as parent and as link; Jaeger makes one reference of the two, and \
+         `tests/it/traced.rs` tells them apart as they leave the gateway.\n\n{}\n",
         proc::machine(),
         told.trim_end(),
     );

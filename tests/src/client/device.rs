@@ -212,7 +212,8 @@ impl Dialect for Device {
 
     fn on_end(&mut self, code: Option<u16>) -> Next {
         match code {
-            Some(4000..=4099) => Next::GiveUp,
+            // Who can read 4008 is there again.
+            Some(code @ 4000..=4099) if code != 4008 => Next::GiveUp,
             Some(4200..=4299) => {
                 let jitter = Duration::from_millis(rand::random_range(0..1_000));
                 Next::Retry(jitter.mul_f64(self.options.time_factor))
@@ -317,7 +318,12 @@ mod tests {
     fn close_codes_say_whether_to_come_back() {
         let (mut device, _) = device();
         assert_eq!(device.on_end(Some(4001)), Next::GiveUp);
-        for (code, pauses) in [(4100, 0.5..=1.0), (1006, 1.0..=2.0), (4200, 0.0..=1.0)] {
+        for (code, pauses) in [
+            (4100, 0.5..=1.0),
+            (1006, 1.0..=2.0),
+            (4008, 2.0..=4.0),
+            (4200, 0.0..=1.0),
+        ] {
             let Next::Retry(pause) = device.on_end(Some(code)) else {
                 panic!("gave up")
             };

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -95,15 +95,20 @@ impl Handle {
 
     /// Sends a frame on this or the next connection.
     pub(super) async fn send(&self, frame: Value) -> Result<()> {
-        Ok(self.orders.send(Order::Send(frame)).await?)
+        self.order(Order::Send(frame)).await
     }
 
     pub(super) async fn hop(&self) -> Result<()> {
-        Ok(self.orders.send(Order::Hop).await?)
+        self.order(Order::Hop).await
     }
 
     pub(super) async fn stay(&self) -> Result<()> {
-        Ok(self.orders.send(Order::Stay).await?)
+        self.order(Order::Stay).await
+    }
+
+    async fn order(&self, order: Order) -> Result<()> {
+        let taken = self.orders.send(order).await;
+        taken.context("the client has given up: it was told not to come back")
     }
 
     pub(super) async fn close(mut self) {

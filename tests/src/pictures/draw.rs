@@ -251,7 +251,7 @@ fn legends(svg: &mut String, at: (f64, f64), curves: &[Curve]) {
                 y - 5.0
             ),
         );
-        let short: String = curve.legend.chars().take(28).collect();
+        let short: String = curve.legend.chars().take(30).collect();
         text(svg, x + 14.0, y, "", &short);
     }
     if curves.len() > LEGENDS {
@@ -266,9 +266,10 @@ fn shown(value: f64, unit: &str) -> String {
         let step = steps.iter().find(|(least, _)| value.abs() >= *least);
         let (least, name) = step.or(steps.last()).copied().unwrap_or((1.0, ""));
         let scaled = value / least;
-        match scaled == scaled.trunc() || scaled.abs() >= 100.0 {
-            true => format!("{scaled:.0}{name}"),
-            false => format!("{scaled:.1}{name}"),
+        match scaled.abs() {
+            large if large >= 100.0 || large == large.trunc() => format!("{scaled:.0}{name}"),
+            small if small < 1.0 => format!("{scaled:.2}{name}"),
+            _ => format!("{scaled:.1}{name}"),
         }
     };
     const BYTES: [(f64, &str); 4] = [
@@ -284,11 +285,8 @@ fn shown(value: f64, unit: &str) -> String {
         "percentunit" if value.abs() < 0.01 => format!("{:.2} %", value * 100.0),
         "percentunit" => scaled(value * 100.0, &[(1.0, " %")]),
         "s" => scaled(value, &[(1.0, " s"), (1e-3, " ms"), (1e-6, " µs")]),
-        "ops" => scaled(
-            value,
-            &[(1e6, " M/s"), (1e3, " k/s"), (1.0, " /s"), (1e-3, " m/s")],
-        ),
-        _ => scaled(value, &[(1e6, " M"), (1e3, " k"), (1.0, ""), (1e-3, " m")]),
+        "ops" => scaled(value, &[(1e6, " M/s"), (1e3, " k/s"), (1.0, " /s")]),
+        _ => scaled(value, &[(1e6, " M"), (1e3, " k"), (1.0, "")]),
     }
 }
 
@@ -335,7 +333,8 @@ mod tests {
             (0.5, "percentunit", "50 %"),
             (0.0005, "percentunit", "0.05 %"),
             (12_500.0, "short", "12.5 k"),
-            (0.2, "ops", "200 m/s"),
+            (0.2, "ops", "0.20 /s"),
+            (0.5, "short", "0.50"),
             (-3.0, "short", "-3"),
         ] {
             assert_eq!(shown(value, unit), text);

@@ -40,9 +40,9 @@ pub async fn draw_all(
             let mut curves = Vec::new();
             for target in panel["targets"].as_array().into_iter().flatten() {
                 let query = filled(target["expr"].as_str().unwrap_or_default());
-                let legend = target["legendFormat"].as_str().unwrap_or_default();
+                let legend = filled(target["legendFormat"].as_str().unwrap_or_default());
                 let series = prometheus.range(&query, seconds, STEP).await?;
-                curves.extend(series.iter().map(|one| Curve::read(legend, one)));
+                curves.extend(series.iter().map(|one| Curve::read(&legend, one)));
             }
             shown.insert(at, curves);
         }

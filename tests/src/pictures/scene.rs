@@ -1,12 +1,15 @@
 //! A deployment to which things happen: traffic, clients that come and go, Redis away for a moment, a gateway
-//! that drains. So that there is something to see.
+//! that drains, a canary. So that there is something to see.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use carillon_common::ids::UserId;
 use reqwest::Method;
 use serde_json::json;
+use tempfile::NamedTempFile;
 use tokio::time::{interval, sleep};
 
 use crate::chaos_proxy::ChaosProxy;
@@ -29,13 +32,21 @@ pub async fn play<T>(
 ) -> Result<T> {
     let redis = Standalone::start(&Options::default()).await?;
     let mut network = ChaosProxy::start(redis.addr()).await?;
-    let deployment = Plan::over(format!("redis://{}", network.addr()))
+    let mut deployment = Plan::over(format!("redis://{}", network.addr()))
         .gateways(2)
-        .dispatchers(2)
+        .dispatchers(1)
         .set("drain.asked_delay", "5s")
         .set("drain.window", "30s")
         .start()
         .await?;
+    let mut token = NamedTempFile::new()?;
+    writeln!(token, "{}", deployment.token(UserId::CANARY))?;
+    let (canary, file) = (
+        deployment.gateways()[0].ws(),
+        token.path().display().to_string(),
+    );
+    let settings = [("canary.url", &*canary), ("canary.token_file", &file)];
+    deployment.add_dispatcher(&settings).await?;
     let processes = deployment.gateways().iter().chain(deployment.dispatchers());
     let targets: Vec<SocketAddr> = processes.map(|process| process.admin()).collect();
     let prometheus = Prometheus::start(&targets, rules).await?;
