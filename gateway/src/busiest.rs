@@ -45,7 +45,7 @@ struct Sketch<K> {
     /// No count is less, once all places are taken.
     floor: u64,
     /// Where to look for the next that has only that.
-    hand: usize,
+    next: usize,
 }
 
 impl Busiest {
@@ -68,9 +68,9 @@ impl Busiest {
     }
 
     /// Lets what is old go. To be called more often than once in a window.
-    pub(crate) fn turn(&self, now: Instant) {
-        self.users.lock().turn(now);
-        self.channels.lock().turn(now);
+    pub(crate) fn rotate(&self, now: Instant) {
+        self.users.lock().rotate(now);
+        self.channels.lock().rotate(now);
     }
 
     /// The users with the most notifications, and since when they are counted.
@@ -95,7 +95,7 @@ impl<K: Eq + Hash + Clone + Ord> Recent<K> {
         }
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn rotate(&mut self, now: Instant) {
         if now - self.since >= WINDOW {
             self.before = std::mem::replace(&mut self.now, Sketch::new());
             self.before_since = std::mem::replace(&mut self.since, now);
@@ -127,7 +127,7 @@ impl<K: Eq + Hash + Clone> Sketch<K> {
             counted: Vec::new(),
             places: HashMap::new(),
             floor: 0,
-            hand: 0,
+            next: 0,
         }
     }
 
@@ -164,9 +164,9 @@ impl<K: Eq + Hash + Clone> Sketch<K> {
     fn least(&mut self) -> usize {
         loop {
             for step in 0..PLACES {
-                let at = (self.hand + step) % PLACES;
+                let at = (self.next + step) % PLACES;
                 if self.counted[at].count == self.floor {
-                    self.hand = at + 1;
+                    self.next = at + 1;
                     return at;
                 }
             }
@@ -251,14 +251,14 @@ mod tests {
         busiest.user(&alice);
         busiest.user(&alice);
         let first = began + WINDOW;
-        busiest.turn(began + WINDOW / 2);
-        busiest.turn(first);
+        busiest.rotate(began + WINDOW / 2);
+        busiest.rotate(first);
         busiest.user(&bob);
         let (names, since) = counted();
         assert_eq!(names, [(alice, 2), (bob.clone(), 1)]);
         assert!(since <= began);
         assert_eq!(busiest.users(1).0.len(), 1);
-        busiest.turn(first + WINDOW);
+        busiest.rotate(first + WINDOW);
         assert_eq!(counted(), (vec![(bob, 1)], first));
         let orders = ChannelName::new("orders").unwrap();
         busiest.channel(&orders, 0);

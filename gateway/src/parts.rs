@@ -51,7 +51,7 @@ impl Gateway {
     }
 
     /// Runs a connection to its end.
-    pub(crate) async fn hold(&self, opened: Box<Opened>) {
+    pub(crate) async fn run_connection(&self, opened: Box<Opened>) {
         let handle = opened.arrived.handle.clone();
         if handle.user.is_canary() {
             connection::run(opened, &self.context).await;

@@ -4,7 +4,7 @@ use std::{future::poll_fn, sync::Arc};
 
 use carillon_common::{ids::ChannelName, protocol::CloseCode};
 
-use super::{Context, effects::carry_out, run_loop::on_mail};
+use super::{Context, effects::carry_out, inputs::on_mail};
 use crate::{
     routing::Handle,
     session::{Out, Session},

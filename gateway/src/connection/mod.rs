@@ -3,6 +3,7 @@
 mod arrived;
 mod close;
 mod effects;
+mod inputs;
 mod outgoing;
 mod rewound;
 mod run_loop;

@@ -73,7 +73,7 @@ async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: Cancellat
     // Boxed, so that the handshake does not make the connection's task larger.
     let opened = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
     if let Some(opened) = opened {
-        gateway.hold(opened).await;
+        gateway.run_connection(opened).await;
     }
 }
 

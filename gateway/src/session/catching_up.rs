@@ -60,7 +60,7 @@ impl Session {
             let traced = Traced::replayed(frame, Destination::Channel, dialect);
             out.deliver(encode(frame, dialect, dialect == Dialect::V1), traced);
             self.note_written(true, frame.stored_at, out);
-            self.wrote_passing(&channel, frame.cursor, now);
+            self.wrote_to_channel(&channel, frame.cursor, now);
         }
         if !caught.frames.is_empty() {
             self.caught_up(&channel, now);

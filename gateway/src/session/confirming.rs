@@ -30,7 +30,7 @@ impl Session {
     }
 
     /// A notification of a channel or a broadcast was written.
-    pub(super) fn wrote_passing(&mut self, channel: &ChannelName, cursor: Cursor, now: Now) {
+    pub(super) fn wrote_to_channel(&mut self, channel: &ChannelName, cursor: Cursor, now: Now) {
         match self.dialect() {
             Dialect::Simple => {
                 let latest = self.rules.socket().ack_interval;

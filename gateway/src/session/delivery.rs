@@ -85,7 +85,7 @@ impl Session {
     ) {
         if push.deliverable(now.wall) {
             self.write_live(push, out);
-            self.wrote_passing(channel, push.frame.cursor, now);
+            self.wrote_to_channel(channel, push.frame.cursor, now);
         }
     }
 

@@ -164,7 +164,7 @@ impl Memberships {
     /// What outlives the connection: the durable subscriptions, and those for the next simple connection.
     pub(super) fn into_kept(self) -> (Vec<Subscription>, Vec<Subscription>) {
         let members = self.0.map_or_else(Vec::new, |joined| joined.members);
-        let (durable, passing): (Vec<_>, Vec<_>) =
+        let (durable, others): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|member| member.durable);
         let keep = |members: Vec<Member>| {
             members
@@ -175,6 +175,6 @@ impl Memberships {
                 })
                 .collect()
         };
-        (keep(durable), keep(passing))
+        (keep(durable), keep(others))
     }
 }

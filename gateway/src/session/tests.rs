@@ -137,7 +137,7 @@ impl Desk {
     }
 
     /// A notification to everyone, or on a channel.
-    fn passing(&mut self, channel: &ChannelName, seq: u64) -> Said {
+    fn channel_push(&mut self, channel: &ChannelName, seq: u64) -> Said {
         let push = Arc::new(ChannelPush {
             channel: channel.clone(),
             push: push(seq - 1, seq),

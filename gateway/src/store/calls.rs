@@ -23,8 +23,8 @@ use crate::{
 /// How long after another connection took a session it is asked for again: the other may be an older one
 /// that came late.
 const CONTEST: Duration = Duration::from_secs(1);
-/// How often it is said that devices were forgotten.
-const SAID_EVERY: Duration = Duration::from_secs(60);
+/// How often it is logged, at most, that devices were forgotten.
+const LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// For how long the report of a connection's end is tried.
 const END_WITHIN: Duration = Duration::from_secs(20);
 
@@ -36,7 +36,8 @@ pub(crate) struct Calls {
     channels: Arc<Channels>,
     metrics: Counters,
     tasks: TaskTracker,
-    said: Arc<Rarely>,
+    /// Of devices that were forgotten.
+    forgotten_logged: Arc<Rarely>,
 }
 
 impl Calls {
@@ -54,7 +55,7 @@ impl Calls {
             channels,
             metrics,
             tasks,
-            said: Arc::new(Rarely::new(SAID_EVERY)),
+            forgotten_logged: Arc::new(Rarely::new(LOGGED_EVERY)),
         }
     }
 
@@ -198,7 +199,7 @@ impl Calls {
             return;
         }
         self.metrics.all.devices_forgotten.inc_by(count);
-        if let Some(unsaid) = self.said.turn(Instant::now()) {
+        if let Some(unsaid) = self.forgotten_logged.allowed(Instant::now()) {
             tracing::warn!(
                 user.id = ?handle.user,
                 count,

@@ -27,7 +27,7 @@ impl Rarely {
     }
 
     /// Whether it is allowed now; then also how often it was not since the last time.
-    pub(crate) fn turn(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn allowed(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock();
         if state.last.is_some_and(|last| now < last + self.every) {
             state.passed_over += 1;
@@ -43,10 +43,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_are_rare_and_say_how_many_had_none() {
+    fn it_is_rarely_allowed_and_says_how_often_it_was_not() {
         let (minute, start) = (Duration::from_secs(60), Instant::now());
         let rarely = Rarely::new(minute);
-        let turns = [0, 1, 59, 60, 61, 200].map(|s| rarely.turn(start + Duration::from_secs(s)));
-        assert_eq!(turns, [Some(0), None, None, Some(2), None, Some(1)]);
+        let allowed =
+            [0, 1, 59, 60, 61, 200].map(|s| rarely.allowed(start + Duration::from_secs(s)));
+        assert_eq!(allowed, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 }

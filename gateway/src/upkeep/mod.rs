@@ -70,7 +70,7 @@ async fn show_load(gateway: Arc<Gateway>) {
     loop {
         tick.tick().await;
         let metrics = &gateway.metrics;
-        metrics.busiest.turn(Instant::now());
+        metrics.busiest.rotate(Instant::now());
         metrics.waiting(gateway.hub.waiting(), gateway.hub.outbox_bytes());
         let (channels, subscriptions) = gateway.channels.sizes();
         metrics.followed(channels, subscriptions);

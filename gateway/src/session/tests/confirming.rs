@@ -30,12 +30,12 @@ fn member(dialect: Dialect) -> Desk {
 fn a_simple_client_is_asked_soon_after_broadcasts_and_not_after_each() {
     let mut desk = Desk::live(Dialect::Simple);
     for seq in 1..=3 {
-        assert!(desk.passing(&everyone(), seq).pings.is_empty());
+        assert!(desk.channel_push(&everyone(), seq).pings.is_empty());
     }
     let soon = Duration::from_millis(70);
     let ping = desk.wait(soon).pings.remove(0);
     // Nothing more while it is under way, however much is written.
-    assert!(desk.passing(&everyone(), 4).pings.is_empty());
+    assert!(desk.channel_push(&everyone(), 4).pings.is_empty());
     let later = desk.wait(Duration::from_secs(1));
     assert!(later.pings.is_empty());
     let next = desk.session.next_deadline(desk.now);
@@ -51,7 +51,7 @@ fn an_old_connection_is_asked_at_most_once_a_second() {
     desk.wait(Duration::from_secs(10));
     let mut pings = 0;
     for seq in 1..=1_000 {
-        let mut said = desk.passing(&everyone(), seq);
+        let mut said = desk.channel_push(&everyone(), seq);
         said.pings
             .extend(desk.wait(Duration::from_millis(10)).pings);
         pings += said.pings.len();
@@ -67,7 +67,7 @@ fn an_old_connection_is_asked_at_most_once_a_second() {
 fn of_broadcasts_alone_the_store_is_told_rarely_but_of_what_was_missed_soon() {
     let socket = Settings::default().socket;
     let mut desk = Desk::live(Dialect::Simple);
-    desk.passing(&everyone(), 1);
+    desk.channel_push(&everyone(), 1);
     let ping = desk.wait(Duration::from_millis(70)).pings.remove(0);
     desk.pong(&ping);
     assert_eq!(desk.wait(socket.ack_interval).reported(), None);
@@ -93,8 +93,8 @@ fn of_broadcasts_alone_the_store_is_told_rarely_but_of_what_was_missed_soon() {
 fn a_v1_device_has_of_broadcasts_and_channels_what_it_acked() {
     let mut desk = member(Dialect::V1);
     for seq in 1..=3 {
-        desk.passing(&everyone(), seq);
-        desk.passing(&orders(), 20 + seq);
+        desk.channel_push(&everyone(), seq);
+        desk.channel_push(&orders(), 20 + seq);
     }
     for (seq, foreign) in [(2, false), (2, false), (4, true), (22, false), (24, true)] {
         let said = desk.ack(seq);
@@ -117,11 +117,11 @@ fn a_v1_device_has_of_broadcasts_and_channels_what_it_acked() {
 #[test]
 fn a_v1_client_that_never_acks_broadcasts_is_taken_at_its_pongs() {
     let mut desk = Desk::live(Dialect::V1);
-    desk.passing(&everyone(), 1);
+    desk.channel_push(&everyone(), 1);
     let interval = Settings::default().socket.ping_interval;
     let ping = desk.wait(interval).pings.remove(0);
     desk.pong(&ping);
-    desk.passing(&everyone(), 2);
+    desk.channel_push(&everyone(), 2);
     // It had the whole interval to ack the first one.
     let ping = desk.wait(interval).pings.remove(0);
     desk.pong(&ping);
@@ -134,7 +134,7 @@ fn where_a_channel_stands_is_told_now_and_then() {
     let mut desk = member(Dialect::Simple);
     let mut kept = Vec::new();
     for seq in 21..=40 {
-        let mut said = desk.passing(&orders(), seq);
+        let mut said = desk.channel_push(&orders(), seq);
         let mut later = desk.wait(interval / 10);
         said.pings.append(&mut later.pings);
         for ping in said.pings {
