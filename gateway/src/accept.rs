@@ -7,11 +7,11 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::Router;
-use carillon_common::http::{AcceptFailures, Place, Problem, serve_connection};
+use carillon_common::http::{Acceptor, Place, Problem, serve_connection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::{Duration, Instant, error::Elapsed, sleep, timeout, timeout_at},
+    time::{Duration, Instant, error::Elapsed, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -28,8 +28,6 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(2);
 /// What is read and thrown away of what it still sends.
 const DISCARDED_BYTES: usize = 256 << 10;
-/// After accepting failed, mostly for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until `stop`.
 pub(crate) async fn accept(
@@ -39,31 +37,19 @@ pub(crate) async fn accept(
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let mut failures = AcceptFailures::default();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+    let acceptor = Acceptor::new(listener);
+    while let Some((stream, peer)) = stop.run_until_cancelled(acceptor.next()).await {
+        let Some(place) = gateway.arrivals().enter().await else {
+            gateway.rejected("arrivals");
+            refuse_at_once(&stream);
+            continue;
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                let Some(place) = gateway.arrivals().enter().await else {
-                    gateway.rejected("arrivals");
-                    refuse_at_once(&stream);
-                    continue;
-                };
-                let guest = Guest {
-                    stream,
-                    address: peer.ip(),
-                    place,
-                };
-                tasks.spawn(live(gateway.clone(), guest, http.clone(), stop.clone()));
-            }
-            Err(error) => {
-                failures.tell(&error);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let guest = Guest {
+            stream,
+            address: peer.ip(),
+            place,
+        };
+        tasks.spawn(live(gateway.clone(), guest, http.clone(), stop.clone()));
     }
 }
 

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use carillon_common::{
     backend::{BackendError, Departure, Holder, Membership, Registration},
     ids::{ChannelName, UserId},
+    telemetry::Rarely,
 };
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,6 @@ use crate::{
     hub::{Handle, Hub},
     mailbox::{Mail, Taken},
     metrics::Metrics,
-    rarely::Rarely,
     session::{Call, Closing, Event},
 };
 

@@ -24,7 +24,6 @@ mod metrics;
 mod moving;
 mod outgoing;
 mod push;
-mod rarely;
 mod rate;
 mod refusals;
 mod refusing;

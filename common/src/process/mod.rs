@@ -9,7 +9,6 @@ mod runtime;
 mod service;
 mod signals;
 mod supervisor;
-mod usage;
 
 pub use addresses::{Addresses, write_addresses};
 pub use attendants::Attendants;
@@ -20,7 +19,6 @@ pub use runtime::runtime;
 pub use service::{ServiceArguments, bind, exit_code};
 pub use signals::{Shutdown, interruption};
 pub use supervisor::tell_status;
-pub(crate) use usage::measure;
 
 /// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).
 pub const BAD_SETTINGS: u8 = 64;

@@ -1,15 +1,13 @@
 //! A gateway's part of a trace: a notification that came, and the sockets that it was written to.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-};
+use std::fmt;
 
 use opentelemetry::{
     KeyValue,
     trace::{Link, Span as _, SpanKind, Tracer},
 };
 use opentelemetry_sdk::trace::Span;
+use parking_lot::Mutex;
 
 use super::{Destination, Spans, TraceParent, under};
 use crate::notification::Frame;
@@ -48,7 +46,7 @@ impl Delivery {
     /// It was written to a socket that speaks `dialect`. Of a notification for thousands the first so many
     /// are kept (`OTEL_SPAN_EVENT_COUNT_LIMIT`), and the others are counted in the span.
     pub fn written(&self, dialect: &'static str) {
-        let mut span = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut span = self.0.lock();
         span.add_event("written", vec![KeyValue::new("carillon.dialect", dialect)]);
     }
 }

@@ -1,27 +1,26 @@
-//! Log lines that strangers can bring about are written now and then, not each time.
+//! Log lines that may come in their thousands are written now and then, not each time.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Gives a turn at most once in a while.
-pub(crate) struct Rarely {
+#[derive(Debug)]
+pub struct Rarely {
     every: Duration,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     last: Option<Instant>,
     passed_over: u64,
 }
 
 impl Rarely {
-    /// At most one turn within each `every`.
-    pub(crate) fn new(every: Duration) -> Self {
+    /// At most one turn within each `every`; the first is at once.
+    pub fn new(every: Duration) -> Self {
         Self {
             every,
             state: Mutex::default(),
@@ -29,8 +28,8 @@ impl Rarely {
     }
 
     /// Whether it is time again, and then how many asked in vain since the last turn.
-    pub(crate) fn turn(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn turn(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock();
         if state.last.is_some_and(|last| now < last + self.every) {
             state.passed_over += 1;
             return None;
