@@ -4,13 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use carillon_common::{
-    auth::Keyring,
     backend::{Backend, Membership, join_when_up},
     http::{Crowd, Health, IN_KERNEL},
     ids::GatewayId,
-    process::Shutdown,
+    process::{Process, Shutdown},
     settings::Settings,
-    telemetry::{GatewayMetrics, Spans},
 };
 use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, time::timeout};
@@ -58,47 +56,27 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Joins the deployment. `keyring`: what tokens are checked by; `descriptors`: the hard limit of
-    /// open files; `spans`: what traces notifications.
+    /// Joins the deployment, in a process and over its store.
     ///
     /// # Errors
     /// A setting that does not fit this machine, or a store that does not answer.
     pub fn start(
-        settings: Arc<Settings>,
-        keyring: Keyring,
+        process: &Process,
         backend: Arc<dyn Backend>,
-        metrics: GatewayMetrics,
-        health: Health,
-        descriptors: u64,
-        spans: Spans,
-    ) -> BoxFuture<'static, anyhow::Result<Arc<Self>>> {
-        Box::pin(Self::started(
-            settings,
-            keyring,
-            backend,
-            metrics,
-            health,
-            descriptors,
-            spans,
-        ))
+    ) -> BoxFuture<'_, anyhow::Result<Arc<Self>>> {
+        Box::pin(Self::started(process, backend))
     }
 
-    async fn started(
-        settings: Arc<Settings>,
-        keyring: Keyring,
-        backend: Arc<dyn Backend>,
-        metrics: GatewayMetrics,
-        health: Health,
-        descriptors: u64,
-        spans: Spans,
-    ) -> anyhow::Result<Arc<Self>> {
+    async fn started(process: &Process, backend: Arc<dyn Backend>) -> anyhow::Result<Arc<Self>> {
+        let settings = process.settings.clone();
+        let descriptors = process.descriptors;
         let name = name(&settings)?;
         let limit = settings.gateway.connection_limit(descriptors)?;
         let admission = Admission::new(limit, &settings.gateway);
         let arrivals = Crowd::new(arrivals(descriptors));
         let tasks = TaskTracker::new();
         let over = CancellationToken::new();
-        let metrics = Metrics::new(metrics, spans);
+        let metrics = Metrics::new(process.metrics.gateway.clone(), process.spans.clone());
         metrics.all.connections_limit.set(i64::from(limit));
         let hub = Arc::new(Hub::new(
             settings.gateway.per_user_connections,
@@ -128,7 +106,7 @@ impl Gateway {
             close_grace: settings.drain.close_grace,
         });
         let gateway = Arc::new(Self {
-            rules: Arc::new(Rules::new((*settings).clone(), keyring)),
+            rules: Arc::new(Rules::new((*settings).clone(), process.keyring.clone())),
             refusals: Refusals::new(&settings.gateway),
             settings,
             hub,
@@ -138,7 +116,7 @@ impl Gateway {
             admission,
             arrivals,
             metrics,
-            health,
+            health: process.health.clone(),
             name,
             tasks,
             over,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use carillon_common::{
     auth::{NewToken, Secret, mint},
-    process::raise_descriptors,
+    descriptors::raise_descriptors,
     settings::IssuerSettings,
 };
 

@@ -7,7 +7,7 @@ mod idempotency;
 mod portable;
 mod query;
 
-pub(crate) use body::Bodies;
+pub(crate) use body::{Bodies, ReadBody};
 pub(crate) use caller::authorize;
 pub(crate) use fields::{FieldReader, Fields};
 pub(crate) use idempotency::{IdempotencyKey, fingerprint};
