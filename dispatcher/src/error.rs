@@ -5,7 +5,9 @@ mod store;
 
 use std::borrow::Cow;
 
-use carillon_common::{backend::BackendError, http::FieldProblem, settings::Scope};
+use carillon_common::{
+    auth::Presented, backend::BackendError, http::FieldProblem, settings::Scope,
+};
 use http::StatusCode;
 
 /// A refused or failed request. What stands in a variant that clients must not see (the store's own
@@ -34,7 +36,7 @@ pub enum ApiError {
     )]
     NoApiKeys,
     /// No API key, or one that is not known.
-    #[error("{}", .0.remedy())]
+    #[error("{}", remedy(*.0))]
     Unauthenticated(Presented),
     /// The key may not do this.
     #[error("this needs an API key with the scope `{}`", .0.as_str())]
@@ -88,47 +90,6 @@ pub enum ApiError {
     Internal(Cow<'static, str>),
 }
 
-/// What stood in the place of an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presented {
-    /// Nothing at all.
-    Nothing,
-    /// More than one header, of which another on the way may have looked at another.
-    Several,
-    /// Another scheme of authorization, or none.
-    OtherScheme,
-    /// A JWT.
-    Token,
-    /// What the configuration holds of a key.
-    KeyHash,
-    /// Something else; a key that is not known, most likely.
-    Unknown,
-}
-
-impl Presented {
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Several => {
-                "the header Authorization is there more than once: send it once, with \
-                 `Bearer <key>`"
-            }
-            Self::Nothing => "send an API key in the header `Authorization: Bearer <key>`",
-            Self::OtherScheme => {
-                "the header Authorization has no Bearer: write `Authorization: Bearer <key>`"
-            }
-            Self::Token => {
-                "this is a token (JWT), which clients show to a gateway: a service needs an API \
-                 key, which begins with ck_ (`carillon apikey new` makes one)"
-            }
-            Self::KeyHash => {
-                "this is the hash of an API key, as the configuration holds it: send the key \
-                 itself, which begins with ck_"
-            }
-            Self::Unknown => "this API key is not known",
-        }
-    }
-}
-
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
@@ -169,5 +130,28 @@ fn summary(errors: &[FieldError]) -> String {
     match errors {
         [only] => only.problem.detail.clone(),
         _ => format!("{} fields are wrong, see errors", errors.len()),
+    }
+}
+
+/// What to send in the place of what stood in an API key's.
+fn remedy(presented: Presented) -> &'static str {
+    match presented {
+        Presented::Several => {
+            "the header Authorization is there more than once: send it once, with \
+             `Bearer <key>`"
+        }
+        Presented::Nothing => "send an API key in the header `Authorization: Bearer <key>`",
+        Presented::OtherScheme => {
+            "the header Authorization has no Bearer: write `Authorization: Bearer <key>`"
+        }
+        Presented::Token => {
+            "this is a token (JWT), which clients show to a gateway: a service needs an API \
+             key, which begins with ck_ (`carillon apikey new` makes one)"
+        }
+        Presented::KeyHash => {
+            "this is the hash of an API key, as the configuration holds it: send the key \
+             itself, which begins with ck_"
+        }
+        Presented::Unknown => "this API key is not known",
     }
 }

@@ -19,5 +19,5 @@ mod routes;
 mod traced;
 
 pub use dispatcher::Dispatcher;
-pub use error::{ApiError, FieldError, Presented};
+pub use error::{ApiError, FieldError};
 pub use paths::ROUTES;

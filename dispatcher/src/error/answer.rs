@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use carillon_common::http::Problem;
+use carillon_common::{auth::Presented, http::Problem};
 use http::{HeaderValue, StatusCode, header};
 
-use super::{ApiError, FieldError, Presented, store};
+use super::{ApiError, FieldError, store};
 
 /// The answer's fixed part.
 pub(super) struct Kind {

@@ -3,16 +3,11 @@
 use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use axum::extract::FromRequestParts;
-use carillon_common::settings::Scope;
-use http::request::Parts;
+use carillon_common::{auth::Keyring, settings::Scope};
+use http::{HeaderMap, request::Parts};
 use tokio::time::Instant;
 
-use crate::{
-    app::App,
-    edge::Arrival,
-    error::ApiError,
-    extract::{authorize, refuse_query},
-};
+use crate::{app::App, edge::Arrival, error::ApiError, extract::refuse_query};
 
 /// What a route asks of the API key that it is called with.
 pub(crate) trait Right: Send + Sync {
@@ -78,5 +73,22 @@ impl<R: Right> FromRequestParts<Arc<App>> for Caller<R> {
         let caller = Self::of(head, app)?;
         refuse_query(&head.uri)?;
         Ok(caller)
+    }
+}
+
+/// The name of the API key that a request was made with, if it has this scope.
+fn authorize(keyring: &Keyring, headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, ApiError> {
+    let credentials = keyring.current();
+    let keys = &credentials.api_keys;
+    if keys.is_empty() {
+        return Err(ApiError::NoApiKeys);
+    }
+    let key = keys
+        .of_request(headers)
+        .map_err(ApiError::Unauthenticated)?;
+    if key.allows(scope) {
+        Ok(key.name.clone())
+    } else {
+        Err(ApiError::InsufficientScope(scope))
     }
 }

@@ -10,22 +10,23 @@ use opentelemetry_sdk::trace::Span;
 use parking_lot::Mutex;
 
 use super::{Destination, Spans, TraceParent, under};
-use crate::notification::Frame;
+use crate::ids::NotificationId;
 
 /// A notification on its way to sockets: the consumer's span. It ends when this is dropped, after the last
 /// of them.
 pub struct Delivery(Mutex<Span>);
 
 impl Spans {
-    /// A notification that came, if its envelope says that it is traced. The span is in the sender's trace,
-    /// so that one look shows all of it, and linked to the sender's, as consumers' are.
+    /// A notification that came, if it is traced: then its envelope has a `parent`. The span is in the
+    /// sender's trace, so that one look shows all of it, and linked to the sender's, as consumers' are.
     pub fn delivery(
         &self,
-        frame: &Frame,
+        parent: Option<&TraceParent>,
+        id: NotificationId,
         destination: Destination,
         replayed: bool,
     ) -> Option<Box<Delivery>> {
-        let parent: &TraceParent = frame.trace.as_deref()?;
+        let parent = parent?;
         let tracer = self.tracer()?;
         let builder = destination
             .span("process", SpanKind::Consumer)
@@ -35,7 +36,7 @@ impl Spans {
             return None;
         }
         span.set_attributes([
-            KeyValue::new("messaging.message.id", frame.id.to_string()),
+            KeyValue::new("messaging.message.id", id.to_string()),
             KeyValue::new("carillon.replayed", replayed),
         ]);
         Some(Box::new(Delivery(Mutex::new(span))))
