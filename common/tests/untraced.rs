@@ -77,7 +77,9 @@ fn nothing_is_allocated_while_nobody_traces() {
     assert_eq!(allocated(dispatcher), 0);
     let gateway = |frame: &Frame| {
         allocated(|| {
-            assert!(spans.delivery(frame, Destination::Inbox, false).is_none());
+            let parent = frame.trace.as_deref();
+            let delivery = spans.delivery(parent, frame.id, Destination::Inbox, false);
+            assert!(delivery.is_none());
         })
     };
     assert_eq!(gateway(&frame), 0);

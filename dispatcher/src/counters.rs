@@ -1,31 +1,27 @@
 //! What the service counts.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use carillon_common::{
     backend::{BackendError, Sent},
     telemetry::metrics::DispatcherMetrics,
 };
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use crate::{
     error::ApiError,
-    router::{BROADCAST, SEND},
+    paths::{BROADCAST, SEND},
 };
 
 /// Senders that are told apart; a metric has a series for each.
 const SENDERS: usize = 100;
 
 /// The dispatcher's metrics, by what happened.
-#[derive(Clone)]
 pub(crate) struct Counters {
     metrics: DispatcherMetrics,
     /// Names of API keys that were counted under their own.
-    senders: Arc<Mutex<HashSet<String>>>,
+    senders: Mutex<HashSet<String>>,
 }
 
 /// A request that is being answered.
@@ -51,7 +47,7 @@ impl Counters {
         }
         Self {
             metrics,
-            senders: Arc::default(),
+            senders: Mutex::default(),
         }
     }
 
@@ -96,7 +92,7 @@ impl Counters {
 
     /// The name to count a sender under.
     fn known<'a>(&self, sender: &'a str) -> &'a str {
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut senders = self.senders.lock();
         if senders.contains(sender) {
             return sender;
         }

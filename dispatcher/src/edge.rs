@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -12,60 +12,52 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{app::Service, error::ApiError, router, traced::ForLog};
+use crate::{app::App, error::ApiError, traced::ForLog};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// When a request came in; its time runs from there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival(Instant);
-
-impl Arrival {
-    /// The request's, else now.
-    pub(crate) fn of(request: &Request) -> Instant {
-        match request.extensions().get() {
-            Some(Self(at)) => *at,
-            None => Instant::now(),
-        }
-    }
+/// A request that has passed the edge.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    /// When it came in; its time runs from there.
+    pub(crate) at: Instant,
+    request_id: HeaderValue,
 }
 
-/// How a request is named in its answer and in the log.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(HeaderValue);
-
-impl RequestId {
-    /// The request's; every request that passed the edge has one.
-    pub(crate) fn of(request: &Request) -> &str {
-        let id = request.extensions().get::<Self>();
-        id.and_then(|Self(id)| id.to_str().ok()).unwrap_or("-")
+impl Arrival {
+    /// How it is named in its answer and in the log.
+    pub(crate) fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or("-")
     }
 }
 
 /// Wraps every route.
 pub(crate) async fn edge(
-    State(service): State<Arc<Service>>,
+    State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let arrived = Instant::now();
-    let _under_way = service.counters.under_way();
+    let at = Instant::now();
+    let _under_way = app.counters.under_way();
     let id = request_id(request.headers());
-    let route = router::pattern(request.uri().path());
-    request.extensions_mut().insert(Arrival(arrived));
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = match service.under_way.try_acquire() {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    request.extensions_mut().insert(Arrival {
+        at,
+        request_id: id.clone(),
+    });
+    let mut response = match app.under_way.try_acquire() {
         Ok(_place) => next.run(request).await,
         Err(_) => ApiError::Overloaded.into_response(),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        ForLog::within(&response, || service.failures.log(&error, &id));
-        service.counters.refusal(&error);
+        ForLog::within(&response, || app.failures.log(&error, &id));
+        app.counters.refusal(&error);
         response = problem(&error, &id, response.headers_mut().remove(header::ALLOW));
     }
     response.headers_mut().insert(REQUEST_ID, id);
-    let took = arrived.elapsed();
-    service.counters.request(route, response.status(), took);
+    let status = response.status();
+    app.counters.request(route, status, at.elapsed());
     response
 }
 
@@ -98,22 +90,25 @@ mod tests {
 
     use axum::body::{Body, to_bytes};
     use carillon_common::{
-        auth::Keyring,
         backend::{
             Limits,
             memory::{MemoryBackend, MemoryBounds},
         },
+        process::Process,
         settings::Settings,
-        telemetry::{Metrics, Spans},
     };
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
+    use serde_json::Value;
 
     use super::*;
-    use crate::App;
+    use crate::{
+        app::MAX_UNDER_WAY,
+        paths::{DRAIN, GATEWAYS, REBALANCE, SEND},
+        router::router,
+    };
 
-    #[tokio::test]
-    async fn beyond_the_bound_requests_are_told_to_come_again() {
+    fn started() -> (Process, Arc<App>) {
         let second = Duration::from_secs(1);
         let limits = Limits {
             inbox_ttl: second,
@@ -130,27 +125,53 @@ mod tests {
             isolation_deadline: second,
         };
         let backend = MemoryBackend::new(limits, MemoryBounds::default());
-        let settings = Settings::default();
-        let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let app = App::new(
-            Arc::new(settings),
-            keyring,
-            backend,
-            Metrics::new("test"),
-            Spans::default(),
-        );
-        let service = TowerToHyperService::new(app.router());
-        let ask = async || {
-            let response = service.call(Request::new(Body::empty())).await.unwrap();
-            let (head, body) = response.into_parts();
-            let body = to_bytes(body, 4096).await.unwrap();
-            let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            (head.status.as_u16(), problem["code"].clone())
-        };
-        let held = app.hold_every_place();
-        assert_eq!(ask().await, (503, "overloaded".into()));
+        let process = Process::detached(Settings::default()).unwrap();
+        let app = Arc::new(App::new(&process, backend));
+        (process, app)
+    }
+
+    /// The status of the answer, and the problem that it is.
+    async fn ask(app: &Arc<App>, path: &str) -> (u16, Value) {
+        let service = TowerToHyperService::new(router(app.clone()));
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let (head, body) = service.call(request).await.unwrap().into_parts();
+        let body = to_bytes(body, 4096).await.unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        (head.status.as_u16(), problem["code"].clone())
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_requests_are_told_to_come_again() {
+        let (_, app) = started();
+        let held = app.under_way.try_acquire_many(MAX_UNDER_WAY as u32);
+        assert!(held.is_ok());
+        assert_eq!(ask(&app, "/").await, (503, "overloaded".into()));
         drop(held);
-        assert_eq!(ask().await, (404, "not_found".into()));
+        assert_eq!(ask(&app, "/").await, (404, "not_found".into()));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_counted_under_its_route() {
+        for (path, route) in [
+            (SEND, SEND),
+            (GATEWAYS, GATEWAYS),
+            ("/api/gateways/5d8f-abcde/drain", DRAIN),
+            (REBALANCE, REBALANCE),
+            ("/api/gateways/rebalance/drain", DRAIN),
+            ("/api/gateways//drain", "other"),
+            ("/api/gateways/a/b/drain", "other"),
+            ("/api/gateways/a", "other"),
+            ("/api/notifications/send/", "other"),
+            ("/", "other"),
+        ] {
+            let (process, app) = started();
+            ask(&app, path).await;
+            let line = format!(
+                "carillon_dispatcher_http_request_duration_seconds_count{{route=\"{route}\"}} 1"
+            );
+            let metrics = process.metrics.render();
+            assert!(metrics.lines().any(|it| it == line), "{path}: {metrics}");
+        }
     }
 
     fn answered(id: &str) -> HeaderValue {

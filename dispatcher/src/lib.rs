@@ -1,21 +1,23 @@
 //! The Carillon dispatcher: takes notifications over REST and gives them to the store, which hands
 //! them to the gateways.
 //!
-//! [`App`] is the service; `carillon-dispatcher` and `carillon standalone` run it.
+//! [`Dispatcher`] is the service; `carillon-dispatcher` and `carillon standalone` run it.
 
 mod app;
 mod canary;
 mod counters;
 mod dispatch;
+mod dispatcher;
 mod edge;
 mod error;
 mod extract;
 mod failures;
+mod paths;
 mod pods;
 mod router;
 mod routes;
 mod traced;
 
-pub use app::App;
-pub use error::{ApiError, FieldError, Presented};
-pub use router::ROUTES;
+pub use dispatcher::Dispatcher;
+pub use error::{ApiError, FieldError};
+pub use paths::ROUTES;

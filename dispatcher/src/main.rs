@@ -1,18 +1,13 @@
 //! `carillon-dispatcher`: takes notifications over REST.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use carillon_common::{
-    backend,
     checks::Role,
-    process::{
-        Attendants, Reload, ServiceArguments, Shutdown, bind, exit_code, raise_descriptors,
-        runtime, tell_status,
-    },
-    telemetry::{Metrics, Spans},
+    process::{ServiceArguments, bind, exit_code, runtime},
 };
-use carillon_dispatcher::App;
+use carillon_dispatcher::Dispatcher;
 use clap::Parser;
 
 #[global_allocator]
@@ -36,30 +31,19 @@ fn start(arguments: &ServiceArguments) -> Result<()> {
 }
 
 async fn run(arguments: &ServiceArguments) -> Result<()> {
-    let (settings, level) = arguments.settings()?;
-    let settings = Arc::new(settings);
-    let shutdown = Shutdown::on_signals()?;
-    let descriptors = raise_descriptors();
-    let metrics = Metrics::new("dispatcher");
-    let spans = Spans::start(&settings, "carillon-dispatcher", &metrics)?;
-    let reload = Reload::start(&settings.auth, Role::Dispatcher, &metrics)?;
-    let keyring = reload.keyring().clone();
-    let _attendants = Attendants::start(&settings, Role::Dispatcher, &metrics, reload, &shutdown);
-    tell_status("connecting to the store");
-    let Some(backend) = backend::connect_when_up(&settings, shutdown.token()).await? else {
+    let process = arguments.start(Role::Dispatcher)?;
+    let Some(backend) = process.store().await? else {
         return Ok(());
     };
-    metrics.add(backend.metrics());
-    let app = App::new(settings.clone(), keyring, backend, metrics, spans.clone())
-        .with_log_level(level)
-        .with_descriptors(descriptors);
+    let dispatcher = Dispatcher::new(&process, backend);
 
-    let listener = bind(settings.dispatcher.listen)?;
-    let admin_listener = bind(settings.admin.listen)?;
+    let listener = bind(process.settings.dispatcher.listen)?;
+    let admin_listener = bind(process.settings.admin.listen)?;
     arguments.announce(&listener, &admin_listener)?;
-    shutdown.tell_ready();
-    app.run(listener, admin_listener, shutdown).await;
-    spans.close().await;
+    process.shutdown.tell_ready();
+    let operations = process.operations();
+    let work = dispatcher.run(listener, process.shutdown.clone());
+    process.run(admin_listener, operations, work).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Every route.
+//! Every route, and what answers where there is none.
 
 use std::sync::Arc;
 
@@ -12,27 +12,16 @@ use axum::{
 use carillon_common::http::Front;
 use http::{Method, header};
 
-use crate::{app::Service, edge, error::ApiError, routes};
-
-/// Every route, with its method, as docs/api.md has them.
-pub const ROUTES: [(&str, &str); 6] = [
-    ("POST", SEND),
-    ("POST", BROADCAST),
-    ("GET", ONLINE_COUNT),
-    ("GET", GATEWAYS),
-    ("POST", DRAIN),
-    ("POST", REBALANCE),
-];
-
-pub(crate) const SEND: &str = "/api/notifications/send";
-pub(crate) const BROADCAST: &str = "/api/notifications/broadcast";
-const ONLINE_COUNT: &str = "/api/notifications/online-count";
-const GATEWAYS: &str = "/api/gateways";
-const DRAIN: &str = "/api/gateways/{id}/drain";
-const REBALANCE: &str = "/api/gateways/rebalance";
+use crate::{
+    app::App,
+    edge,
+    error::ApiError,
+    paths::{BROADCAST, DRAIN, GATEWAYS, ONLINE_COUNT, REBALANCE, SEND},
+    routes,
+};
 
 /// The REST service.
-pub(crate) fn router(service: Arc<Service>) -> Router {
+pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route(SEND, post(routes::send))
         .route(BROADCAST, post(routes::broadcast))
@@ -47,8 +36,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .method_not_allowed_fallback(async |request: Request| {
             unserved(&request, ApiError::MethodNotAllowed)
         })
-        .layer(middleware::from_fn_with_state(service.clone(), edge::edge))
-        .with_state(service)
+        .layer(middleware::from_fn_with_state(app.clone(), edge::edge))
+        .with_state(app)
 }
 
 /// The answer to what no route takes; a browser's preflight (Fetch, section 4.8) is one of a kind.
@@ -60,50 +49,5 @@ fn unserved(request: &Request, otherwise: ApiError) -> ApiError {
         ApiError::Preflight
     } else {
         otherwise
-    }
-}
-
-/// The route that a path belongs to, as the metrics name it.
-pub(crate) fn pattern(path: &str) -> &'static str {
-    ROUTES
-        .into_iter()
-        .map(|(_, route)| route)
-        .find(|route| is_of(path, route))
-        .unwrap_or("other")
-}
-
-/// Whether a path is one of a route, in which `{…}` stands for one part.
-fn is_of(path: &str, route: &str) -> bool {
-    let (mut path, mut route) = (path.split('/'), route.split('/'));
-    loop {
-        match (path.next(), route.next()) {
-            (None, None) => return true,
-            (Some(part), Some(pattern)) if pattern.starts_with('{') && !part.is_empty() => {}
-            (Some(part), Some(pattern)) if part == pattern => {}
-            _ => return false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_counted_under_its_route() {
-        for (path, route) in [
-            ("/api/notifications/send", SEND),
-            ("/api/gateways", GATEWAYS),
-            ("/api/gateways/5d8f-abcde/drain", DRAIN),
-            ("/api/gateways/rebalance", REBALANCE),
-            ("/api/gateways/rebalance/drain", DRAIN),
-            ("/api/gateways//drain", "other"),
-            ("/api/gateways/a/b/drain", "other"),
-            ("/api/gateways/a", "other"),
-            ("/api/notifications/send/", "other"),
-            ("/", "other"),
-        ] {
-            assert_eq!(pattern(path), route, "{path}");
-        }
     }
 }

@@ -4,14 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use carillon_common::{
-    auth::Keyring,
     backend::{Backend, join_when_up},
     http::{Crowd, Health, IN_KERNEL},
     ids::GatewayId,
-    process::Shutdown,
+    process::{Process, Shutdown},
     protocol::CloseCode,
     settings::Settings,
-    telemetry::{GatewayMetrics, Spans},
 };
 use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, time::timeout};
@@ -36,47 +34,27 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 const ARRIVALS: usize = 768;
 
 impl Gateway {
-    /// Joins the deployment. `keyring`: what tokens are checked by; `descriptors`: the hard limit of
-    /// open files; `spans`: what traces notifications.
+    /// Joins the deployment, in a process and over its store.
     ///
     /// # Errors
     /// A setting that does not fit this machine, or a store that does not answer.
     pub fn start(
-        settings: Arc<Settings>,
-        keyring: Keyring,
+        process: &Process,
         backend: Arc<dyn Backend>,
-        metrics: GatewayMetrics,
-        health: Health,
-        descriptors: u64,
-        spans: Spans,
-    ) -> BoxFuture<'static, anyhow::Result<Arc<Self>>> {
-        Box::pin(Self::started(
-            settings,
-            keyring,
-            backend,
-            metrics,
-            health,
-            descriptors,
-            spans,
-        ))
+    ) -> BoxFuture<'_, anyhow::Result<Arc<Self>>> {
+        Box::pin(Self::started(process, backend))
     }
 
-    async fn started(
-        settings: Arc<Settings>,
-        keyring: Keyring,
-        backend: Arc<dyn Backend>,
-        metrics: GatewayMetrics,
-        health: Health,
-        descriptors: u64,
-        spans: Spans,
-    ) -> anyhow::Result<Arc<Self>> {
+    async fn started(process: &Process, backend: Arc<dyn Backend>) -> anyhow::Result<Arc<Self>> {
+        let settings = process.settings.clone();
+        let descriptors = process.descriptors;
         let name = name(&settings)?;
         let limit = settings.gateway.connection_limit(descriptors)?;
         let admission = Admission::new(limit, &settings.gateway);
         let arrivals = Crowd::new(arrivals(descriptors));
         let tasks = TaskTracker::new();
         let over = CancellationToken::new();
-        let metrics = Counters::new(metrics, spans);
+        let metrics = Counters::new(process.metrics.gateway.clone(), process.spans.clone());
         metrics.all.connections_limit.set(i64::from(limit));
         let hub = Arc::new(Hub::new(
             settings.gateway.per_user_connections,
@@ -106,7 +84,7 @@ impl Gateway {
             close_grace: settings.drain.close_grace,
         });
         let gateway = Arc::new(Self {
-            rules: Arc::new(Rules::new((*settings).clone(), keyring)),
+            rules: Arc::new(Rules::new((*settings).clone(), process.keyring.clone())),
             refused_tokens: RefusedTokens::new(&settings.gateway),
             settings,
             hub,
@@ -116,7 +94,7 @@ impl Gateway {
             admission,
             arrivals,
             metrics,
-            health,
+            health: process.health.clone(),
             name,
             tasks,
             over,

@@ -54,7 +54,7 @@ impl Push {
             Way::Channel => (Destination::Channel, false),
             Way::Log => (Destination::Channel, true),
         };
-        let trace = spans.delivery(&frame, destination, replayed);
+        let trace = spans.delivery(frame.trace.as_deref(), frame.id, destination, replayed);
         Self::new(prev, frame, trace)
     }
 

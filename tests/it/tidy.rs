@@ -319,13 +319,14 @@ fn every_reason_to_refuse_a_token_is_documented() {
 #[test]
 fn the_problems_of_rest_are_documented() {
     let document = read("docs/api.md");
-    let text = read("dispatcher/src/error.rs");
+    let texts = files("dispatcher/src/error", &["rs"]);
     let code_of = |line: &str| {
         let text = line.split('"').nth(1)?;
         let is_code = text.len() > 4 && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         is_code.then(|| text.to_owned())
     };
-    let codes: Vec<String> = code(&text).into_iter().filter_map(code_of).collect();
+    let lines = texts.values().flat_map(|text| code(text));
+    let codes: Vec<String> = lines.filter_map(code_of).collect();
     assert!(codes.len() >= 20, "{codes:?}");
     let missing: Vec<_> = codes
         .iter()

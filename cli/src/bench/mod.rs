@@ -18,7 +18,7 @@ use std::time::Duration;
 use carillon_client::TokenSource;
 use carillon_common::{
     auth::{NewToken, mint},
-    process::raise_descriptors,
+    descriptors::raise_descriptors,
     settings::IssuerSettings,
 };
 

@@ -5,33 +5,24 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
 
 use axum::Router;
 use carillon_common::{
-    auth::{Keyring, Secret},
+    auth::Secret,
     backend::BackendError,
     checks::Role,
-    http::{
-        self, Front, Health,
-        admin::{self, Operations},
-        listen,
-    },
-    process::{Addresses, Attendants, Reload, Shutdown, raise_descriptors, write_addresses},
+    http::{Front, listen},
+    process::{Addresses, Process, Shutdown, write_addresses},
     settings::{Settings, SettingsError, SettingsErrors},
-    telemetry::{LogLevel, Metrics, Spans, logging},
+    telemetry::logging,
 };
-use carillon_dispatcher::App;
+use carillon_dispatcher::Dispatcher;
 use carillon_gateway::{ADMIN_ROUTES, Gateway};
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{dev::Dev, failure::Failure, input::settings, store};
-
-/// For probes that are being answered when the admin port closes.
-const ADMIN_PATIENCE: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,29 +61,23 @@ pub(crate) struct Standalone {
 impl Standalone {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let (settings, dev) = self.settings()?;
-        let level =
+        let log =
             logging::start(&settings.log).map_err(|error| Failure::Failed(error.to_string()))?;
-        let settings = Arc::new(settings);
-        let shutdown = Shutdown::on_signals()?;
-        let metrics = Metrics::new("standalone");
-        // What --dev sets is meant for a moment, and there is nothing to change about it.
-        let reload = Reload::start(&settings.auth, Role::Standalone, &metrics)?;
-        let keyring = reload.keyring().clone();
-        let _attendants = match &dev {
-            Some(_) => Attendants::quiet(reload, &shutdown),
-            None => Attendants::start(&settings, Role::Standalone, &metrics, reload, &shutdown),
+        let process = match &dev {
+            // What --dev sets is meant for a moment, and there is nothing to change about it.
+            Some(_) => Process::start_unchecked(settings, log, Role::Standalone),
+            None => Process::start(settings, log, Role::Standalone),
         };
+        let process = process.map_err(failure)?;
+        let settings = process.settings.clone();
+        let shutdown = process.shutdown.clone();
         let listener = bind(settings.gateway.listen, "--listen or gateway.listen")?;
         let admin_listener = bind(settings.admin.listen, "CARILLON__ADMIN__LISTEN")?;
         let addresses = Addresses {
             public: listener.local_addr()?,
             admin: admin_listener.local_addr()?,
         };
-
-        let spans = Spans::start(&settings, "carillon", &metrics);
-        let spans = spans.map_err(|error| Failure::Configuration(error.to_string()))?;
-        let services =
-            Services::start(settings.clone(), keyring, metrics, spans.clone(), level).await?;
+        let services = Services::start(process).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }
@@ -104,7 +89,6 @@ impl Standalone {
         }
         shutdown.tell_ready();
         services.run(listener, admin_listener, shutdown).await?;
-        spans.close().await;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -143,59 +127,29 @@ fn tell(path: &Path, addresses: &Addresses) -> Result<(), Failure> {
 
 /// Both services over one store.
 pub(crate) struct Services {
+    process: Process,
     gateway: Arc<Gateway>,
     rest: Router,
-    admin: Router,
 }
 
 impl Services {
     /// By these settings and their keys, traced and logged by nobody.
     #[cfg(test)]
     pub(crate) async fn of(settings: Settings) -> Self {
-        let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let level = LogLevel::detached(&settings.log);
-        let (metrics, spans) = (Metrics::new("test"), Spans::default());
-        Self::start(Arc::new(settings), keyring, metrics, spans, level)
-            .await
-            .unwrap()
+        let process = Process::detached(settings).unwrap();
+        Self::start(process).await.unwrap()
     }
 
-    pub(crate) async fn start(
-        settings: Arc<Settings>,
-        keyring: Keyring,
-        metrics: Metrics,
-        spans: Spans,
-        level: LogLevel,
-    ) -> Result<Self, Failure> {
-        let health = Health::new();
-        let descriptors = raise_descriptors();
-        let backend = store::connect(&settings).await?;
-        metrics.add(backend.metrics());
-        let app = App::new(
-            settings.clone(),
-            keyring.clone(),
-            backend.clone(),
-            metrics.clone(),
-            spans.clone(),
-        );
-        let rest = app.router();
-        let rest = Front::Standalone(settings.gateway.path.clone()).before(rest);
-        let gateway = Gateway::start(
-            settings,
-            keyring.clone(),
-            backend.clone(),
-            metrics.gateway.clone(),
-            health.clone(),
-            descriptors,
-            spans,
-        );
-        let gateway = gateway.await.map_err(started)?;
-        let operations = Operations::new(keyring, level).and(gateway.admin_routes(), ADMIN_ROUTES);
-        let admin = admin::router(health, move || metrics.render(), operations);
+    async fn start(process: Process) -> Result<Self, Failure> {
+        let backend = store::connect(&process.settings).await?;
+        process.metrics.add(backend.metrics());
+        let rest = Dispatcher::new(&process, backend.clone()).router();
+        let path = process.settings.gateway.path.clone();
+        let gateway = Gateway::start(&process, backend).await.map_err(failure)?;
         Ok(Self {
+            process,
             gateway,
-            rest,
-            admin,
+            rest: Front::Standalone(path).before(rest),
         })
     }
 
@@ -206,27 +160,16 @@ impl Services {
         admin_listener: TcpListener,
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
-        let end = CancellationToken::new();
-        let work = async {
-            let result = self.gateway.run(listener, self.rest, shutdown).await;
-            end.cancel();
-            result
-        };
-        let crowd = http::Crowd::new(http::admin::CONNECTIONS);
-        let admin = http::serve(
-            admin_listener,
-            self.admin,
-            crowd,
-            end.clone(),
-            ADMIN_PATIENCE,
-        );
-        let (result, ()) = tokio::join!(work, admin);
+        let operations = self.process.operations();
+        let operations = operations.and(self.gateway.admin_routes(), ADMIN_ROUTES);
+        let work = self.gateway.run(listener, self.rest, shutdown);
+        let result = self.process.run(admin_listener, operations, work).await;
         result.map_err(|error| Failure::Failed(format!("{error:#}")))
     }
 }
 
-/// Why a gateway does not start: its settings, its store, or something else.
-fn started(error: anyhow::Error) -> Failure {
+/// Why a service does not start: its settings, its store, or something else.
+fn failure(error: anyhow::Error) -> Failure {
     if error.is::<SettingsErrors>() || error.is::<SettingsError>() {
         return Failure::Configuration(error.to_string());
     }

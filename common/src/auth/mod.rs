@@ -7,6 +7,7 @@ mod key;
 mod keyring;
 mod kind;
 mod mint;
+mod presented;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use self::claims::{Claims, TokenTimes};
 pub use self::keyring::Keyring;
 pub use self::kind::CredentialKind;
 pub use self::mint::{MintError, NewToken, mint};
+pub use self::presented::Presented;
 pub use self::secret::Secret;
 pub use self::token::{MAX_TOKEN_BYTES, TokenError, Verifier};
 pub use self::warrant::Warrant;

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::{
-    process::raise_descriptors,
+    descriptors::raise_descriptors,
     settings::{Credentials, Fault, Settings, SettingsError},
 };
 

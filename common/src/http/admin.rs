@@ -6,6 +6,7 @@ mod log_level;
 mod operations;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -13,10 +14,13 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::future::BoxFuture;
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use self::operations::{Operations, Route};
-use super::{Health, Problem};
+use super::{Crowd, Health, Problem};
 
 /// Media type of Prometheus' text format.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,7 +29,9 @@ const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub const ROUTES: [&str; 5] = ["/", "/livez", "/readyz", "/startupz", "/metrics"];
 
 /// Connections of the admin port; those that are idle give way to the next.
-pub const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 64;
+/// For probes that are being answered when the port closes.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// For whoever opens the port itself; what needs a key follows.
 const CONTENTS: &str = "\
@@ -69,6 +75,15 @@ pub fn router(
     open.merge(guarded)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+}
+
+/// Serves it until `end`.
+pub fn serve(
+    listener: TcpListener,
+    router: Router,
+    end: CancellationToken,
+) -> BoxFuture<'static, ()> {
+    super::serve(listener, router, Crowd::new(CONNECTIONS), end, PATIENCE)
 }
 
 /// What is here.

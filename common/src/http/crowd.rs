@@ -5,12 +5,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +76,7 @@ impl Crowd {
     }
 
     fn place(&self) -> Option<Place> {
-        let mut inner = self.shared.lock();
+        let mut inner = self.shared.inner.lock();
         if inner.present >= self.most {
             let (_, waiting) = inner.waiting.pop_first()?;
             waiting.gone.cancel();
@@ -94,7 +95,7 @@ impl Crowd {
     async fn room(&self) {
         loop {
             let left = self.shared.left.notified();
-            if self.shared.lock().present <= self.most {
+            if self.shared.inner.lock().present <= self.most {
                 return;
             }
             left.await;
@@ -109,21 +110,21 @@ impl Crowd {
                 .speaking
                 .is_some_and(|since| now.duration_since(since) > within)
         };
-        let mut inner = self.shared.lock();
+        let mut inner = self.shared.inner.lock();
         let gone = inner.waiting.extract_if(.., |_, waiting| late(waiting));
         gone.map(|(_, waiting)| waiting.gone.cancel()).count()
     }
 
     #[cfg(test)]
     fn present(&self) -> usize {
-        self.shared.lock().present
+        self.shared.inner.lock().present
     }
 }
 
 impl Place {
     /// It waits for its client from now on.
     pub fn waits(&self) {
-        let mut inner = self.shared.lock();
+        let mut inner = self.shared.inner.lock();
         inner.turn += 1;
         let turn = inner.turn;
         let before = self.turn.swap(turn, Ordering::Relaxed);
@@ -141,7 +142,7 @@ impl Place {
         if turn == 0 {
             return;
         }
-        if let Some(waiting) = self.shared.lock().waiting.get_mut(&turn) {
+        if let Some(waiting) = self.shared.inner.lock().waiting.get_mut(&turn) {
             waiting.speaking.get_or_insert_with(Instant::now);
         }
     }
@@ -149,7 +150,7 @@ impl Place {
     /// It does something for its client, and does not give way.
     pub fn works(&self) {
         let turn = self.turn.swap(0, Ordering::Relaxed);
-        self.shared.lock().waiting.remove(&turn);
+        self.shared.inner.lock().waiting.remove(&turn);
     }
 
     /// When it is to give way.
@@ -161,17 +162,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let turn = *self.turn.get_mut();
-        let mut inner = self.shared.lock();
+        let mut inner = self.shared.inner.lock();
         inner.waiting.remove(&turn);
         inner.present -= 1;
         drop(inner);
         self.shared.left.notify_waiters();
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::Problem;
-use super::accept::prefers_html;
+use super::media_range::prefers_html;
 
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;\
 color:#1c2330;background:#fff}h1{margin:0}h2{font-size:1rem;margin:2rem 0 .5rem}\

@@ -1,8 +1,10 @@
 //! What a process knows about its own state; told to probes by the admin port.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// A process' state. Clones are handles to the same one.
 ///
@@ -36,12 +38,12 @@ impl Health {
 
     /// Something (`redis`, `bus`, `lease`, `clock`) does not work as it should.
     pub fn set_degraded(&self, what: &'static str, detail: impl Into<String>) {
-        self.degraded_parts().insert(what, detail.into());
+        self.0.degraded.lock().insert(what, detail.into());
     }
 
     /// It works again.
     pub fn clear_degraded(&self, what: &'static str) {
-        self.degraded_parts().remove(what);
+        self.0.degraded.lock().remove(what);
     }
 
     /// Whether it has started.
@@ -61,7 +63,7 @@ impl Health {
 
     /// What does not work as it should, with details for the operator.
     pub fn degraded(&self) -> BTreeMap<&'static str, String> {
-        self.degraded_parts().clone()
+        self.0.degraded.lock().clone()
     }
 
     /// One word: `starting`, `draining`, `degraded` or `ready`.
@@ -70,18 +72,10 @@ impl Health {
             "draining"
         } else if !self.is_started() {
             "starting"
-        } else if self.degraded_parts().is_empty() {
+        } else if self.0.degraded.lock().is_empty() {
             "ready"
         } else {
             "degraded"
         }
-    }
-
-    fn degraded_parts(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        // A map of texts is never left half-changed.
-        self.0
-            .degraded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

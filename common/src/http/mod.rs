@@ -3,15 +3,15 @@
 mod accept;
 pub mod admin;
 mod crowd;
-mod failures;
 mod front;
 mod health;
 mod listen;
+mod media_range;
 mod problem;
 mod serve;
 
+pub use self::accept::Acceptor;
 pub use self::crowd::{Crowd, Place};
-pub use self::failures::AcceptFailures;
 pub use self::front::Front;
 pub use self::health::Health;
 pub use self::listen::{IN_KERNEL, listen};

@@ -1,12 +1,6 @@
 //! Accepts connections and serves them, until told to stop; then lets requests end.
 
-use std::{
-    io,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
 use futures_util::future::BoxFuture;
@@ -16,13 +10,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     time::{interval, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{io::InspectReader, sync::CancellationToken, task::TaskTracker};
 
-use super::{AcceptFailures, Crowd, Place};
+use super::{Acceptor, Crowd, Place};
 
 /// Between two requests. Longer than proxies keep an idle connection (60 s), so that it is they who close
 /// it and no request meets a closing one.
@@ -31,8 +25,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a request's head; a longer one is answered 431. Bodies are bounded by the routes.
 const HEAD_BYTES: usize = 16 << 10;
-/// After accepting failed, mostly for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// While every connection has a request under way.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
@@ -60,10 +52,10 @@ async fn served(
 ) {
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
+    let acceptor = Acceptor::new(listener);
     let accepting = async {
-        let mut failures = AcceptFailures::default();
         loop {
-            let stream = accept(&listener, &mut failures).await;
+            let (stream, _) = acceptor.next().await;
             let place = enter(&crowd).await;
             let connection = begun(stream, router.clone(), place, stop.clone());
             let abort = abort.clone();
@@ -81,7 +73,7 @@ async fn served(
     };
     stop.run_until_cancelled(async { tokio::join!(accepting, hurrying) })
         .await;
-    drop(listener);
+    drop(acceptor);
     connections.close();
     if timeout(patience, connections.wait()).await.is_err() {
         tracing::warn!(
@@ -90,18 +82,6 @@ async fn served(
         );
         abort.cancel();
         connections.wait().await;
-    }
-}
-
-async fn accept(listener: &TcpListener, failures: &mut AcceptFailures) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                failures.tell(&error);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
     }
 }
 
@@ -135,10 +115,12 @@ pub async fn serve_connection(
 ) {
     let place = Arc::new(place);
     let router = TowerToHyperService::new(router);
-    let stream = Heard {
-        stream,
-        place: place.clone(),
-    };
+    let speaker = place.clone();
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
+        if !bytes.is_empty() {
+            speaker.speaks();
+        }
+    });
     let worker = place.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         worker.works();
@@ -165,56 +147,5 @@ pub async fn serve_connection(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection failed");
-    }
-}
-
-/// A stream that notes when its client begins a request.
-struct Heard<S> {
-    stream: S,
-    place: Arc<Place>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.place.speaks();
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

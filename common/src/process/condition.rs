@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::tell_status;
+use super::supervisor::tell_status;
 use crate::{backend::Backend, http::Health};
 
 /// How often the store is asked how it is.
@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Passes on what is wrong with the store to whoever asks the admin port, or `systemctl status`; never
 /// ends.
 pub async fn show_condition(backend: &dyn Backend, health: &Health) {
-    let mut told = String::new();
+    let mut shown = String::new();
     loop {
         let wrong = backend.degraded().join("; ");
         if wrong.is_empty() {
@@ -21,12 +21,12 @@ pub async fn show_condition(backend: &dyn Backend, health: &Health) {
         } else {
             health.set_degraded("backend", wrong.clone());
         }
-        if wrong != told && !health.is_draining() {
+        if wrong != shown && !health.is_draining() {
             tell_status(match wrong.as_str() {
                 "" => "ready",
                 wrong => wrong,
             });
-            told = wrong;
+            shown = wrong;
         }
         sleep(INTERVAL).await;
     }

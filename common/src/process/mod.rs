@@ -1,26 +1,20 @@
 //! What every Carillon process does at its start and end.
 
 mod addresses;
-mod attendants;
 mod condition;
-mod descriptors;
 mod reload;
 mod runtime;
 mod service;
 mod signals;
+mod start;
 mod supervisor;
-mod usage;
 
 pub use addresses::{Addresses, write_addresses};
-pub use attendants::Attendants;
 pub use condition::show_condition;
-pub use descriptors::raise_descriptors;
-pub use reload::Reload;
 pub use runtime::runtime;
 pub use service::{ServiceArguments, bind, exit_code};
 pub use signals::{Shutdown, interruption};
-pub use supervisor::tell_status;
-pub(crate) use usage::measure;
+pub use start::Process;
 
 /// The exit code for a configuration that cannot be used (EX_USAGE of sysexits.h).
 pub const BAD_SETTINGS: u8 = 64;

@@ -29,13 +29,13 @@ const EVERY: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// The credentials of a process, and what keeps them up to date.
-pub struct Reload {
+pub(super) struct Reload {
     auth: Arc<AuthSettings>,
     keyring: Keyring,
     in_force: InForce,
     seen: Arc<Seen>,
-    /// What was said to be wrong.
-    told: Vec<Fault>,
+    /// What was reported to be wrong.
+    reported: Vec<Fault>,
     metrics: ReloadMetrics,
 }
 
@@ -65,7 +65,7 @@ impl Reload {
     /// # Errors
     /// All that is not in order, if nothing is left that a process of this `role` could be of use
     /// with.
-    pub fn start(
+    pub(super) fn start(
         auth: &AuthSettings,
         role: Role,
         metrics: &Metrics,
@@ -82,15 +82,15 @@ impl Reload {
             keyring: Keyring::new(credentials),
             in_force,
             seen: Arc::new(seen),
-            told: Vec::new(),
+            reported: Vec::new(),
             metrics: metrics.reload.clone(),
         };
-        reload.tell(faults);
+        reload.report(faults);
         Ok(reload)
     }
 
     /// What is in force, now and later.
-    pub fn keyring(&self) -> &Keyring {
+    pub(super) fn keyring(&self) -> &Keyring {
         &self.keyring
     }
 
@@ -139,7 +139,7 @@ impl Reload {
             return;
         }
         // All of it is said again to whoever asked.
-        self.told.clear();
+        self.reported.clear();
         if let Some(seen) = self.read().await
             && !self.apply(seen)
         {
@@ -189,13 +189,13 @@ impl Reload {
             (true, false) => "unchanged",
         };
         self.metrics.reloads.with_label_values(&[result]).inc();
-        self.tell(faults);
+        self.report(faults);
         changed
     }
 
-    /// Says what is wrong, once, and shows whether anything is.
-    fn tell(&mut self, faults: Vec<Fault>) {
-        for fault in faults.iter().filter(|it| !self.told.contains(it)) {
+    /// Logs what is wrong, once, and shows whether anything is.
+    fn report(&mut self, faults: Vec<Fault>) {
+        for fault in faults.iter().filter(|it| !self.reported.contains(it)) {
             let meanwhile = match fault.kept {
                 true => "what the file held before stays in force",
                 false => "the file is left out",
@@ -204,7 +204,7 @@ impl Reload {
                 tracing::error!("{error}; until then {meanwhile}");
             }
         }
-        if faults.is_empty() && !self.told.is_empty() {
+        if faults.is_empty() && !self.reported.is_empty() {
             tracing::info!("every file in auth.dir is in order again");
         }
         self.metrics
@@ -215,6 +215,6 @@ impl Reload {
             let now = now.map_or(0.0, |since| since.as_secs_f64());
             self.metrics.reload_success_at.set(now);
         }
-        self.told = faults;
+        self.reported = faults;
     }
 }

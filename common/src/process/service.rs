@@ -11,11 +11,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::{Addresses, BAD_SETTINGS, write_addresses};
+use super::{Addresses, BAD_SETTINGS, Process, write_addresses};
 use crate::{
+    checks::Role,
     http::listen,
     settings::{Settings, SettingsErrors, process_env},
-    telemetry::{LogLevel, logging},
+    telemetry::logging,
 };
 
 /// What every service's command line takes.
@@ -31,14 +32,14 @@ pub struct ServiceArguments {
 }
 
 impl ServiceArguments {
-    /// Reads the configuration, and logs as it says from here on; answers with what changes that.
+    /// Reads the configuration, logs as it says from here on, and starts the process that it says.
     ///
     /// # Errors
-    /// [`SettingsErrors`], every mistake at once.
-    pub fn settings(&self) -> Result<(Settings, LogLevel)> {
+    /// [`SettingsErrors`], every mistake at once, and those of [`Process::start`].
+    pub fn start(&self, role: Role) -> Result<Process> {
         let settings = Settings::load(self.config.as_deref(), process_env())?;
-        let level = logging::start(&settings.log)?;
-        Ok((settings, level))
+        let log = logging::start(&settings.log)?;
+        Process::start(settings, log, role)
     }
 
     /// Says where the service listens, in the log and in the file that was asked for.

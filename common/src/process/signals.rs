@@ -1,4 +1,4 @@
-//! Signals: the end of a process, as its surroundings announce it, and what else they may say.
+//! Signals: how a process is told to end, and what else it may be told.
 
 use std::{
     io::{self, IsTerminal},
@@ -45,7 +45,7 @@ impl Shutdown {
     pub fn on_signals() -> io::Result<Self> {
         let signals = Signals::listen()?;
         let shutdown = Self::new();
-        tokio::spawn(heed(signals, shutdown.clone()));
+        tokio::spawn(handle(signals, shutdown.clone()));
         Ok(shutdown)
     }
 
@@ -112,7 +112,7 @@ impl Shutdown {
     }
 }
 
-/// The signals that a service heeds.
+/// The signals that a service handles.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -160,7 +160,7 @@ impl Signals {
     }
 }
 
-async fn heed(mut signals: Signals, shutdown: Shutdown) {
+async fn handle(mut signals: Signals, shutdown: Shutdown) {
     loop {
         match signals.next().await {
             Heard::End(signal) if !shutdown.told.is_cancelled() => {

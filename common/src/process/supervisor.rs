@@ -17,7 +17,7 @@ pub(super) fn tell_stopping(status: &str) {
 }
 
 /// A line for `systemctl status`.
-pub fn tell_status(status: &str) {
+pub(super) fn tell_status(status: &str) {
     tell(&[NotifyState::Status(status)]);
 }
 

@@ -7,7 +7,7 @@
 pub use prometheus::core::Collector;
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
-use crate::process::measure;
+use super::usage::measure;
 
 /// A metric as it is declared here.
 #[derive(Debug, Clone, Copy)]

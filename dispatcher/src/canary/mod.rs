@@ -36,7 +36,7 @@ pub(crate) struct Canary {
     name: String,
     /// Whether it was this one's turn the last time.
     mine: bool,
-    /// What was wrong the last time, as it was told.
+    /// What was wrong the last time, as it was reported.
     wrong: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl Canary {
             if let Ok(took) = &result {
                 self.metrics.roundtrip.observe(took.as_secs_f64());
             }
-            self.tell(result.err());
+            self.report(result.err());
         }
     }
 
@@ -124,8 +124,8 @@ impl Canary {
         })
     }
 
-    /// Says what is wrong when that changes.
-    fn tell(&mut self, failure: Option<Failure>) {
+    /// Logs what is wrong when that changes.
+    fn report(&mut self, failure: Option<Failure>) {
         let wrong = failure.map(|failure| failure.to_string());
         if wrong == self.wrong {
             return;

@@ -1,11 +1,14 @@
 //! Gives an order to the store until it answers, or the caller's time is over.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, ops::ControlFlow, time::Duration};
 
-use carillon_common::backend::BackendError;
-use tokio::time::{Instant, sleep, timeout_at};
+use carillon_common::{
+    backend::BackendError,
+    retry::{self, pauses},
+};
+use tokio::time::Instant;
 
-/// The first pause; each further one is twice as long, up to the last.
+/// Between two tries, at most; the pauses double up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(640);
 
@@ -23,34 +26,31 @@ pub(crate) struct Delivered<T> {
 /// The store's refusal; once any attempt's outcome is unknown, so is that of all together.
 pub(crate) async fn deliver<T, F>(
     deadline: Instant,
-    mut call: impl FnMut() -> F,
+    call: impl FnMut() -> F,
 ) -> Result<Delivered<T>, BackendError>
 where
     F: Future<Output = Result<T, BackendError>>,
 {
     let mut doubt = None;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let failure = match timeout_at(deadline, call()).await {
-            Ok(Ok(answer)) => {
-                return Ok(Delivered {
-                    answer,
-                    after_doubt: doubt.is_some(),
-                });
-            }
+    let pauses = pauses(FIRST_PAUSE, LAST_PAUSE);
+    let tried = retry::until(deadline, pauses, call, |tried| {
+        let failure = match tried {
             Ok(Err(failure)) if failure.may_pass() => failure,
-            Ok(Err(refusal)) => return Err(refusal),
+            Ok(definite) => return ControlFlow::Break(definite),
             Err(_) => BackendError::Unknown("no answer before the request's deadline".to_owned()),
         };
         if matches!(failure, BackendError::Unknown(_)) {
             doubt = Some(failure.clone());
         }
-        let jittered = pause.mul_f32(rand::random_range(0.5..1.0));
-        if Instant::now() + jittered >= deadline {
-            return Err(doubt.unwrap_or(failure));
-        }
-        sleep(jittered).await;
-        pause = (pause * 2).min(LAST_PAUSE);
+        ControlFlow::Continue(failure)
+    })
+    .await;
+    match tried {
+        Ok(definite) => Ok(Delivered {
+            answer: definite?,
+            after_doubt: doubt.is_some(),
+        }),
+        Err(failure) => Err(doubt.unwrap_or(failure)),
     }
 }
 

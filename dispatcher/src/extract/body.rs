@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use carillon_common::settings::DispatcherSettings;
 use futures_util::StreamExt;
 use http::{HeaderMap, header};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -36,12 +37,12 @@ pub(crate) struct Bodies {
 
 /// A body, and the room that it takes up.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct ReadBody {
     bytes: Bytes,
     _room: OwnedSemaphorePermit,
 }
 
-impl Deref for Taken {
+impl Deref for ReadBody {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -67,7 +68,7 @@ impl Bodies {
         headers: &HeaderMap,
         body: Body,
         deadline: Instant,
-    ) -> Result<Taken, ApiError> {
+    ) -> Result<ReadBody, ApiError> {
         check_type(headers)?;
         self.read(caller, headers, body, deadline).await
     }
@@ -96,7 +97,7 @@ impl Bodies {
         headers: &HeaderMap,
         body: Body,
         deadline: Instant,
-    ) -> Result<Taken, ApiError> {
+    ) -> Result<ReadBody, ApiError> {
         let announced = announced(headers);
         let most = announced.unwrap_or(self.limit);
         let mut stream = body.into_data_stream();
@@ -115,7 +116,7 @@ impl Bodies {
         if let Err(ApiError::BodyTooLarge(_)) = read {
             discard(stream).await;
         }
-        Ok(Taken {
+        Ok(ReadBody {
             bytes: read?,
             _room: room,
         })
@@ -123,7 +124,7 @@ impl Bodies {
 
     /// Counts one more body that is on its way.
     fn coming(&self, caller: &str) -> Result<Coming<'_>, ApiError> {
-        let mut coming = lock(&self.coming);
+        let mut coming = self.coming.lock();
         let count = coming.entry(caller.into()).or_default();
         if *count >= self.most_of_one {
             return Err(ApiError::TooManyBodies(self.most_of_one));
@@ -143,7 +144,7 @@ struct Coming<'a> {
 
 impl Drop for Coming<'_> {
     fn drop(&mut self) {
-        let mut coming = lock(&self.bodies.coming);
+        let mut coming = self.bodies.coming.lock();
         if let Some(count) = coming.get_mut(&self.caller) {
             *count -= 1;
             if *count == 0 {
@@ -151,10 +152,6 @@ impl Drop for Coming<'_> {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Small bodies come in one piece, which is then not copied.

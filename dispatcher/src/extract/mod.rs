@@ -1,14 +1,12 @@
-//! What a request says, checked: who calls, under which key, with which fields.
+//! What a request says, checked: under which key it is repeated, and with which fields.
 
 mod body;
-mod caller;
 mod fields;
 mod idempotency;
 mod portable;
 mod query;
 
-pub(crate) use body::Bodies;
-pub(crate) use caller::authorize;
+pub(crate) use body::{Bodies, ReadBody};
 pub(crate) use fields::{FieldReader, Fields};
 pub(crate) use idempotency::{IdempotencyKey, fingerprint};
 pub(crate) use query::refuse_query;

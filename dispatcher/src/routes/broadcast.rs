@@ -2,32 +2,31 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use carillon_common::{
     backend::PublishOrder,
     ids::{Cursor, NotificationId},
-    settings::Scope,
-    telemetry::spans::{Destination, Trace},
+    telemetry::spans::Destination,
 };
-use http::request::Parts;
 use serde::Serialize;
-use tokio::time::Instant;
 
-use super::accepted;
+use super::{
+    accepted,
+    caller::may,
+    post::{Post, Posts},
+};
 use crate::{
-    app::Service,
-    dispatch::{BroadcastRequest, Repeatable, deliver, publish_order},
-    edge::Arrival,
+    app::App,
+    dispatch::{BroadcastRequest, deliver, publish_order},
     error::ApiError,
-    extract::{Fields, IdempotencyKey, authorize, fingerprint},
     traced::traced,
 };
 
-const ROUTE: &str = "POST /api/notifications/broadcast";
+impl Posts for may::Broadcast {
+    const ROUTE: &'static str = "POST /api/notifications/broadcast";
+    const DESTINATION: Destination = Destination::Channel;
+    const IN_QUERY: bool = true;
+}
 
 /// Publishes a notification to a channel's members, or to every user.
 ///
@@ -44,84 +43,37 @@ const ROUTE: &str = "POST /api/notifications/broadcast";
 ///
 /// Answers: 200 [`BroadcastAnswer`]; problems 400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 507.
 pub(crate) async fn broadcast(
-    State(service): State<Arc<Service>>,
-    request: Request,
+    State(app): State<Arc<App>>,
+    mut post: Post<may::Broadcast>,
 ) -> Result<Response, ApiError> {
-    let arrived = Arrival::of(&request);
-    let (head, body) = request.into_parts();
-    let caller = authorize(&service.keyring, &head.headers, Scope::Broadcast)?;
-    let trace = service
-        .spans
-        .request(&head.headers, Destination::Channel, arrived.into_std());
-    let deadline = service.deadline(arrived);
-    let work = accept(&service, &caller, &head, body, deadline, trace.clone());
-    traced(trace, work).await
+    traced(post.trace(), accept(&app, &mut post)).await
 }
 
-async fn accept(
-    service: &Service,
-    caller: &str,
-    head: &Parts,
-    body: Body,
-    deadline: Instant,
-    trace: Option<Trace>,
-) -> Result<Response, ApiError> {
-    let key = IdempotencyKey::of(&head.headers)?;
-    let bodies = &service.bodies;
-    let (text, input, fields);
-    match head.uri.query().filter(|query| !query.is_empty()) {
-        Some(query) => {
-            bodies.refuse(caller, &head.headers, body, deadline).await?;
-            input = query.as_bytes();
-            fields = Fields::from_query(query)?;
-        }
-        None => {
-            text = bodies
-                .read_json(caller, &head.headers, body, deadline)
-                .await?;
-            input = &text;
-            fields = Fields::from_json(input)?;
-        }
-    }
-
-    let request = BroadcastRequest::read(&fields, &service.settings)?;
-    let repeatable = key.map(|key| Repeatable {
-        caller,
-        key,
-        fingerprint: fingerprint(ROUTE, input),
-    });
+async fn accept(app: &App, post: &mut Post<may::Broadcast>) -> Result<Response, ApiError> {
+    let posted = post.read(app).await?;
+    let fields = posted.fields()?;
+    let request = BroadcastRequest::read(&fields, &app.settings)?;
+    let settings = &app.settings.idempotency;
+    let order = publish_order(&request, app.stamp(), posted.repeatable(), settings)?;
     let order = PublishOrder {
-        trace,
-        ..publish_order(
-            &request,
-            service.stamp(),
-            repeatable,
-            &service.settings.idempotency,
-        )?
+        trace: posted.trace_of(order.id, &order.body),
+        ..order
     };
-    if let Some(trace) = &order.trace {
-        trace.is_about(order.id, order.body.len(), caller);
-    }
 
-    let delivered = deliver(service.store_deadline(deadline), || {
-        service.backend.publish(&order)
-    })
-    .await?;
+    let until = app.store_deadline(posted.deadline);
+    let delivered = deliver(until, || app.backend.publish(&order)).await?;
+    let replayed = delivered.answer.repeated && !delivered.after_doubt;
+    let former = delivered.answer.former;
     let answer = BroadcastAnswer {
         status: "ok",
         message: match &request.channel {
             Some(_) => "published to the channel",
             None => "published to everyone",
         },
-        id: order
-            .idempotency
-            .accepted_id(order.id, delivered.answer.former),
+        id: order.idempotency.accepted_id(order.id, former),
         cursor: delivered.answer.cursor,
     };
-    Ok(accepted(
-        &answer,
-        delivered.answer.repeated && !delivered.after_doubt,
-    ))
+    Ok(accepted(&answer, replayed))
 }
 
 /// A notification's place in its channel.

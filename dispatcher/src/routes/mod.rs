@@ -1,15 +1,17 @@
 //! The routes: each reads, plans, delivers, answers.
 
 mod broadcast;
+mod caller;
 mod gateways;
 mod online_count;
-mod rebalance;
+mod operator;
+mod post;
 mod send;
 
 pub(crate) use broadcast::broadcast;
-pub(crate) use gateways::{drain, gateways};
+pub(crate) use gateways::gateways;
 pub(crate) use online_count::online_count;
-pub(crate) use rebalance::rebalance;
+pub(crate) use operator::{drain, rebalance};
 pub(crate) use send::send;
 
 use axum::{

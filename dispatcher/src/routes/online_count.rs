@@ -2,35 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Request, State},
-};
-use carillon_common::settings::Scope;
+use axum::{Json, extract::State};
 use serde::Serialize;
 
-use crate::{
-    app::Service,
-    dispatch::deliver,
-    edge::Arrival,
-    error::ApiError,
-    extract::{authorize, refuse_query},
-};
+use super::caller::{Caller, may};
+use crate::{app::App, dispatch::deliver, error::ApiError};
 
 /// Counts the users that are connected, in the whole deployment; up to a second old.
 ///
 /// Scope `read`. No parameters. Answers: 200 [`OnlineCount`]; problems 400, 401, 403, 500, 503.
 pub(crate) async fn online_count(
-    State(service): State<Arc<Service>>,
-    request: Request,
+    State(app): State<Arc<App>>,
+    caller: Caller<may::Read>,
 ) -> Result<Json<OnlineCount>, ApiError> {
-    let deadline = service.deadline(Arrival::of(&request));
-    authorize(&service.keyring, request.headers(), Scope::Read)?;
-    refuse_query(request.uri())?;
-    let count = deliver(service.store_deadline(deadline), || {
-        service.backend.online_count()
-    })
-    .await?;
+    let until = app.store_deadline(caller.deadline);
+    let count = deliver(until, || app.backend.online_count()).await?;
     Ok(Json(OnlineCount {
         online_count: count.answer,
     }))

@@ -2,30 +2,32 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use carillon_common::{
     backend::{SendOrder, Sent},
     ids::{Cursor, NotificationId},
-    settings::Scope,
-    telemetry::spans::{Destination, Trace},
+    telemetry::spans::Destination,
 };
-use http::request::Parts;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::accepted;
+use super::{
+    accepted,
+    caller::may,
+    post::{Post, Posts},
+};
 use crate::{
-    app::Service,
-    dispatch::{Repeatable, SendRequest, deliver, send_order},
-    edge::Arrival,
+    app::App,
+    dispatch::{SendRequest, deliver, send_order},
     error::ApiError,
-    extract::{Fields, IdempotencyKey, authorize, fingerprint, refuse_query},
     traced::traced,
 };
+
+impl Posts for may::Send {
+    const ROUTE: &'static str = "POST /api/notifications/send";
+    const DESTINATION: Destination = Destination::Inbox;
+    const IN_QUERY: bool = false;
+}
 
 /// Sends a notification to a user: to the connected devices now, to the others when they come.
 ///
@@ -43,64 +45,28 @@ use crate::{
 ///
 /// Answers: 200 [`SendAnswer`]; problems 400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503, 507.
 pub(crate) async fn send(
-    State(service): State<Arc<Service>>,
-    request: Request,
+    State(app): State<Arc<App>>,
+    mut post: Post<may::Send>,
 ) -> Result<Response, ApiError> {
-    let arrived = Arrival::of(&request);
-    let (head, body) = request.into_parts();
-    let caller = authorize(&service.keyring, &head.headers, Scope::Send)?;
-    // Of strangers nothing is traced: they would fill the collector.
-    let trace = service
-        .spans
-        .request(&head.headers, Destination::Inbox, arrived.into_std());
-    let deadline = service.deadline(arrived);
-    let work = accept(&service, &caller, &head, body, deadline, trace.clone());
-    traced(trace, work).await
+    traced(post.trace(), accept(&app, &mut post)).await
 }
 
-async fn accept(
-    service: &Service,
-    caller: &str,
-    head: &Parts,
-    body: Body,
-    deadline: Instant,
-    trace: Option<Trace>,
-) -> Result<Response, ApiError> {
-    let key = IdempotencyKey::of(&head.headers)?;
-    refuse_query(&head.uri)?;
-    let bodies = &service.bodies;
-    let body = bodies
-        .read_json(caller, &head.headers, body, deadline)
-        .await?;
-
-    let fields = Fields::from_json(&body)?;
-    let request = SendRequest::read(&fields, &service.settings)?;
-    let repeatable = key.map(|key| Repeatable {
-        caller,
-        key,
-        fingerprint: fingerprint("POST /api/notifications/send", &body),
-    });
+async fn accept(app: &App, post: &mut Post<may::Send>) -> Result<Response, ApiError> {
+    let posted = post.read(app).await?;
+    let fields = posted.fields()?;
+    let request = SendRequest::read(&fields, &app.settings)?;
+    let settings = &app.settings.idempotency;
+    let order = send_order(&request, app.stamp(), posted.repeatable(), settings)?;
     let order = SendOrder {
-        trace,
-        ..send_order(
-            &request,
-            service.stamp(),
-            repeatable,
-            &service.settings.idempotency,
-        )?
+        trace: posted.trace_of(order.id, &order.body),
+        ..order
     };
-    if let Some(trace) = &order.trace {
-        trace.is_about(order.id, order.body.len(), caller);
-    }
 
     let start = Instant::now();
-    let delivered = deliver(service.store_deadline(deadline), || {
-        service.backend.send(&order)
-    })
-    .await;
+    let until = app.store_deadline(posted.deadline);
+    let delivered = deliver(until, || app.backend.send(&order)).await;
     let answer = delivered.as_ref().map(|delivered| &delivered.answer);
-    let took = start.elapsed();
-    service.counters.send(caller, answer, took);
+    app.counters.send(posted.caller, answer, start.elapsed());
     let delivered = delivered?;
     let replayed = delivered.answer.repeated && !delivered.after_doubt;
     let former = delivered.answer.former;

@@ -3,14 +3,13 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use carillon_common::{
-    auth::{ApiKeys, Keyring},
+    auth::ApiKeys,
     backend::Backend,
     http::listen,
-    process::Shutdown,
+    process::{Process, Shutdown},
     settings::{ApiKeySettings, Scope, Settings},
-    telemetry::{Metrics, Spans},
 };
-use carillon_dispatcher::App;
+use carillon_dispatcher::Dispatcher;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -47,7 +46,7 @@ impl Service {
     }
 
     pub async fn start_with(backend: Arc<dyn Backend>, change: impl FnOnce(&mut Settings)) -> Self {
-        Self::start_app(backend, change, |app| app).await
+        Self::start_dispatcher(backend, change, |dispatcher| dispatcher).await
     }
 
     /// With an API server of Kubernetes.
@@ -56,13 +55,16 @@ impl Service {
         cluster: kube::Config,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        Self::start_app(backend, change, |app| app.with_cluster(cluster)).await
+        Self::start_dispatcher(backend, change, |dispatcher| {
+            dispatcher.with_cluster(cluster)
+        })
+        .await
     }
 
-    async fn start_app(
+    async fn start_dispatcher(
         backend: Arc<dyn Backend>,
         change: impl FnOnce(&mut Settings),
-        finish: impl FnOnce(App) -> App,
+        finish: impl FnOnce(Dispatcher) -> Dispatcher,
     ) -> Self {
         let mut settings = Settings::default();
         settings.drain.delay = Duration::ZERO;
@@ -84,18 +86,12 @@ impl Service {
         let admin_listener = listen(loopback).unwrap();
         let address = listener.local_addr().unwrap();
         let admin = admin_listener.local_addr().unwrap();
-        let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let metrics = Metrics::new("dispatcher");
-        let app = App::new(
-            Arc::new(settings),
-            keyring,
-            backend,
-            metrics,
-            Spans::default(),
-        );
-        let app = finish(app);
-        let shutdown = Shutdown::new();
-        let running = tokio::spawn(app.run(listener, admin_listener, shutdown.clone()));
+        let process = Process::detached(settings).unwrap();
+        let dispatcher = finish(Dispatcher::new(&process, backend));
+        let shutdown = process.shutdown.clone();
+        let operations = process.operations();
+        let work = dispatcher.run(listener, shutdown.clone());
+        let running = tokio::spawn(process.run(admin_listener, operations, work));
         Self {
             address,
             admin,

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use carillon_common::http::{AcceptFailures, Place, serve_connection};
+use carillon_common::http::{Acceptor, Place, serve_connection};
 use tokio::{
     net::TcpListener,
-    time::{Duration, Instant, error::Elapsed, sleep, timeout_at},
+    time::{Instant, error::Elapsed, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -25,9 +25,6 @@ use crate::{
     parts::Gateway,
 };
 
-/// After accepting failed, mostly for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Accepts until `stop`.
 pub(crate) async fn accept(
     gateway: &Arc<Gateway>,
@@ -36,31 +33,19 @@ pub(crate) async fn accept(
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let mut failures = AcceptFailures::default();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+    let acceptor = Acceptor::new(listener);
+    while let Some((stream, peer)) = stop.run_until_cancelled(acceptor.next()).await {
+        let Some(place) = gateway.arrivals.enter().await else {
+            gateway.rejected("arrivals");
+            answer_unavailable_at_once(&stream);
+            continue;
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                let Some(place) = gateway.arrivals.enter().await else {
-                    gateway.rejected("arrivals");
-                    answer_unavailable_at_once(&stream);
-                    continue;
-                };
-                let guest = Guest {
-                    stream,
-                    address: peer.ip(),
-                    place,
-                };
-                tasks.spawn(live(gateway.clone(), guest, http.clone(), stop.clone()));
-            }
-            Err(error) => {
-                failures.tell(&error);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let guest = Guest {
+            stream,
+            address: peer.ip(),
+            place,
+        };
+        tasks.spawn(live(gateway.clone(), guest, http.clone(), stop.clone()));
     }
 }
 

@@ -74,7 +74,8 @@ impl Marks {
                     }
                 }
                 What::Replayed(frame, destination) => {
-                    if let Some(delivery) = spans.delivery(&frame, destination, true) {
+                    let parent = frame.trace.as_deref();
+                    if let Some(delivery) = spans.delivery(parent, frame.id, destination, true) {
                         delivery.written(dialect);
                     }
                 }

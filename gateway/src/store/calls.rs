@@ -9,11 +9,12 @@ use carillon_common::{
     backend::{BackendError, Departure, Holder, Membership, Registration},
     ids::{ChannelName, Cursor, UserId},
     protocol::CloseCode,
+    telemetry::Rarely,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::{rarely::Rarely, retry::retry};
+use super::retry::retry;
 use crate::{
     metrics::Counters,
     routing::{Channels, Handle, Hub, Mail, Taken},

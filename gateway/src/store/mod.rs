@@ -1,7 +1,6 @@
 //! What sessions ask of the store, and its answers.
 
 mod calls;
-mod rarely;
 mod retry;
 
 pub(crate) use calls::Calls;

@@ -108,13 +108,12 @@ mod tests {
     };
 
     use carillon_common::{
-        auth::{Keyring, Secret},
+        auth::Secret,
         backend::{self, Backend, Control, Device},
-        http::Health,
         ids::Cursor,
+        process::Process,
         protocol::Dialect,
         settings::Settings,
-        telemetry::{Metrics, Spans},
     };
     use tokio::time::timeout;
 
@@ -172,19 +171,9 @@ mod tests {
         settings.drain.window = Duration::from_millis(100);
         settings.drain.close_grace = Duration::from_millis(100);
         let backend = backend::connect(&settings).await.unwrap();
-        let metrics = Metrics::new("gateway").gateway;
-        let health = Health::default();
-        let keyring = Keyring::new(settings.auth.credentials().unwrap());
-        let gateway = Gateway::start(
-            Arc::new(settings),
-            keyring,
-            backend.clone(),
-            metrics,
-            health,
-            1 << 20,
-            Spans::default(),
-        );
-        (gateway.await.unwrap(), backend)
+        let process = Process::detached(settings).unwrap();
+        let gateway = Gateway::start(&process, backend.clone()).await.unwrap();
+        (gateway, backend)
     }
 
     /// A user's connection that goes when it is asked to; answers with why.

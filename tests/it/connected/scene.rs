@@ -5,12 +5,10 @@ use std::{fs, iter, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use carillon_common::{
-    auth::Keyring,
     backend::{self, Backend, Idempotency, PublishOrder, SendOrder},
-    http::{Health, listen},
-    process::Shutdown,
+    http::listen,
+    process::{Process, Shutdown},
     settings::Settings,
-    telemetry::{Metrics, Spans},
 };
 use carillon_gateway::Gateway;
 use carillon_tests::redis::{Options, Standalone};
@@ -63,18 +61,7 @@ impl Scene {
             store: store.clone(),
             gate: gate.clone(),
         });
-        let metrics = Metrics::new("gateway").gateway;
-        let keyring = Keyring::new(settings.auth.credentials()?);
-        let gateway = Gateway::start(
-            Arc::new(settings),
-            keyring,
-            gated,
-            metrics,
-            Health::default(),
-            1 << 16,
-            Spans::default(),
-        );
-        let gateway = gateway.await?;
+        let gateway = Gateway::start(&Process::detached(settings)?, gated).await?;
         let listener = listen(([127, 0, 0, 1], 0).into())?;
         let (address, stop) = (listener.local_addr()?, Shutdown::new());
         let until = stop.clone();

@@ -10,7 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use carillon_common::process::{Addresses, raise_descriptors, write_addresses};
+use carillon_common::descriptors::raise_descriptors;
+use carillon_common::process::{Addresses, write_addresses};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carillon_common::process::raise_descriptors;
+use carillon_common::descriptors::raise_descriptors;
 use carillon_tests::attack::{self, ATTACKS, Outcome, stopped_readers};
 use carillon_tests::bench::rig::Rig;
 use clap::Parser;

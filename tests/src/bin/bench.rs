@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use carillon_common::process::raise_descriptors;
+use carillon_common::descriptors::raise_descriptors;
 use carillon_tests::bench::figures::table;
 use carillon_tests::bench::phases::{self, Phase, Scale};
 use carillon_tests::bench::{floor, proc, record};

@@ -1,7 +1,7 @@
 //! `make overhead`: what metrics cost, in instructions and in series.
 
 use anyhow::{Result, ensure};
-use carillon_common::process::raise_descriptors;
+use carillon_common::descriptors::raise_descriptors;
 use carillon_tests::bench::proc;
 use carillon_tests::overhead::{SERIES_TARGET, Scale, TARGET, instructions, series};
 use clap::Parser;

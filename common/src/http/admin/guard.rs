@@ -10,7 +10,7 @@ use axum::{
 };
 
 use crate::{
-    auth::{CredentialKind, Keyring, bearer},
+    auth::{Keyring, Presented},
     http::Problem,
     settings::Scope,
 };
@@ -58,24 +58,15 @@ fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Box<Prob
         let problem = Problem::new(401, "no_api_keys", "No API key is configured");
         return Err(Box::new(problem.detail(detail)));
     }
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(only), None) = (values.next(), values.next()) else {
-        return Err(unknown(
-            "send exactly one header `Authorization: Bearer ck_...`",
-        ));
-    };
-    let presented = only
-        .to_str()
-        .ok()
-        .and_then(bearer)
-        .ok_or_else(|| unknown("the header must be `Authorization: Bearer ck_...`"))?;
-    let key = keys.authenticate(presented).ok_or_else(|| {
-        unknown(match CredentialKind::of(presented) {
-            Some(CredentialKind::Token) => "this is a client's token; an API key begins with ck_",
-            Some(CredentialKind::KeyHash) => {
-                "this is a key's hash; send the key, which begins with ck_"
+    let key = keys.of_request(headers).map_err(|presented| {
+        unknown(match presented {
+            Presented::Nothing | Presented::Several => {
+                "send exactly one header `Authorization: Bearer ck_...`"
             }
-            Some(CredentialKind::ApiKey) | None => "the API key is not known here",
+            Presented::OtherScheme => "the header must be `Authorization: Bearer ck_...`",
+            Presented::Token => "this is a client's token; an API key begins with ck_",
+            Presented::KeyHash => "this is a key's hash; send the key, which begins with ck_",
+            Presented::Unknown => "the API key is not known here",
         })
     })?;
     if key.allows(Scope::Admin) {

@@ -1,9 +1,6 @@
 //! What is logged, changed for a while: it ends by itself, so that nobody's debugging fills a disk.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -12,6 +9,7 @@ use axum::{
     routing::{MethodRouter, get},
 };
 use humantime_serde::re::humantime;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -66,12 +64,8 @@ pub(super) fn routes(level: LogLevel) -> MethodRouter<()> {
 }
 
 impl Live {
-    fn lock(&self) -> MutexGuard<'_, Option<Changed>> {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn shown(&self) -> Json<Value> {
-        let changed = self.lock();
+        let changed = self.changed.lock();
         let changed = changed.as_ref().map(|changed| {
             json!({
                 "directive": changed.directive,
@@ -83,7 +77,7 @@ impl Live {
     }
 
     fn end(&self) -> bool {
-        let was = self.lock().take().is_some();
+        let was = self.changed.lock().take().is_some();
         was && self.level.set(self.level.configured())
     }
 }
@@ -106,7 +100,7 @@ async fn change(
         "the log is changed by an operator, for this time"
     );
     let whole = format!("{},{directive}", live.level.configured());
-    let mut changed = live.lock();
+    let mut changed = live.changed.lock();
     if !live.level.set(&whole) {
         let detail = "the log of this process cannot be changed";
         return Err(Problem::new(503, "log_unchangeable", "Log cannot be changed").detail(detail));

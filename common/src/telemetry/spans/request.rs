@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -18,6 +18,7 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{SdkTracer, Span},
 };
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Destination, Spans, TraceParent, under};
 use crate::ids::NotificationId;
@@ -120,7 +121,7 @@ impl Trace {
     }
 
     fn span(&self) -> MutexGuard<'_, Span> {
-        self.0.span.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.span.lock()
     }
 }
 

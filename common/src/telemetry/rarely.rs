@@ -1,33 +1,34 @@
-//! Log lines that strangers can bring about are written now and then, not each time.
+//! Log lines that may come in their thousands are written now and then, not each time.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Allows something at most once in each period.
-pub(crate) struct Rarely {
+/// Gives a turn at most once in a while.
+#[derive(Debug)]
+pub struct Rarely {
     every: Duration,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     last: Option<Instant>,
     passed_over: u64,
 }
 
 impl Rarely {
-    /// At most once in each `every`.
-    pub(crate) fn new(every: Duration) -> Self {
+    /// At most one turn within each `every`; the first is at once.
+    pub fn new(every: Duration) -> Self {
         Self {
             every,
             state: Mutex::default(),
         }
     }
 
-    /// Whether it is allowed now; then also how often it was not since the last time.
-    pub(crate) fn allowed(&self, now: Instant) -> Option<u64> {
+    /// Whether it is time again, and then how many asked in vain since the last turn.
+    pub fn turn(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock();
         if state.last.is_some_and(|last| now < last + self.every) {
             state.passed_over += 1;

@@ -8,13 +8,13 @@ use prometheus::Counter;
 use rlimit::Resource;
 use tokio::runtime::Handle;
 
-use crate::telemetry::ProcessMetrics;
+use super::ProcessMetrics;
 
 /// Ticks of a second in /proc, on every architecture.
 const TICKS: f64 = 100.0;
 
 /// Brings the metrics up to date.
-pub(crate) fn measure(metrics: &ProcessMetrics) {
+pub(super) fn measure(metrics: &ProcessMetrics) {
     if let Some(usage) = Usage::read() {
         usage.show(metrics);
     }

@@ -1,0 +1,123 @@
+//! What a caller is told when the store refuses or fails: never its address or its own words.
+
+use carillon_common::backend::{BackendError, Fault, FaultKind};
+use http::StatusCode as S;
+
+use super::answer::{Kind, kind};
+
+/// The answer's fixed part.
+pub(super) fn kind_of(error: &BackendError) -> Kind {
+    match error {
+        BackendError::InboxFull => kind(S::CONFLICT, "inbox_full", "The inbox is full"),
+        BackendError::IdempotencyMismatch => kind(
+            S::UNPROCESSABLE_ENTITY,
+            "idempotency_mismatch",
+            "Idempotency key used before",
+        ),
+        BackendError::StoreFull(_) => {
+            kind(S::INSUFFICIENT_STORAGE, "store_full", "The store is full").after(10)
+        }
+        BackendError::Unavailable(_) => {
+            kind(S::SERVICE_UNAVAILABLE, "unavailable", "The store is away").after(1)
+        }
+        BackendError::Refused(fault) => {
+            kind(S::SERVICE_UNAVAILABLE, "unavailable", "The store refuses")
+                .after(if fault.kind.passes() { 1 } else { 10 })
+        }
+        BackendError::Unknown(_) => kind(
+            S::SERVICE_UNAVAILABLE,
+            "outcome_unknown",
+            "The store did not confirm",
+        )
+        .after(1),
+        BackendError::Partly(_) => kind(
+            S::SERVICE_UNAVAILABLE,
+            "outcome_unknown",
+            "The store refuses a part",
+        )
+        .after(10),
+        BackendError::Replaced
+        | BackendError::TooManyConnections
+        | BackendError::TooManyChannels
+        | BackendError::Unexpected(_) => {
+            kind(S::INTERNAL_SERVER_ERROR, "internal", "Internal error")
+        }
+    }
+}
+
+/// What went wrong, and what to do about it.
+pub(super) fn detail(error: &BackendError) -> &'static str {
+    match error {
+        BackendError::InboxFull => {
+            "this user's inbox holds its limit of unread notifications and none of the user's \
+             devices can be passed over; it takes more once a device has read some or they expire"
+        }
+        BackendError::IdempotencyMismatch => {
+            "this Idempotency-Key was used before with another request; take a new key for a new \
+             notification, and repeat a request byte for byte"
+        }
+        BackendError::StoreFull(_) => "the store's bound is reached; nothing was accepted",
+        BackendError::Unavailable(_) => {
+            "the store cannot be reached; nothing was accepted, try again"
+        }
+        BackendError::Refused(fault) => detail_of(fault),
+        BackendError::Unknown(_) => {
+            "the store did not confirm in time, so the notification may or may not have been \
+             accepted; retry with the same Idempotency-Key and it is not doubled"
+        }
+        BackendError::Partly(_) => {
+            "the store does not allow this service all that it needs, so the notification is stored and \
+             may reach connected devices late or not at all; correct the rights (`carillon doctor` names \
+             them), then retry with the same Idempotency-Key"
+        }
+        BackendError::Replaced
+        | BackendError::TooManyConnections
+        | BackendError::TooManyChannels
+        | BackendError::Unexpected(_) => {
+            "the service failed; its log has the reason under this request's id"
+        }
+    }
+}
+
+/// The same of a store that is there: what an operator of it has to look at.
+fn detail_of(fault: &Fault) -> &'static str {
+    match fault.kind {
+        FaultKind::OutOfMemory => {
+            "the store's memory is full; nothing was accepted, and nothing will be until somebody makes \
+             room there"
+        }
+        FaultKind::Disk => {
+            "the store cannot write to its disk; nothing was accepted, and nothing will be until \
+             somebody looks at it"
+        }
+        FaultKind::Auth => {
+            "the store refuses this service's log-in; nothing was accepted, and nothing will be until \
+             its user and password are corrected"
+        }
+        FaultKind::Permission => {
+            "the store does not allow this service what it needs; nothing was accepted, and nothing \
+             will be until its rights are corrected"
+        }
+        FaultKind::Tls => {
+            "no encrypted connection to the store comes about; nothing was accepted, and nothing will \
+             be until its configuration is corrected"
+        }
+        FaultKind::Replica => {
+            "the store is a replica, which takes no writes; nothing was accepted, try again: a failover \
+             is over soon"
+        }
+        FaultKind::MaxClients => "the store takes no more clients; nothing was accepted, try again",
+        FaultKind::TooFewReplicas => {
+            "the store has fewer replicas than it asks for itself; nothing was accepted, try again"
+        }
+        FaultKind::WrongServer
+        | FaultKind::Misconfigured
+        | FaultKind::Unreachable
+        | FaultKind::Unanswered
+        | FaultKind::NotReady
+        | FaultKind::Unexpected => {
+            "the store refuses what this service is configured with; nothing was accepted, and nothing \
+             will be until that is corrected"
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `POST /api/gateways/{id}/drain` and `POST /api/gateways/rebalance`: what operators have gateways do.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use carillon_common::{
+    backend::{Control, LiveGateway},
+    ids::GatewayId,
+};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::caller::{Caller, may};
+use crate::{
+    app::App,
+    dispatch::{Excess, deliver, excesses},
+    error::ApiError,
+};
+
+type Operator = Caller<may::Admin>;
+
+/// Asks a gateway to drain. It is done when the gateway lets nobody in and has no user any more; asking
+/// again changes nothing.
+///
+/// Scope `admin`. No parameters. Answers: 202 [`Drain`]; problems 400, 401, 403, 404, 500, 503.
+pub(crate) async fn drain(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    // What is not UTF-8 names no gateway.
+    let Path(id) = id.map_err(|_| ApiError::GatewayUnknown)?;
+    let outcome = ask_to_drain(&app, &operator, &id).await;
+    let action = Action {
+        name: "drain",
+        gateway: Some(&id),
+        ..Action::default()
+    };
+    action.log(&operator, outcome.as_ref().map(|_| "asked"));
+    let id = outcome?;
+    let answer = Drain {
+        status: "ok",
+        message: format!("the gateway {id} is asked to drain"),
+        id,
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Asks every gateway that has too many users to move those above the mean. Asking again moves nobody
+/// twice.
+///
+/// Scope `admin`. No parameters. Answers: 202 [`Rebalance`], 200 when nobody was asked; problems 400,
+/// 401, 403, 500, 503.
+pub(crate) async fn rebalance(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+) -> Result<Response, ApiError> {
+    let outcome = ask_to_move(&app, &operator).await;
+    let moving = outcome.as_deref().unwrap_or_default();
+    let users: u64 = moving.iter().map(|excess| excess.to_move).sum();
+    let (status, message, done) = if moving.is_empty() {
+        let message = "the gateways are balanced".to_owned();
+        (StatusCode::OK, message, "balanced")
+    } else {
+        let message = format!("users that are asked to move: {users}");
+        (StatusCode::ACCEPTED, message, "asked")
+    };
+    let action = Action {
+        name: "rebalance",
+        gateways: Some(moving.len()),
+        users: Some(users),
+        ..Action::default()
+    };
+    action.log(&operator, outcome.as_ref().map(|_| done));
+    let answer = Rebalance {
+        status: "ok",
+        message,
+        moving: outcome?,
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+async fn ask_to_drain(app: &App, operator: &Operator, id: &str) -> Result<GatewayId, ApiError> {
+    let id = GatewayId::new(id).map_err(|_| ApiError::GatewayUnknown)?;
+    let live = live(app, operator).await?;
+    if !live.iter().any(|gateway| gateway.name == id) {
+        return Err(ApiError::GatewayUnknown);
+    }
+    ask(app, operator, &id, Control::Drain).await?;
+    Ok(id)
+}
+
+async fn ask_to_move(app: &App, operator: &Operator) -> Result<Vec<Excess>, ApiError> {
+    let moving = excesses(&live(app, operator).await?);
+    for excess in &moving {
+        let users = excess.target();
+        ask(app, operator, &excess.id, Control::Rebalance { users }).await?;
+    }
+    Ok(moving)
+}
+
+async fn live(app: &App, operator: &Operator) -> Result<Vec<LiveGateway>, ApiError> {
+    let live = deliver(operator.deadline, || app.backend.gateways()).await?;
+    Ok(live.answer)
+}
+
+async fn ask(
+    app: &App,
+    operator: &Operator,
+    gateway: &GatewayId,
+    control: Control,
+) -> Result<(), ApiError> {
+    deliver(operator.deadline, || app.backend.control(gateway, &control)).await?;
+    Ok(())
+}
+
+/// What an operator asked for, as the log has it.
+#[derive(Default)]
+struct Action<'a> {
+    name: &'static str,
+    gateway: Option<&'a str>,
+    gateways: Option<usize>,
+    users: Option<u64>,
+}
+
+impl Action<'_> {
+    /// Logs it with what came of it: a word, or the code of the problem.
+    fn log(&self, operator: &Operator, outcome: Result<&'static str, &ApiError>) {
+        tracing::info!(
+            key = &*operator.name,
+            action = self.name,
+            gateway = self.gateway,
+            gateways = self.gateways,
+            users = self.users,
+            outcome = outcome.unwrap_or_else(ApiError::code),
+            request_id = operator.arrival.request_id(),
+            "an operator's call"
+        );
+    }
+}
+
+/// A gateway was asked to drain.
+#[derive(Debug, Serialize)]
+pub(crate) struct Drain {
+    status: &'static str,
+    message: String,
+    id: GatewayId,
+}
+
+/// What was asked of which gateway.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rebalance {
+    status: &'static str,
+    message: String,
+    /// By name; empty when they are balanced.
+    moving: Vec<Excess>,
+}
