@@ -194,7 +194,7 @@ impl Calls {
             return;
         }
         self.metrics.all.devices_forgotten.inc_by(count);
-        if let Some(unsaid) = self.said.turn(Instant::now()) {
+        if let Some(unsaid) = self.said.allowed(Instant::now()) {
             tracing::warn!(
                 user.id = ?handle.user,
                 count,
