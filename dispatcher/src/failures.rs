@@ -24,7 +24,7 @@ impl FailureLog {
         let Some(reason) = error.internal_reason() else {
             return;
         };
-        let Some(passed_over) = self.0.turn(Instant::now()) else {
+        let Some(passed_over) = self.0.allowed(Instant::now()) else {
             return;
         };
         let request_id = request_id.to_str().unwrap_or_default();

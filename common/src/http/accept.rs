@@ -44,7 +44,7 @@ impl Acceptor {
     }
 
     fn log(&self, error: &io::Error) {
-        let Some(passed_over) = self.logged.turn(Instant::now()) else {
+        let Some(passed_over) = self.logged.allowed(Instant::now()) else {
             return;
         };
         let out_of_descriptors = error

@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Gives a turn at most once in a while.
+/// Allows something at most once in a while.
 #[derive(Debug)]
 pub struct Rarely {
     every: Duration,
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl Rarely {
-    /// At most one turn within each `every`; the first is at once.
+    /// At most once in each `every`; the first time is at once.
     pub fn new(every: Duration) -> Self {
         Self {
             every,
@@ -27,8 +27,8 @@ impl Rarely {
         }
     }
 
-    /// Whether it is time again, and then how many asked in vain since the last turn.
-    pub fn turn(&self, now: Instant) -> Option<u64> {
+    /// Whether it is allowed now; then also how often it was not since the last time.
+    pub fn allowed(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock();
         if state.last.is_some_and(|last| now < last + self.every) {
             state.passed_over += 1;
