@@ -8,8 +8,8 @@ use carillon_common::{
         redis::{
             RedisOptions,
             link::{Link, LinkError},
-            url::{RedisUrl, StoreUrl},
         },
+        url::{RedisUrl, StoreUrl},
     },
     settings::Settings,
 };

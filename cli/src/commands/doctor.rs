@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use carillon_common::{
-    backend::redis::{link::Link, url::StoreUrl},
+    backend::{redis::link::Link, url::StoreUrl},
     checks::{
         Expected, Finding, Level, check_deployment, check_local, check_node, gather, in_memory,
         recorded_partitions,

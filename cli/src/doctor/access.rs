@@ -3,10 +3,8 @@
 use carillon_common::{
     backend::{
         FaultKind,
-        redis::{
-            link::LinkError,
-            url::{RedisUrl, Tls},
-        },
+        redis::link::LinkError,
+        url::{RedisUrl, Tls},
     },
     checks::Finding,
 };

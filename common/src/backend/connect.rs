@@ -10,10 +10,9 @@ use super::{
     memory::{MemoryBackend, MemoryBounds},
     redis::{
         RedisBackend, RedisOptions,
-        commit::Durability,
-        link::LinkSettings,
-        url::{Deployment, RedisUrl, StoreUrl},
+        link::{Durability, LinkSettings},
     },
+    url::{Deployment, RedisUrl, StoreUrl},
 };
 use crate::{
     ids::GatewayId,

@@ -10,6 +10,7 @@ mod fault;
 pub mod memory;
 mod orders;
 pub mod redis;
+pub mod url;
 
 use std::{sync::Arc, time::Duration};
 

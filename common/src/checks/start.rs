@@ -14,10 +14,8 @@ use crate::{
     auth::Keyring,
     backend::{
         self,
-        redis::{
-            link::{Link, LinkError},
-            url::StoreUrl,
-        },
+        redis::link::{Link, LinkError},
+        url::StoreUrl,
     },
     settings::{Credentials, Settings},
 };

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::BackendSettings;
 use super::error::{SettingsError, SettingsErrors};
-use crate::backend::redis::link::client_config;
-use crate::backend::redis::url::{Credentials, Deployment, Identity, RedisUrl, StoreUrl, Tls};
+use crate::backend::url::{Credentials, Deployment, Identity, RedisUrl, StoreUrl, Tls};
+use crate::tls::client_config;
 
 impl BackendSettings {
     /// The store, with the log-in and the certificates that the settings name. Each call reads anew what

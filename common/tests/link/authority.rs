@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use carillon_common::backend::redis::url::{Identity, RedisUrl, Tls};
+use carillon_common::backend::url::{Identity, RedisUrl, Tls};
 use tempfile::TempDir;
 
 /// Signs servers' and clients' certificates; its files go with it.

@@ -2,7 +2,7 @@
 
 use carillon_common::backend::FaultKind;
 use carillon_common::backend::redis::link::{Link, LinkError};
-use carillon_common::backend::redis::url::{Identity, RedisUrl};
+use carillon_common::backend::url::{Identity, RedisUrl};
 use redis::cmd;
 
 use crate::authority::Authority;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::link::{Link, LinkError, LinkStats, lock};
-use super::url::Address;
+use crate::backend::url::Address;
 use listener::Listener;
 use wanted::Wanted;
 

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    commit::Durability,
+    link::Durability,
     reply::Reply,
     store::{Core, lock, number},
 };

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     keys::Keys,
+    lease_tasks,
     reply::Reply,
     store::{Core, number, word},
-    tenure,
 };
 use crate::{
     backend::{BackendError, clock::local_now},
@@ -206,7 +206,7 @@ pub(super) async fn which_drain(
     }
     let marks: Vec<Option<String>> = core.link.pipeline(Keys::HOME, &pipeline).await?;
     let read = |mark: &Option<String>| {
-        let accepting = mark.as_deref() != Some(tenure::LETS_NOBODY_IN);
+        let accepting = mark.as_deref() != Some(lease_tasks::LETS_NOBODY_IN);
         (mark.is_some(), accepting)
     };
     Ok(marks.iter().map(read).collect())

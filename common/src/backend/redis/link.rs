@@ -5,6 +5,7 @@
 //! followed; everything else is reported as a typed error, and a background task looks the
 //! topology up again. Nothing is queued while a node is away: calls fail at once, retryably.
 
+mod commit;
 mod dial;
 mod error;
 mod faults;
@@ -15,7 +16,7 @@ mod reply;
 mod resolve;
 mod settings;
 mod stats;
-mod tls;
+mod topology;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,10 +29,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use commit::Durability;
 pub use error::LinkError;
 pub use settings::LinkSettings;
 pub use stats::LinkStats;
-pub use tls::{TlsFileError, client_config};
+pub use topology::{Topology, partition_tags};
 
 pub(crate) use dial::Dialer;
 pub(crate) use error::{Redirect, fault_of, is_amid_a_function};
@@ -39,8 +41,7 @@ pub(crate) use node::{Lane, Node, backoff, lock};
 pub(crate) use reply::read;
 pub(crate) use stats::name_of;
 
-use super::topology::{Topology, partition_tags};
-use super::url::{Address, RedisUrl};
+use crate::backend::url::{Address, RedisUrl};
 
 /// How often one call follows redirects.
 const MAX_REDIRECTS: usize = 3;

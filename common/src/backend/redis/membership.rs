@@ -15,10 +15,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     bus::{Bus, BusMessage, BusSettings, DirtyReason},
     keys::{Keys, device_record, kept_field, presence_field, use_field},
-    lease,
+    lease, lease_tasks,
     reply::{self, Reply},
     store::{Core, number, word},
-    tenure, wire,
+    wire,
 };
 use crate::{
     backend::{
@@ -53,8 +53,8 @@ impl RedisMembership {
     ) -> Result<Arc<Self>, BackendError> {
         let control = Arc::new(Notify::new());
         let bus = listen(&core, sink.clone(), control.clone());
-        let generation = tenure::take_lease(&core, &gateway).await?;
-        let after = tenure::last_word(&core, &gateway).await?;
+        let generation = lease_tasks::take_lease(&core, &gateway).await?;
+        let after = lease_tasks::last_word(&core, &gateway).await?;
         let hints = (0..core.keys.partitions()).map(|partition| {
             bus.subscribe(partition, core.keys.gateway_channel(partition, &gateway))
         });
@@ -72,10 +72,10 @@ impl RedisMembership {
         });
         membership.follow(&ChannelName::broadcast()).await?;
         membership.reap_own_past().await?;
-        membership.start(tenure::renew);
-        membership.start(tenure::resume_after_loss);
-        membership.start(tenure::reap_others);
-        membership.start(move |membership| tenure::heed(membership, after));
+        membership.start(lease_tasks::renew);
+        membership.start(lease_tasks::resume_after_loss);
+        membership.start(lease_tasks::reap_others);
+        membership.start(move |membership| lease_tasks::heed(membership, after));
         Ok(membership)
     }
 
@@ -106,7 +106,7 @@ impl RedisMembership {
     }
 
     pub(super) async fn new_generation(&self) -> Result<(), BackendError> {
-        let generation = tenure::take_lease(&self.core, &self.gateway).await?;
+        let generation = lease_tasks::take_lease(&self.core, &self.gateway).await?;
         self.generation.store(generation, Ordering::Release);
         tracing::warn!(gateway = %self.gateway, generation, "the lease had ended; took a new one");
         self.sink.on_bus(BusEvent::Dirty { reason: LEASE_LOST });
@@ -480,7 +480,7 @@ impl Membership for RedisMembership {
     }
 
     async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
-        tenure::show_draining(&self.core, &self.gateway, self.generation(), accepting).await
+        lease_tasks::show_draining(&self.core, &self.gateway, self.generation(), accepting).await
     }
 
     async fn leave(&self) -> Result<(), BackendError> {

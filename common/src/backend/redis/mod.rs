@@ -1,24 +1,21 @@
 //! The Redis store: standalone, Sentinel or Cluster, 7.0 or later, or Valkey.
 //!
-//! [`link`], [`commit`], [`functions`] and [`bus`] know Redis and nothing of notifications;
+//! [`link`], [`functions`] and [`bus`] know Redis and nothing of notifications;
 //! [`keys`], [`wire`] and `carillon_2/` are the data, and [`trace`] only looks at it; [`store`] and [`membership`] bring them
 //! together.
 
 mod accepting;
 pub mod bus;
-pub mod commit;
 pub mod functions;
 mod history;
 pub mod keys;
 pub mod lease;
+mod lease_tasks;
 pub mod link;
 pub mod membership;
 mod reply;
 pub mod store;
-mod tenure;
-pub mod topology;
 pub mod trace;
-pub mod url;
 pub mod version;
 pub mod wire;
 

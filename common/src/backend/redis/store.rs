@@ -13,20 +13,18 @@ use redis::Value;
 use tokio_util::{sync::CancellationToken, sync::DropGuard};
 
 use super::{
-    commit::Durability,
     functions::Functions,
     history::{Histories, watch_histories},
     keys::Keys,
     lease,
-    link::{Link, LinkSettings},
+    link::{Durability, Link, LinkSettings},
     membership::RedisMembership,
-    url::RedisUrl,
     version, wire,
 };
 use crate::{
     backend::{
         Backend, BackendError, BusSink, Clock, Control, Limits, LiveGateway, Membership, Presence,
-        PublishOrder, Published, SendOrder, Sent,
+        PublishOrder, Published, SendOrder, Sent, url::RedisUrl,
     },
     ids::{GatewayId, Millis, UserId},
     telemetry::Collector,

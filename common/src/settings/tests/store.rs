@@ -1,6 +1,6 @@
 //! The store that `[backend]` names.
 
-use crate::backend::redis::url::StoreUrl;
+use crate::backend::url::StoreUrl;
 
 use super::*;
 

@@ -13,7 +13,7 @@ use super::pushes::Pushes;
 use super::wanted::Channel;
 use super::{BusMessage, DirtyReason, Shared};
 use crate::backend::redis::link::{LinkError, backoff, lock};
-use crate::backend::redis::url::Address;
+use crate::backend::url::Address;
 
 /// Channels subscribed or unsubscribed in one round trip, one per command: several slots in one
 /// command are refused in Cluster.

@@ -13,9 +13,10 @@ use redis::{
 
 use super::error::{LinkError, fault_of};
 use super::stats::LinkStats;
-use super::{LinkSettings, probe, tls};
-use crate::backend::redis::url::{Address, Credentials, RedisUrl};
+use super::{LinkSettings, probe};
+use crate::backend::url::{Address, Credentials, RedisUrl};
 use crate::backend::{Fault, FaultKind};
+use crate::tls;
 
 /// What receives push messages. It runs inside the connection's task and must never block.
 pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;

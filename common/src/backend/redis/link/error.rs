@@ -2,7 +2,7 @@
 
 use redis::ServerError;
 
-use crate::backend::redis::url::Address;
+use crate::backend::url::Address;
 use crate::backend::{Fault, FaultKind};
 
 /// Why a call has no result.

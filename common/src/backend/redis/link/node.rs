@@ -9,10 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::LinkSettings;
+use super::commit::Committer;
 use super::dial::{Dialer, OnPush};
 use super::error::LinkError;
-use crate::backend::redis::commit::Committer;
-use crate::backend::redis::url::Address;
+use crate::backend::url::Address;
 
 /// Callers that find a reconnect under way wait this long for it, then fail fast.
 const RECONNECT_GRACE: Duration = Duration::from_millis(100);

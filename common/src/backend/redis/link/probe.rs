@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::fault_of;
-use super::tls;
-use crate::backend::redis::url::{Address, Tls};
+use crate::backend::url::{Address, Tls};
 use crate::backend::{Fault, FaultKind};
+use crate::tls;
 
 /// The most time for one question; whoever is there answers at once.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::dial::of_sentinel;
 use super::error::LinkError;
 use super::node::{Node, backoff};
+use super::topology::{Topology, is_primary, read_sentinel_primary};
 use super::{Inner, REFRESH_GAP};
-use crate::backend::redis::topology::{Topology, is_primary, read_sentinel_primary};
-use crate::backend::redis::url::{Address, Deployment};
+use crate::backend::url::{Address, Deployment};
 use crate::backend::{Fault, FaultKind};
 
 /// Looks the topology up at intervals and on suspicion, until cancelled.

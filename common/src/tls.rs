@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::backend::redis::url::{Identity, Tls};
+use crate::backend::url::{Identity, Tls};
 
 /// What is wrong with one of the files.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ impl TlsFileError {
 }
 
 /// The files as the client library takes them.
-pub(super) fn certificates(tls: &Tls) -> Result<TlsCertificates, TlsFileError> {
+pub(crate) fn certificates(tls: &Tls) -> Result<TlsCertificates, TlsFileError> {
     let root_cert = match &tls.ca_file {
         Some(path) => Some(read("ca_file", path)?),
         None => None,

@@ -12,8 +12,8 @@ use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::link::{Dialer, Lane, Link, LinkError, Redirect, name_of, read};
-use super::url::Address;
+use super::{Dialer, Lane, Link, LinkError, Redirect, name_of, read};
+use crate::backend::url::Address;
 
 /// How often one durable call follows redirects.
 const MAX_REDIRECTS: usize = 3;
