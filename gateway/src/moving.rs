@@ -91,7 +91,7 @@ mod tests {
     };
 
     use carillon_common::{
-        auth::{Keyring, Secret},
+        auth::Keyring,
         backend::{self, Backend, Control, Device},
         http::Health,
         ids::Cursor,
@@ -151,7 +151,6 @@ mod tests {
     /// A gateway in memory, and what its store is told.
     async fn gateway() -> (Arc<Gateway>, Arc<dyn Backend>) {
         let mut settings = Settings::default();
-        settings.backend.url = Secret::new("memory://".to_owned());
         settings.drain.window = Duration::from_millis(100);
         settings.drain.close_grace = Duration::from_millis(100);
         let backend = backend::connect(&settings).await.unwrap();

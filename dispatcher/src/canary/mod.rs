@@ -9,10 +9,10 @@ mod round;
 use std::{fmt, sync::Arc};
 
 use carillon_common::{
-    backend::{Backend, url::Tls},
+    backend::Backend,
     settings::CanarySettings,
     telemetry::CanaryMetrics,
-    tls::client_config,
+    tls::{Tls, client_config},
 };
 use rustls::ClientConfig;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};

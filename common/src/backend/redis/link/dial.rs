@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    PushInfo, RedisConnectionInfo, RedisError,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, TlsCertificates,
 };
 
 use super::error::{LinkError, fault_of};
@@ -16,7 +16,6 @@ use super::stats::LinkStats;
 use super::{LinkSettings, probe};
 use crate::backend::url::{Address, Credentials, RedisUrl};
 use crate::backend::{Fault, FaultKind};
-use crate::tls;
 
 /// What receives push messages. It runs inside the connection's task and must never block.
 pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
@@ -122,10 +121,18 @@ impl Dialer {
         let Some(files) = &self.url.tls else {
             return Client::open(info).map_err(unusable);
         };
-        let certificates = tls::certificates(files).map_err(|error| {
+        let pem = files.read().map_err(|error| {
             let detail = format!("backend.{error}");
             LinkError::Refused(Fault::new(FaultKind::Misconfigured, detail))
         })?;
+        let identity = |(client_cert, client_key)| ClientTlsConfig {
+            client_cert,
+            client_key,
+        };
+        let certificates = TlsCertificates {
+            client_tls: pem.identity.map(identity),
+            root_cert: pem.authorities,
+        };
         Client::build_with_tls(info, certificates).map_err(unusable)
     }
 
