@@ -20,9 +20,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    calls::{Call, Settle, number},
     link::Durability,
     reply::Reply,
-    store::{Core, lock, number},
+    store::{Core, lock},
 };
 use crate::backend::BackendError;
 
@@ -97,25 +98,24 @@ impl Core {
     /// # Errors
     /// Those of the call, or [`BackendError::Unavailable`] as long as it cannot be settled which
     /// history is to be believed.
-    pub(super) async fn believed(
+    pub(super) async fn believed<'a, C: Call<'a>>(
         &self,
         partition: u16,
-        function: &str,
-        keys: &[&str],
-        args: &[Bytes],
+        call: C,
         durability: Option<Durability>,
     ) -> Result<Value, BackendError> {
         let history = self.keys.history(partition);
-        let keys = [keys, &[&*history]].concat();
+        let (mut keys, args) = call.parts();
+        keys.push(&history);
         for _ in 0..ATTEMPTS {
             let Some(known) = self.histories.known(partition) else {
                 self.look_again(partition, None).await?;
                 continue;
             };
             let said = [known.id.clone(), number(known.accepted)];
-            let args = [args, &said].concat();
-            let functions = &self.functions;
-            let answer = functions.call(&self.link, partition, function, &keys, &args, durability);
+            let args = [args.as_slice(), &said].concat();
+            let (link, functions) = (&self.link, &self.functions);
+            let answer = functions.call(link, partition, C::FUNCTION, &keys, &args, durability);
             let mut reply = Reply::new(answer.await?)?;
             if reply.text()? != "here" {
                 self.look_again(partition, Some(&known.id)).await?;
@@ -196,11 +196,17 @@ impl Core {
             lost: 0,
         });
         let fresh = format!("{:016x}", rand::random::<u64>());
-        let args = [was.id, number(was.accepted), number(was.lost), fresh.into()];
-        let key = self.keys.history(partition);
-        let functions = &self.functions;
-        let keys = [key.as_str()];
-        let answer = functions.call(&self.link, partition, "settle", &keys, &args, durability);
+        let history = self.keys.history(partition);
+        let settle = Settle {
+            history: &history,
+            known: was.id,
+            known_accepted: number(was.accepted),
+            known_lost: number(was.lost),
+            fresh: fresh.into(),
+        };
+        let (keys, args) = settle.parts();
+        let (link, functions) = (&self.link, &self.functions);
+        let answer = functions.call(link, partition, Settle::FUNCTION, &keys, &args, durability);
         let mut reply = Reply::new(answer.await?)?;
         let what = reply.text()?;
         let mut now = Known {

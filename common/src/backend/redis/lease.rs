@@ -6,15 +6,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use redis::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    calls::{LeaseEnd, LeaseList, Reap, number, word},
     keys::Keys,
     lease_tasks,
     reply::Reply,
-    store::{Core, number, word},
+    store::Core,
 };
 use crate::{
     backend::{BackendError, clock::local_now},
@@ -56,9 +58,10 @@ pub(super) async fn read_clock(core: &Core) -> Result<(), BackendError> {
 pub(super) async fn read_leases(
     core: &Core,
 ) -> Result<(Vec<Generation>, Vec<Generation>), BackendError> {
-    let value = core
-        .call(Keys::HOME, "lease_list", &[&core.keys.gateways()], &[])
-        .await?;
+    let list = LeaseList {
+        gateways: &core.keys.gateways(),
+    };
+    let value = core.call(Keys::HOME, list).await?;
     let mut reply = Reply::new(value)?;
     let (live, ended) = (read(reply.texts()?), read(reply.texts()?));
     core.set_ended(ended.iter().cloned().collect::<HashSet<_>>());
@@ -133,10 +136,13 @@ pub(super) async fn reap_dead(
     let generations: Vec<_> = live.into_iter().chain(ended).filter(dead).collect();
     for (name, generation) in &generations {
         // First, so that the gateway cannot renew it if it lives, and others finish this if we die.
-        let keys = [core.keys.lease(gateway), core.keys.gateways()];
-        let keys = keys.each_ref().map(String::as_str);
-        let args = [word(name), number(generation)];
-        core.call(Keys::HOME, "lease_end", &keys, &args).await?;
+        let end = LeaseEnd {
+            lease: &core.keys.lease(gateway),
+            gateways: &core.keys.gateways(),
+            gateway: word(name),
+            generation: number(generation),
+        };
+        core.call(Keys::HOME, end).await?;
         if let Some(users) = reap(core, name, *generation).await? {
             tracing::info!(%gateway, generation, users, "reaped a gateway that is dead");
         }
@@ -251,18 +257,22 @@ pub(super) async fn reap_user(
 ) -> Result<u64, BackendError> {
     let keys = core.keys.user(user);
     let sessions = core.keys.sessions(keys.partition, gateway, generation);
-    let mut args = vec![
-        word(user.as_str()),
-        word(gateway),
-        number(generation),
-        number(ENDED_AT_ONCE),
-    ];
-    args.extend(held.iter().map(number));
+    let held: Vec<Bytes> = held.iter().map(number).collect();
     let mut count = 0;
     loop {
-        let value = core
-            .call(keys.partition, "reap", &keys.of_ending(&sessions), &args)
-            .await?;
+        let reap = Reap {
+            presence: &keys.presence,
+            online: &keys.online,
+            user: &keys.user,
+            sessions: &sessions,
+            subs: &keys.subs,
+            user_name: word(user.as_str()),
+            gateway: word(gateway),
+            generation: number(generation),
+            most: number(ENDED_AT_ONCE),
+            held: held.clone(),
+        };
+        let value = core.call(keys.partition, reap).await?;
         let ended: u64 = Reply::new(Value::Array(vec![value]))?.parse()?;
         count += ended;
         if ended < ENDED_AT_ONCE {

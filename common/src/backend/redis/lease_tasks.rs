@@ -7,11 +7,12 @@ use redis::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    calls::{LeaseRenew, LeaseTake, number, word},
     keys::Keys,
     lease,
     membership::RedisMembership,
     reply::Reply,
-    store::{Core, number, word},
+    store::Core,
 };
 use crate::{
     backend::{BackendError, BusEvent, Control, Membership},
@@ -27,17 +28,15 @@ const CONTROL_POLL: Duration = Duration::from_secs(1);
 
 /// A lease of a new generation.
 pub(super) async fn take_lease(core: &Core, gateway: &GatewayId) -> Result<u64, BackendError> {
-    let keys = [
-        core.keys.lease(gateway),
-        core.keys.gateways(),
-        core.keys.generations(),
-    ];
-    let args = [
-        word(gateway.as_str()),
-        number(core.options.limits.lease_ttl.as_millis()),
-    ];
-    let keys = keys.each_ref().map(String::as_str);
-    let value = core.call(Keys::HOME, "lease_take", &keys, &args).await?;
+    let keys = &core.keys;
+    let take = LeaseTake {
+        lease: &keys.lease(gateway),
+        gateways: &keys.gateways(),
+        generations: &keys.generations(),
+        gateway: word(gateway.as_str()),
+        ttl_ms: number(core.options.limits.lease_ttl.as_millis()),
+    };
+    let value = core.call(Keys::HOME, take).await?;
     Reply::new(Value::Array(vec![value]))?.parse()
 }
 
@@ -80,14 +79,14 @@ pub(super) async fn renew(membership: Weak<RedisMembership>) {
 
 async fn renew_once(membership: &RedisMembership) -> Result<(), BackendError> {
     let core = &membership.core;
-    let keys = [core.keys.lease(&membership.gateway), core.keys.gateways()];
-    let args = [
-        word(membership.gateway.as_str()),
-        number(membership.generation()),
-        number(core.options.limits.lease_ttl.as_millis()),
-    ];
-    let keys = keys.each_ref().map(String::as_str);
-    match core.call(Keys::HOME, "lease_renew", &keys, &args).await? {
+    let renew = LeaseRenew {
+        lease: &core.keys.lease(&membership.gateway),
+        gateways: &core.keys.gateways(),
+        gateway: word(membership.gateway.as_str()),
+        generation: number(membership.generation()),
+        ttl_ms: number(core.options.limits.lease_ttl.as_millis()),
+    };
+    match core.call(Keys::HOME, renew).await? {
         Value::Int(1) => Ok(()),
         _ => membership.new_generation().await,
     }

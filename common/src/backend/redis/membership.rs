@@ -14,10 +14,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     bus::{Bus, BusMessage, BusSettings, DirtyReason},
+    calls::{
+        self, Claim, Connect, Disconnect, Follow, Keep, LeaseDrop, ReadInbox, ReadLog, number, word,
+    },
     keys::{Keys, device_record, kept_field, presence_field, use_field},
     lease, lease_tasks,
     reply::{self, Reply},
-    store::{Core, number, word},
+    store::Core,
     wire,
 };
 use crate::{
@@ -117,10 +120,13 @@ impl RedisMembership {
     async fn log_end(&self, channel: &ChannelName, begins: bool) -> Result<Cursor, BackendError> {
         let core = &self.core;
         let partition = core.keys.partition(channel.as_str());
-        let names = [core.keys.log(channel), core.keys.log_end(channel)];
-        let names = names.each_ref().map(String::as_str);
-        let args = [number(core.life_s()), number(u8::from(begins))];
-        let value = core.read(partition, "follow", &names, &args).await?;
+        let follow = Follow {
+            log: &core.keys.log(channel),
+            ending: &core.keys.log_end(channel),
+            life_s: number(core.life_s()),
+            begins: number(u8::from(begins)),
+        };
+        let value = core.read(partition, follow).await?;
         Reply::new(Value::Array(vec![value]))?.parse()
     }
 }
@@ -176,7 +182,7 @@ impl Membership for RedisMembership {
     }
 
     async fn register(&self, registration: &Registration) -> Result<Registered, BackendError> {
-        let core = &self.core;
+        let (core, limits) = (&self.core, &self.core.options.limits);
         let Registration {
             user,
             device,
@@ -188,37 +194,33 @@ impl Membership for RedisMembership {
         let sessions = core
             .keys
             .sessions(keys.partition, self.gateway.as_str(), generation);
-        let args = [
-            word(user.as_str()),
-            presence_field(device, session).into(),
-            device_record(device, session).into(),
-            word(session.as_str()),
-            word(self.gateway.as_str()),
-            number(generation),
-            registration.fence.map(number).unwrap_or_default(),
-            registration.since.map(number).unwrap_or_default(),
-            number(registration.broadcast),
-            number(core.options.limits.page),
-            number(core.life_s()),
-            core.keys.gateway_channel_prefix(keys.partition).into(),
-            number(PAGE_BYTES),
-            number(registration.opened),
-            number(OPENED_TOGETHER.as_millis()),
-            number(core.options.limits.connections),
-            number(core.options.limits.idle_devices()),
-        ];
-        let names = [
-            &keys.presence,
-            &keys.online,
-            &keys.user,
-            &keys.inbox,
-            &keys.left,
-            &sessions,
-            &keys.subs,
-        ];
-        let value = core
-            .read(keys.partition, "connect", &names.map(String::as_str), &args)
-            .await?;
+        let connect = Connect {
+            presence: &keys.presence,
+            online: &keys.online,
+            user: &keys.user,
+            inbox: &keys.inbox,
+            left: &keys.left,
+            sessions: &sessions,
+            subs: &keys.subs,
+            user_name: word(user.as_str()),
+            field: presence_field(device, session).into(),
+            device: device_record(device, session).into(),
+            session: word(session.as_str()),
+            gateway: word(self.gateway.as_str()),
+            generation: number(generation),
+            fence: registration.fence.map(number).unwrap_or_default(),
+            since: registration.since.map(number).unwrap_or_default(),
+            broadcast: number(registration.broadcast),
+            limit: number(limits.page),
+            life_s: number(core.life_s()),
+            gateway_channel: core.keys.gateway_channel_prefix(keys.partition).into(),
+            bytes: number(PAGE_BYTES),
+            opened: number(registration.opened),
+            together_ms: number(OPENED_TOGETHER.as_millis()),
+            most_connections: number(limits.connections),
+            most_devices: number(limits.idle_devices()),
+        };
+        let value = core.read(keys.partition, connect).await?;
         let mut reply = Reply::new(value)?;
         match reply.text()?.as_str() {
             "replaced" => return Err(BackendError::Replaced),
@@ -242,25 +244,23 @@ impl Membership for RedisMembership {
         let sessions = core
             .keys
             .sessions(keys.partition, self.gateway.as_str(), generation);
-        let mut args = vec![
-            word(departure.user.as_str()),
-            presence_field(&departure.device, &departure.session).into(),
-            number(departure.fence),
-            departure.broadcast.map(number).unwrap_or_default(),
-            number(u8::from(departure.restorable.is_empty())),
-            format!("{}|{generation}|", self.gateway).into(),
-        ];
-        for kept in &departure.restorable {
-            args.push(word(kept.channel.as_str()));
-            args.push(number(kept.cursor));
-        }
-        core.call(
-            keys.partition,
-            "disconnect",
-            &keys.of_ending(&sessions),
-            &args,
-        )
-        .await?;
+        let restorable = departure.restorable.iter();
+        let kept = restorable.flat_map(|kept| [word(kept.channel.as_str()), number(kept.cursor)]);
+        let disconnect = Disconnect {
+            presence: &keys.presence,
+            online: &keys.online,
+            user: &keys.user,
+            sessions: &sessions,
+            subs: &keys.subs,
+            user_name: word(departure.user.as_str()),
+            field: presence_field(&departure.device, &departure.session).into(),
+            fence: number(departure.fence),
+            broadcast: departure.broadcast.map(number).unwrap_or_default(),
+            clean: number(u8::from(departure.restorable.is_empty())),
+            place: format!("{}|{generation}|", self.gateway).into(),
+            kept: kept.collect(),
+        };
+        core.call(keys.partition, disconnect).await?;
         Ok(())
     }
 
@@ -277,16 +277,16 @@ impl Membership for RedisMembership {
             // The anonymous connections read by the least of their records.
             Device::Anonymous => "~".to_owned(),
         };
-        let args = [
-            record.into(),
-            number(after),
-            number(core.options.limits.page),
-            number(PAGE_BYTES),
-            number(core.life_s()),
-        ];
-        let value = core
-            .read(keys.partition, "read", &[&keys.user, &keys.inbox], &args)
-            .await?;
+        let read = ReadInbox {
+            user: &keys.user,
+            inbox: &keys.inbox,
+            device: record.into(),
+            after: number(after),
+            limit: number(core.options.limits.page),
+            bytes: number(PAGE_BYTES),
+            life_s: number(core.life_s()),
+        };
+        let value = core.read(keys.partition, read).await?;
         reply::page(value)
     }
 
@@ -294,25 +294,22 @@ impl Membership for RedisMembership {
         let core = &self.core;
         let limits = &core.options.limits;
         let keys = core.keys.user(&ack.user);
-        let mut args = vec![
-            device_record(&ack.device, &ack.session).into(),
-            number(ack.cursor),
-            ack.broadcast.map(number).unwrap_or_default(),
-            number(limits.inbox_keep),
-            number(limits.devices),
-            number(limits.device_ttl.as_secs()),
-            number(core.life_s()),
-        ];
-        args.extend(ack.expired.iter().map(number));
-        let names = [
-            &keys.user,
-            &keys.inbox,
-            &keys.left,
-            &keys.presence,
-            &keys.buried,
-        ];
-        core.read(keys.partition, "ack", &names.map(String::as_str), &args)
-            .await?;
+        let ack = calls::Ack {
+            user: &keys.user,
+            inbox: &keys.inbox,
+            left: &keys.left,
+            presence: &keys.presence,
+            buried: &keys.buried,
+            device: device_record(&ack.device, &ack.session).into(),
+            cursor: number(ack.cursor),
+            broadcast: ack.broadcast.map(number).unwrap_or_default(),
+            keep: number(limits.inbox_keep),
+            most_devices: number(limits.devices),
+            device_ttl_s: number(limits.device_ttl.as_secs()),
+            life_s: number(core.life_s()),
+            undelivered: ack.expired.iter().map(number).collect(),
+        };
+        core.read(keys.partition, ack).await?;
         Ok(())
     }
 
@@ -343,15 +340,15 @@ impl Membership for RedisMembership {
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
         let core = &self.core;
         let partition = core.keys.partition(channel.as_str());
-        let args = [
-            number(after),
-            number(core.options.limits.page),
-            number(PAGE_BYTES),
-            number(core.life_s()),
-        ];
-        let names = [core.keys.log(channel), core.keys.log_end(channel)];
-        let names = names.each_ref().map(String::as_str);
-        let value = core.read(partition, "history", &names, &args).await?;
+        let read = ReadLog {
+            log: &core.keys.log(channel),
+            ending: &core.keys.log_end(channel),
+            after: number(after),
+            limit: number(core.options.limits.page),
+            bytes: number(PAGE_BYTES),
+            life_s: number(core.life_s()),
+        };
+        let value = core.read(partition, read).await?;
         reply::page(value)
     }
 
@@ -369,23 +366,20 @@ impl Membership for RedisMembership {
             Holder::Device(_) => number(cursor),
             Holder::Session(_) => format!("{cursor}|0").into(),
         };
-        let args = [
-            kept_field(holder, channel).into(),
+        let keep = Keep {
+            subs: &keys.subs,
+            field: kept_field(holder, channel).into(),
             value,
-            word(channel.as_str()),
-            if asked {
-                number(core.clock.now())
-            } else {
-                Bytes::new()
+            channel: word(channel.as_str()),
+            asked: match asked {
+                true => number(core.clock.now()),
+                false => Bytes::new(),
             },
-            number(limits.kept),
-            number(limits.restore.as_millis()),
-            number(core.life_s()),
-        ];
-        match core
-            .call(keys.partition, "keep", &[&keys.subs], &args)
-            .await?
-        {
+            most: number(limits.kept),
+            restore_ms: number(limits.restore.as_millis()),
+            life_s: number(core.life_s()),
+        };
+        match core.call(keys.partition, keep).await? {
             Value::Int(1) => Ok(()),
             _ => Err(BackendError::TooManyChannels),
         }
@@ -415,14 +409,13 @@ impl Membership for RedisMembership {
     ) -> Result<Claimed, BackendError> {
         let core = &self.core;
         let keys = core.keys.user(user);
-        let args = [
-            word(session.as_str()),
-            number(core.options.limits.restore.as_millis()),
-            number(core.life_s()),
-        ];
-        let value = core
-            .read(keys.partition, "claim", &[&keys.subs], &args)
-            .await?;
+        let claim = Claim {
+            subs: &keys.subs,
+            session: word(session.as_str()),
+            restore_ms: number(core.options.limits.restore.as_millis()),
+            life_s: number(core.life_s()),
+        };
+        let value = core.read(keys.partition, claim).await?;
         let mut reply = Reply::new(value)?;
         let others_hold = reply.flag()?;
         Ok(Claimed {
@@ -492,11 +485,14 @@ impl Membership for RedisMembership {
         self.tasks.wait().await;
         let core = &self.core;
         let generation = self.generation();
-        let keys = [core.keys.lease(&self.gateway), core.keys.gateways()];
-        let args = [word(self.gateway.as_str()), number(generation)];
-        let keys = keys.each_ref().map(String::as_str);
         lease::reap(core, self.gateway.as_str(), generation).await?;
-        core.call(Keys::HOME, "lease_drop", &keys, &args).await?;
+        let give_up = LeaseDrop {
+            lease: &core.keys.lease(&self.gateway),
+            gateways: &core.keys.gateways(),
+            gateway: word(self.gateway.as_str()),
+            generation: number(generation),
+        };
+        core.call(Keys::HOME, give_up).await?;
         self.bus.close().await;
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod accepting;
 pub mod bus;
+mod calls;
 pub mod functions;
 mod history;
 pub mod keys;

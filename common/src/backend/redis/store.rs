@@ -7,12 +7,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::{BoxFuture, try_join_all};
 use redis::Value;
 use tokio_util::{sync::CancellationToken, sync::DropGuard};
 
 use super::{
+    calls::Call,
     functions::Functions,
     history::{Histories, watch_histories},
     keys::Keys,
@@ -136,40 +136,33 @@ impl RedisBackend {
 
 impl Core {
     /// Calls a function that concerns no history.
-    pub(super) async fn call(
+    pub(super) async fn call<'a, C: Call<'a>>(
         &self,
         partition: u16,
-        function: &str,
-        keys: &[&str],
-        args: &[Bytes],
+        call: C,
     ) -> Result<Value, BackendError> {
-        Ok(self
-            .functions
-            .call(&self.link, partition, function, keys, args, None)
-            .await?)
+        let (keys, args) = call.parts();
+        let functions = &self.functions;
+        let answer = functions.call(&self.link, partition, C::FUNCTION, &keys, &args, None);
+        Ok(answer.await?)
     }
 
     /// Calls a function that reads a history, or changes what need not be confirmed.
-    pub(super) async fn read(
+    pub(super) async fn read<'a>(
         &self,
         partition: u16,
-        function: &str,
-        keys: &[&str],
-        args: &[Bytes],
+        call: impl Call<'a>,
     ) -> Result<Value, BackendError> {
-        self.believed(partition, function, keys, args, None).await
+        self.believed(partition, call, None).await
     }
 
     /// The same, confirmed by as many replicas as the deployment asks for.
-    pub(super) async fn commit(
+    pub(super) async fn commit<'a>(
         &self,
         partition: u16,
-        function: &str,
-        keys: &[&str],
-        args: &[Bytes],
+        call: impl Call<'a>,
     ) -> Result<Value, BackendError> {
-        let durability = self.options.durability;
-        self.believed(partition, function, keys, args, durability)
+        self.believed(partition, call, self.options.durability)
             .await
     }
 
@@ -253,16 +246,6 @@ impl Core {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A number as an argument.
-pub(super) fn number(value: impl std::fmt::Display) -> Bytes {
-    value.to_string().into()
-}
-
-/// A text as an argument.
-pub(super) fn word(value: &str) -> Bytes {
-    Bytes::copy_from_slice(value.as_bytes())
 }
 
 fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
