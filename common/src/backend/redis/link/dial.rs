@@ -91,7 +91,7 @@ impl Dialer {
             }
             Err(error) => {
                 self.stats.connect_failures.inc();
-                self.stats.faults.tell(&error);
+                self.stats.faults.report(&error);
                 Err(error)
             }
         }

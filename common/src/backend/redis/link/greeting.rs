@@ -22,7 +22,7 @@ impl Link {
                     greeted = true;
                     if let Some(fault) = judge(&node, &greeting, deployment) {
                         let error = LinkError::Refused(fault);
-                        self.stats().faults.tell(&error);
+                        self.stats().faults.report(&error);
                         return Err(error);
                     }
                 }
