@@ -8,7 +8,7 @@ use redis::Value;
 use super::{
     calls::{Call, Publish, Send, number, word},
     reply::Reply,
-    store::Core,
+    shared::Shared,
     version::PROTOCOL,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     telemetry::spans::Trace,
 };
 
-impl Core {
+impl Shared {
     pub(super) async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
         let limits = &self.options.limits;
         let keys = self.keys.user(&order.user);

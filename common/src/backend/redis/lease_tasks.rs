@@ -1,131 +1,159 @@
-//! What a membership does by itself: it keeps its lease, reaps gateways that died, and heeds words
-//! left for it.
+//! What a gateway does by itself as long as it holds its lease: it renews it, reaps gateways that died, and
+//! handles control messages.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use redis::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
-    calls::{LeaseRenew, LeaseTake, number, word},
+    bus::Bus,
+    calls::{LeaseRenew, number, word},
     keys::Keys,
     lease,
-    membership::RedisMembership,
-    reply::Reply,
-    store::Core,
+    shared::Shared,
 };
 use crate::{
-    backend::{BackendError, BusEvent, Control, Membership},
+    backend::{BackendError, BusEvent, BusSink, Control, LEASE_LOST},
     ids::GatewayId,
 };
 
-/// The mark of a generation that drains.
-const DRAINS: &str = "1";
-/// The same, once it lets nobody in.
-pub(super) const LETS_NOBODY_IN: &str = "2";
-/// How often a gateway looks for words left for it without a hint.
+/// How often a gateway looks for control messages without a hint.
 const CONTROL_POLL: Duration = Duration::from_secs(1);
 
-/// A lease of a new generation.
-pub(super) async fn take_lease(core: &Core, gateway: &GatewayId) -> Result<u64, BackendError> {
-    let keys = &core.keys;
-    let take = LeaseTake {
-        lease: &keys.lease(gateway),
-        gateways: &keys.gateways(),
-        generations: &keys.generations(),
-        gateway: word(gateway.as_str()),
-        ttl_ms: number(core.options.limits.lease_ttl.as_millis()),
-    };
-    let value = core.call(Keys::HOME, take).await?;
-    Reply::new(Value::Array(vec![value]))?.parse()
+/// A lease, and what its gateway works with.
+pub(super) struct HeldLease {
+    pub(super) shared: Arc<Shared>,
+    pub(super) gateway: GatewayId,
+    generation: AtomicU64,
+    pub(super) sink: Arc<dyn BusSink>,
+    pub(super) bus: Bus,
+    /// Somebody has left a control message.
+    control: Arc<Notify>,
+}
+
+impl HeldLease {
+    /// Takes a lease of a new generation.
+    pub(super) async fn take(
+        shared: Arc<Shared>,
+        gateway: GatewayId,
+        sink: Arc<dyn BusSink>,
+        bus: Bus,
+        control: Arc<Notify>,
+    ) -> Result<Arc<Self>, BackendError> {
+        let generation = lease::take_lease(&shared, &gateway).await?;
+        Ok(Arc::new(Self {
+            shared,
+            gateway,
+            generation: AtomicU64::new(generation),
+            sink,
+            bus,
+            control,
+        }))
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The key of a generation's users in a partition.
+    pub(super) fn sessions(&self, partition: u16, generation: u64) -> String {
+        let keys = &self.shared.keys;
+        keys.sessions(partition, self.gateway.as_str(), generation)
+    }
+
+    /// How the places of a generation's connections begin.
+    pub(super) fn place(&self, generation: u64) -> String {
+        format!("{}|{generation}|", self.gateway)
+    }
+
+    async fn renew_once(&self) -> Result<(), BackendError> {
+        let shared = &self.shared;
+        let renew = LeaseRenew {
+            lease: &shared.keys.lease(&self.gateway),
+            gateways: &shared.keys.gateways(),
+            gateway: word(self.gateway.as_str()),
+            generation: number(self.generation()),
+            ttl_ms: number(shared.options.limits.lease_ttl.as_millis()),
+        };
+        match shared.call(Keys::HOME, renew).await? {
+            Value::Int(1) => Ok(()),
+            _ => self.take_another().await,
+        }
+    }
+
+    async fn take_another(&self) -> Result<(), BackendError> {
+        let generation = lease::take_lease(&self.shared, &self.gateway).await?;
+        self.generation.store(generation, Ordering::Release);
+        tracing::warn!(gateway = %self.gateway, generation, "the lease had ended; took a new one");
+        self.sink.on_bus(BusEvent::Dirty { reason: LEASE_LOST });
+        Ok(())
+    }
+
+    /// The control messages after a position, by their own.
+    async fn control_messages(
+        &self,
+        after: &str,
+    ) -> Result<Vec<(String, Vec<String>)>, BackendError> {
+        let key = self.shared.keys.control(&self.gateway);
+        let mut news = redis::cmd("XRANGE");
+        news.arg(key).arg(format!("({after}"));
+        news.arg("+").arg("COUNT").arg(100);
+        Ok(self.shared.link.call(Keys::HOME, &news).await?)
+    }
 }
 
 /// Keeps the lease; a lost one is replaced by one of a new generation.
-pub(super) async fn renew(membership: Weak<RedisMembership>) {
+pub(super) async fn renew(lease: Arc<HeldLease>) {
+    let (shared, limits) = (&lease.shared, &lease.shared.options.limits);
+    let deadline = limits.isolation_deadline;
     let mut renewed = Instant::now();
     let mut isolated = false;
-    let mut pause = Duration::ZERO;
     loop {
-        sleep(pause).await;
-        let Some(membership) = membership.upgrade() else {
-            return;
-        };
-        let limits = &membership.core.options.limits;
         // Often while it fails: the first success matters.
-        pause = limits.lease_renew;
-        match renew_once(&membership).await {
+        let mut pause = limits.lease_renew;
+        match lease.renew_once().await {
             Ok(()) => {
                 renewed = Instant::now();
                 isolated = false;
-                membership.core.set_wrong("lease", None);
+                shared.set_wrong("lease", None);
             }
             Err(error) => {
                 pause = (limits.lease_renew / 5).min(Duration::from_secs(1));
-                membership.core.set_wrong(
-                    "lease",
-                    Some(format!("the lease cannot be renewed: {error}")),
-                );
-                let deadline = limits.isolation_deadline;
+                let wrong = format!("the lease cannot be renewed: {error}");
+                shared.set_wrong("lease", Some(wrong));
                 if !isolated && !deadline.is_zero() && renewed.elapsed() >= deadline {
                     isolated = true;
-                    membership.sink.on_bus(BusEvent::Isolated);
+                    lease.sink.on_bus(BusEvent::Isolated);
                 }
             }
         }
-        let silent = (!membership.bus.healthy()).then(|| "the bus is not connected".to_owned());
-        membership.core.set_wrong("bus", silent);
+        let silent = (!lease.bus.healthy()).then(|| "the bus is not connected".to_owned());
+        shared.set_wrong("bus", silent);
+        sleep(pause).await;
     }
-}
-
-async fn renew_once(membership: &RedisMembership) -> Result<(), BackendError> {
-    let core = &membership.core;
-    let renew = LeaseRenew {
-        lease: &core.keys.lease(&membership.gateway),
-        gateways: &core.keys.gateways(),
-        gateway: word(membership.gateway.as_str()),
-        generation: number(membership.generation()),
-        ttl_ms: number(core.options.limits.lease_ttl.as_millis()),
-    };
-    match core.call(Keys::HOME, renew).await? {
-        Value::Int(1) => Ok(()),
-        _ => membership.new_generation().await,
-    }
-}
-
-/// Marks a generation as one that drains, for as long as a lease lasts.
-pub(super) async fn show_draining(
-    core: &Core,
-    gateway: &GatewayId,
-    generation: u64,
-    accepting: bool,
-) -> Result<(), BackendError> {
-    let mut mark = redis::cmd("SET");
-    mark.arg(core.keys.draining(gateway.as_str(), generation))
-        .arg(if accepting { DRAINS } else { LETS_NOBODY_IN });
-    mark.arg("PX")
-        .arg(core.options.limits.lease_ttl.as_millis().to_string());
-    core.link.call::<Value>(Keys::HOME, &mark).await?;
-    Ok(())
 }
 
 /// Reaps gateways whose lease has ended.
-pub(super) async fn reap_others(membership: Weak<RedisMembership>) {
+pub(super) async fn reap_others(lease: Arc<HeldLease>) {
+    let (shared, pause) = (&lease.shared, lease.shared.options.limits.lease_renew);
     loop {
-        let Some(strong) = membership.upgrade() else {
-            return;
-        };
-        let pause = strong.core.options.limits.lease_renew;
-        drop(strong);
         // Jittered, so that the gateways do not look at the same moment.
         sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        let Some(membership) = membership.upgrade() else {
-            return;
-        };
-        let Ok((_, ended)) = lease::read_leases(&membership.core).await else {
+        let Ok((_, ended)) = lease::read_leases(shared).await else {
             continue;
         };
         for (gateway, generation) in ended {
-            match lease::reap(&membership.core, &gateway, generation).await {
+            match lease::reap(shared, &gateway, generation).await {
                 Ok(Some(users)) => {
                     tracing::warn!(
                         gateway,
@@ -142,70 +170,39 @@ pub(super) async fn reap_others(membership: Weak<RedisMembership>) {
 }
 
 /// Has every connection resumed when a part of the store went back: who may miss something is told.
-pub(super) async fn resume_after_loss(membership: Weak<RedisMembership>) {
-    let Some(mut losses) = membership
-        .upgrade()
-        .map(|membership| membership.core.histories.losses())
-    else {
-        return;
-    };
+pub(super) async fn resume_after_loss(lease: Arc<HeldLease>) {
+    let mut losses = lease.shared.histories.losses();
     while losses.changed().await.is_ok() {
-        let Some(membership) = membership.upgrade() else {
-            return;
-        };
-        membership
-            .sink
-            .on_bus(BusEvent::Dirty { reason: "rewound" });
+        lease.sink.on_bus(BusEvent::Dirty { reason: "rewound" });
     }
 }
 
-/// Up to where the words for a gateway are of its past.
-pub(super) async fn last_word(core: &Core, gateway: &GatewayId) -> Result<String, BackendError> {
-    let newest = newest_entry(core, Keys::HOME, &core.keys.control(gateway)).await?;
+/// Up to where the control messages for a gateway are of its past.
+pub(super) async fn last_control(
+    shared: &Shared,
+    gateway: &GatewayId,
+) -> Result<String, BackendError> {
+    let mut newest = redis::cmd("XREVRANGE");
+    newest.arg(shared.keys.control(gateway)).arg("+").arg("-");
+    newest.arg("COUNT").arg(1);
+    let entries: Vec<(String, Value)> = shared.link.call(Keys::HOME, &newest).await?;
+    let newest = entries.into_iter().next().map(|(id, _)| id);
     Ok(newest.unwrap_or_else(|| "0-0".to_owned()))
 }
 
-/// The id of a stream's newest entry.
-pub(super) async fn newest_entry(
-    core: &Core,
-    partition: u16,
-    stream: &str,
-) -> Result<Option<String>, BackendError> {
-    let mut newest = redis::cmd("XREVRANGE");
-    newest.arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
-    let entries: Vec<(String, Value)> = core.link.call(partition, &newest).await?;
-    Ok(entries.into_iter().next().map(|(id, _)| id))
-}
-
-/// Heeds words for this gateway, each once.
-pub(super) async fn heed(membership: Weak<RedisMembership>, mut after: String) {
+/// Handles control messages for this gateway, each once.
+pub(super) async fn handle_control(lease: Arc<HeldLease>, mut after: String) {
     loop {
-        let Some(strong) = membership.upgrade() else {
-            return;
+        drop(timeout(CONTROL_POLL, lease.control.notified()).await);
+        let Ok(messages) = lease.control_messages(&after).await else {
+            continue;
         };
-        let control = strong.control.clone();
-        drop(strong);
-        drop(timeout(CONTROL_POLL, control.notified()).await);
-        let Some(membership) = membership.upgrade() else {
-            return;
-        };
-        let mut news = redis::cmd("XRANGE");
-        news.arg(membership.core.keys.control(&membership.gateway))
-            .arg(format!("({after}"));
-        news.arg("+").arg("COUNT").arg(100);
-        let entries: Vec<(String, Vec<String>)> =
-            match membership.core.link.call(Keys::HOME, &news).await {
-                Ok(entries) => entries,
-                Err(_) => continue,
-            };
-        for (id, fields) in entries {
+        for (id, fields) in messages {
             after = id;
-            match fields
-                .get(1)
-                .and_then(|text| serde_json::from_str::<Control>(text).ok())
-            {
-                Some(control) => membership.sink.on_bus(BusEvent::Control(control)),
-                None => tracing::warn!("a word for this gateway that it does not understand"),
+            let text = fields.get(1);
+            match text.and_then(|text| serde_json::from_str::<Control>(text).ok()) {
+                Some(control) => lease.sink.on_bus(BusEvent::Control(control)),
+                None => tracing::warn!("a control message that this gateway does not understand"),
             }
         }
     }
