@@ -179,8 +179,8 @@ fn answered(address: &Address, error: &RedisError) -> Option<Fault> {
         }
         _ => return None,
     };
-    let told = !matches!(fault.kind, FaultKind::NotReady | FaultKind::Unexpected);
-    told.then(|| Fault {
+    let reported = !matches!(fault.kind, FaultKind::NotReady | FaultKind::Unexpected);
+    reported.then(|| Fault {
         detail: format!("{address}: {}", fault.detail),
         ..fault
     })

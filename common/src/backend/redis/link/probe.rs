@@ -112,8 +112,8 @@ async fn ask_for_alert(address: &Address, tls: &Tls) -> Option<Fault> {
 fn refusal(address: &Address, line: &str) -> Option<Fault> {
     let (code, message) = line.strip_prefix('-')?.split_once(' ')?;
     let fault = fault_of(code, message);
-    let told = matches!(fault.kind, FaultKind::MaxClients | FaultKind::Misconfigured);
-    told.then(|| Fault {
+    let reported = matches!(fault.kind, FaultKind::MaxClients | FaultKind::Misconfigured);
+    reported.then(|| Fault {
         detail: format!("{address}: {}", fault.detail),
         ..fault
     })
