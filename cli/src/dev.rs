@@ -58,7 +58,7 @@ impl Dev {
         let key = self.key.expose();
         let address = at.public;
         let path = &settings.gateway.path;
-        let store = match settings.backend.store()?.is_memory() {
+        let store = match settings.backend.store.is_memory() {
             true => "everything is in memory and ends with this process",
             false => "over the Redis that you named",
         };

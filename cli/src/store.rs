@@ -8,8 +8,8 @@ use carillon_common::{
         redis::{
             RedisOptions,
             link::{Link, LinkError},
-            url::{RedisUrl, StoreUrl},
         },
+        url::{RedisUrl, StoreUrl},
     },
     settings::Settings,
 };
@@ -18,27 +18,26 @@ use crate::failure::Failure;
 
 /// Connects to it; `memory://` is a new one, of this process alone.
 pub(crate) async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, Failure> {
-    settings.backend.store()?;
     backend::connect(settings).await.map_err(backend_failure)
 }
 
 /// Connects to the Redis that it is, for work on the servers themselves.
 pub(crate) async fn link(settings: &Settings) -> Result<(Link, RedisOptions), Failure> {
-    let StoreUrl::Redis(url) = settings.backend.store()? else {
+    let StoreUrl::Redis(url) = &settings.backend.store else {
         return Err(Failure::Usage(
             "the store is in memory: name a Redis with --backend or --config".to_owned(),
         ));
     };
-    link_to(settings, *url).await.map_err(link_failure)
+    link_to(settings, url).await.map_err(link_failure)
 }
 
 /// The same for one that is known.
 pub(crate) async fn link_to(
     settings: &Settings,
-    url: RedisUrl,
+    url: &RedisUrl,
 ) -> Result<(Link, RedisOptions), LinkError> {
-    let options = backend::redis_options(settings, &url);
-    let link = Link::connect(url, options.link.clone()).await?;
+    let options = backend::redis_options(settings, url);
+    let link = Link::connect(url.clone(), options.link.clone()).await?;
     Ok((link, options))
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use carillon_common::{
     backend::{Backend, join_when_up},
-    http::{Crowd, Health, IN_KERNEL},
+    http::{Crowd, IN_KERNEL},
     ids::GatewayId,
     process::{Process, Shutdown},
     protocol::CloseCode,

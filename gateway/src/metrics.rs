@@ -135,7 +135,7 @@ impl Counters {
     pub(crate) fn bus_event(&self, event: &BusEvent) {
         let kind = match event {
             BusEvent::Inbox { .. } => "inbox",
-            BusEvent::Fleeting { .. } => "fleeting",
+            BusEvent::Ephemeral { .. } => "fleeting",
             BusEvent::Channel { .. } => "channel",
             BusEvent::Replaced { .. } => "replaced",
             BusEvent::Dirty { .. } => "dirty",

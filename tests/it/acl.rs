@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::ensure;
-use carillon_common::{auth::Secret, backend, settings::Settings};
+use carillon_common::{backend, settings::Settings};
 use carillon_tests::client::{Socket, broadcast, notification};
 use carillon_tests::poll::eventually;
 use carillon_tests::redis::{Options, Standalone};
@@ -214,7 +214,7 @@ async fn a_dispatcher_that_watches_pods_needs_what_its_row_adds() {
     world.until_connections("alice", 1).await;
     let [_, url] = make_users(&world.redis, change).await;
     let mut settings = Settings::default();
-    settings.backend.url = Secret::new(url);
+    settings.backend.name_store(url).unwrap();
     let store = backend::connect(&settings).await.unwrap();
     let gateways = store.gateways().await.unwrap();
     let dead = gateways.iter().find(|gateway| gateway.users == 1).unwrap();

@@ -8,9 +8,11 @@ use carillon_common::{
         Backend, Limits, clock,
         memory::{MemoryBackend, MemoryBounds},
         redis::{
-            RedisBackend, RedisOptions, commit::Durability, keys::Keys, link::LinkSettings,
-            url::RedisUrl,
+            RedisBackend, RedisOptions,
+            keys::Keys,
+            link::{Durability, LinkSettings},
         },
+        url::RedisUrl,
     },
     ids::{GatewayId, Millis},
 };

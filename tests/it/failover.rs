@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carillon_common::backend::redis::topology::partition_tags;
+use carillon_common::backend::redis::link::partition_tags;
 use carillon_tests::{
     deployment::{Deployment, Plan},
     figures::Figures,

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use carillon_common::{
-    auth::Secret,
     backend::{self, Backend, BackendError, Former, Idempotency, PublishOrder, SendOrder},
     ids::{ChannelName, UserId},
     settings::Settings,
@@ -35,7 +34,7 @@ impl World {
         let redis = Standalone::start(&Options::default()).await?;
         let mut settings = Settings::default();
         settings.inbox.max = MOST;
-        settings.backend.url = Secret::new(redis.url());
+        settings.backend.name_store(redis.url())?;
         let store = backend::connect(&settings).await?;
         Ok(Self {
             _redis: redis,

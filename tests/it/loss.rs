@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use carillon_common::{
-    backend::redis::{keys::Keys, topology::partition_tags},
+    backend::redis::{keys::Keys, link::partition_tags},
     ids::ChannelName,
 };
 use carillon_tests::{

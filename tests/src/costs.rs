@@ -11,7 +11,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ::redis::{Value, cmd};
 use anyhow::{Context, Result, bail};
 use carillon_common::{
-    auth::Secret,
     backend::{
         self, Ack, Backend, BackendError, BusEvent, BusSink, Departure, Device, Former,
         Idempotency, Limits, Membership, Registered, Registration, SendOrder, Subscription,
@@ -99,7 +98,7 @@ impl Hall {
             redis.query::<()>(&set).await?;
         }
         let mut settings = Settings::default();
-        settings.backend.url = Secret::new(redis.url());
+        settings.backend.name_store(redis.url())?;
         settings.lease.renew = Duration::from_secs(1);
         let limits = backend::limits(&settings);
         let backend = backend::connect(&settings).await?;

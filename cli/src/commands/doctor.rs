@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use carillon_common::{
-    backend::redis::{link::Link, url::StoreUrl},
+    backend::{redis::link::Link, url::StoreUrl},
     checks::{
         Expected, Finding, Level, check_deployment, check_local, check_node, gather, in_memory,
         recorded_partitions,
@@ -88,17 +88,17 @@ impl Doctor {
 /// What the services see: configuration, machine and store.
 async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let mut findings = check_local(settings);
-    let url = match settings.backend.store()? {
+    let url = match &settings.backend.store {
         StoreUrl::Memory => {
             findings.push(in_memory(true));
             return Ok(findings);
         }
-        StoreUrl::Redis(url) => *url,
+        StoreUrl::Redis(url) => url,
     };
-    findings.extend(check_access(&url));
-    match link_to(settings, url.clone()).await {
+    findings.extend(check_access(url));
+    match link_to(settings, url).await {
         Ok((link, options)) => {
-            let expected = Expected::new(settings, &url, &options);
+            let expected = Expected::new(settings, url, &options);
             findings.extend(check_redis(&link, &expected, settings).await?);
         }
         // It answers, but not as a service needs it.

@@ -3,7 +3,6 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use carillon_common::{
-    auth::Secret,
     backend::{Backend, Device, Presence as Connection},
     ids::UserId,
     notification::rfc3339,
@@ -65,9 +64,7 @@ impl StoreArgs {
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let mut settings = settings(self.config.as_deref())?;
         if let Some(url) = &self.backend {
-            settings.backend.url = Secret::new(url.clone());
-            settings.backend.url_file = None;
-            settings.backend.store()?;
+            settings.backend.name_store(url.clone())?;
         }
         Ok(settings)
     }
@@ -75,7 +72,7 @@ impl StoreArgs {
     /// The store that the services share.
     pub(super) async fn connect(&self) -> Result<Arc<dyn Backend>, Failure> {
         let settings = self.settings()?;
-        if settings.backend.store()?.is_memory() {
+        if settings.backend.store.is_memory() {
             return Err(Failure::Usage(
                 "the in-memory store cannot be asked from outside its process: name a Redis with \
                  --backend or --config, or use `carillon online --api`"

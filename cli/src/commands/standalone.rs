@@ -9,7 +9,6 @@ use std::{
 
 use axum::Router;
 use carillon_common::{
-    auth::Secret,
     backend::BackendError,
     checks::Role,
     http::{Front, listen},
@@ -99,9 +98,7 @@ impl Standalone {
             settings.gateway.listen = address;
         }
         if let Some(url) = &self.redis {
-            settings.backend.url = Secret::new(url.clone());
-            settings.backend.url_file = None;
-            settings.backend.store()?;
+            settings.backend.name_store(url.clone())?;
         }
         if dev.is_some() && !settings.gateway.listen.ip().is_loopback() {
             return Err(Failure::Usage(

@@ -1,14 +1,9 @@
 //! How Redis is reached: as whom, with which encryption, and what an answer that refuses means.
 
 use carillon_common::{
-    backend::{
-        FaultKind,
-        redis::{
-            link::LinkError,
-            url::{RedisUrl, Tls},
-        },
-    },
+    backend::{FaultKind, redis::link::LinkError, url::RedisUrl},
     checks::Finding,
+    tls::Tls,
 };
 
 /// What the configuration says of the way to Redis.

@@ -6,17 +6,17 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AtStart, Backend, BackendError, BusSink, Fault, FaultKind, Limits, Membership,
+    AtStart, Backend, BackendError, BusSink, Limits, Membership,
     memory::{MemoryBackend, MemoryBounds},
     redis::{
         RedisBackend, RedisOptions,
-        commit::Durability,
-        link::LinkSettings,
-        url::{Deployment, RedisUrl, StoreUrl},
+        link::{Durability, LinkSettings},
     },
+    url::{Deployment, RedisUrl, StoreUrl},
 };
 use crate::{
     ids::GatewayId,
+    retry::pauses,
     settings::{Auto, Settings},
 };
 
@@ -29,30 +29,22 @@ const SAID_EVERY: Duration = Duration::from_secs(60);
 /// Connects to the store that `[backend]` names.
 ///
 /// # Errors
-/// Settings that are not in order (which loading them says as well), or a store that cannot be reached.
+/// A store that cannot be reached, or refuses what is needed.
 pub async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, BackendError> {
-    let store = settings.backend.store().map_err(|errors| {
-        BackendError::Refused(Fault::new(FaultKind::Misconfigured, errors.to_string()))
-    })?;
-    let url = match store {
-        StoreUrl::Memory => {
-            return Ok(MemoryBackend::new(
-                limits(settings),
-                MemoryBounds::default(),
-            ));
+    Ok(match &settings.backend.store {
+        StoreUrl::Memory => MemoryBackend::new(limits(settings), MemoryBounds::default()),
+        StoreUrl::Redis(url) => {
+            let options = redis_options(settings, url);
+            RedisBackend::connect((**url).clone(), options).await?
         }
-        StoreUrl::Redis(url) => *url,
-    };
-    let options = redis_options(settings, &url);
-    let backend: Arc<dyn Backend> = RedisBackend::connect(url, options).await?;
-    Ok(backend)
+    })
 }
 
 /// The same for a service that starts: a store that is not there yet is waited for, until `stop`, and
 /// then there is none. Services and their Redis start in any order.
 ///
 /// # Errors
-/// Those that waiting does not mend, see [`FaultKind::at_start`].
+/// Those that waiting does not mend, see [`BackendError::at_start`].
 pub async fn connect_when_up(
     settings: &Settings,
     stop: &CancellationToken,
@@ -79,7 +71,7 @@ where
     F: Future<Output = Result<T, BackendError>>,
 {
     let start = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = pauses(FIRST_PAUSE, LAST_PAUSE);
     let mut said: Option<(Instant, String)> = None;
     loop {
         let error = match attempt().await {
@@ -99,8 +91,7 @@ where
             tracing::warn!(%error, "waiting for the store");
             said = Some((Instant::now(), text));
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LAST_PAUSE);
+        sleep(pauses.next().unwrap_or(LAST_PAUSE)).await;
     }
 }
 

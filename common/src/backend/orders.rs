@@ -95,7 +95,7 @@ impl Idempotency {
 /// An accepted personal notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Its place; `None` for a fleeting one.
+    /// Its place; `None` for an ephemeral one.
     pub cursor: Option<Cursor>,
     /// Connected devices at that moment, on gateways whose lease held.
     pub devices: u32,

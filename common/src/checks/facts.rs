@@ -10,8 +10,8 @@ use crate::{
         redis::{
             keys::Keys,
             link::{Link, LinkError},
-            url::Address,
         },
+        url::Address,
     },
     settings::Settings,
 };

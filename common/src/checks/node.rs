@@ -4,8 +4,8 @@ use std::{borrow::Cow, time::Duration};
 
 use super::{Finding, NodeFacts};
 use crate::{
-    backend::redis::{
-        RedisOptions, library,
+    backend::{
+        redis::{RedisOptions, library},
         url::{Deployment, RedisUrl},
     },
     settings::Settings,

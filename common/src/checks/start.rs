@@ -14,10 +14,8 @@ use crate::{
     auth::Keyring,
     backend::{
         self,
-        redis::{
-            link::{Link, LinkError},
-            url::StoreUrl,
-        },
+        redis::link::{Link, LinkError},
+        url::StoreUrl,
     },
     settings::{Credentials, Settings},
 };
@@ -74,7 +72,7 @@ impl Role {
 pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec, keyring: Keyring) {
     let mut told = Told::new(gauge);
     let mut changes = keyring.changes();
-    let in_memory_alone = settings.backend.store().is_ok_and(|url| url.is_memory());
+    let in_memory_alone = settings.backend.store.is_memory();
     let mut seen = Vec::new();
     if in_memory_alone {
         seen.push(in_memory(role == Role::Standalone));
@@ -100,13 +98,12 @@ pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec, keyr
 /// What is found at the primaries, over connections of its own that end with the look; none when a
 /// primary does not answer.
 async fn look_at_redis(settings: &Settings) -> Option<Vec<Finding>> {
-    // A URL that cannot be read ends the service elsewhere.
-    let Ok(StoreUrl::Redis(url)) = settings.backend.store() else {
+    let StoreUrl::Redis(url) = &settings.backend.store else {
         return None;
     };
-    let options = backend::redis_options(settings, &url);
-    let expected = Expected::new(settings, &url, &options);
-    let link = Link::connect(*url, options.link).await.ok()?;
+    let options = backend::redis_options(settings, url);
+    let expected = Expected::new(settings, url, &options);
+    let link = Link::connect((**url).clone(), options.link).await.ok()?;
     let mut findings = Vec::new();
     for node in link.primaries() {
         match look(&link, &node).await {

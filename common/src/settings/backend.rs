@@ -1,5 +1,4 @@
-//! `[backend]`, `[redis]` and `[durability]`: where things are kept, and how surely. What `[backend]`
-//! says together is read by [`BackendSettings::store`].
+//! `[backend]`, `[redis]` and `[durability]`: where things are kept, and how surely.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,15 +6,16 @@ use std::time::Duration;
 use super::read::settings;
 use super::values::Auto;
 use crate::auth::Secret;
+use crate::backend::url::StoreUrl;
 
 settings! {
     /// `[backend]`: where inboxes, channels and presence live.
     pub struct BackendSettings {
         /// URL that chooses the backend; secret, because it may hold a password. After loading, this
         /// is what `url_file` held, if one is named.
-        pub url: Secret<String>,
+        pub(super) url: Secret<String>,
         /// File that holds the URL.
-        pub url_file: Option<PathBuf>,
+        pub(super) url_file: Option<PathBuf>,
         /// User, beside a URL without one.
         pub username: Option<String>,
         /// File that holds the password, beside a URL without one.
@@ -36,6 +36,9 @@ settings! {
         pub response_timeout: Duration,
         /// Longest time of a connection attempt.
         pub connect_timeout: Duration,
+        ;
+        /// The store that these name together, with its log-in and certificates.
+        pub store: StoreUrl,
     }
 }
 

@@ -160,6 +160,8 @@ impl Settings {
         let (mut settings, unread) = rest::read::<Self>(&root, &defaults, sound, errors)?;
         let mut broken = Vec::new();
         files::read_url(&mut settings, &mut broken);
+        settings.auth.check_own(&mut broken);
+        settings.backend.read_store(&mut broken);
         validate::check(&settings, &mut broken);
         let broken = broken
             .into_iter()

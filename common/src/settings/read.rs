@@ -266,21 +266,26 @@ macro_rules! words {
 }
 pub(super) use words;
 
-/// Declares a section: the struct, its keys and how it is read, from one list of fields.
+/// Declares a section: the struct, its keys and how it is read, from one list of fields. Those after a `;` are
+/// no settings: they follow from all of them, and are found after these are read.
 macro_rules! settings {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $type:ty,)*
+        $(; $($(#[$found_meta:meta])* $found_vis:vis $found:ident: $found_type:ty,)*)?
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
-        $vis struct $name { $($(#[$field_meta])* $field_vis $field: $type,)* }
+        $vis struct $name {
+            $($(#[$field_meta])* $field_vis $field: $type,)*
+            $($($(#[$found_meta])* $found_vis $found: $found_type,)*)?
+        }
 
         impl $crate::settings::read::Section for $name {
             const KEYS: &'static [&'static str] = &[$(stringify!($field)),*];
 
             fn read_fields(reader: &mut $crate::settings::read::Reader<'_>) -> Option<Self> {
                 $(let $field = reader.field(stringify!($field));)*
-                Some(Self { $($field: $field?,)* })
+                Some(Self { $($field: $field?,)* $($($found: Default::default(),)*)? })
             }
         }
 

@@ -4,24 +4,28 @@ use std::path::PathBuf;
 
 use super::BackendSettings;
 use super::error::{SettingsError, SettingsErrors};
-use crate::backend::redis::link::client_config;
-use crate::backend::redis::url::{Credentials, Deployment, Identity, RedisUrl, StoreUrl, Tls};
+use crate::auth::Secret;
+use crate::backend::url::{Credentials, Deployment, RedisUrl, StoreUrl};
+use crate::tls::{Identity, Tls, client_config};
 
 impl BackendSettings {
-    /// The store, with the log-in and the certificates that the settings name. Each call reads anew what
-    /// is in files.
+    /// Names another store, of which what is beside the URL has to be true as well.
     ///
     /// # Errors
     /// Everything that is not in order.
-    pub fn store(&self) -> Result<StoreUrl, SettingsErrors> {
+    pub fn name_store(&mut self, url: String) -> Result<(), SettingsErrors> {
         let mut errors = Vec::new();
-        match self.read_store(&mut errors) {
-            Some(store) if errors.is_empty() => Ok(store),
-            _ => Err(SettingsErrors(errors)),
+        self.url = Secret::new(url);
+        self.url_file = None;
+        self.read_store(&mut errors);
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(SettingsErrors(errors)),
         }
     }
 
-    pub(super) fn read_store(&self, errors: &mut Vec<SettingsError>) -> Option<StoreUrl> {
+    /// Finds the store that all of this names.
+    pub(super) fn read_store(&mut self, errors: &mut Vec<SettingsError>) {
         let mut found = Found {
             url_path: match self.url_file {
                 Some(_) => "backend.url_file",
@@ -33,7 +37,7 @@ impl BackendSettings {
             Ok(store) => store,
             Err(error) => {
                 found.push(found.url_path, error.problem(), &error.remedy());
-                return None;
+                return;
             }
         };
         match &mut store {
@@ -44,7 +48,7 @@ impl BackendSettings {
                 found.certificates(self, url);
             }
         }
-        Some(store)
+        self.store = store;
     }
 
     /// The settings that only a Redis takes, as far as they are given.

@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use super::error::SettingsError;
 use super::read::{settings, words};
 use crate::auth::Secret;
-use crate::backend::redis::{link::client_config, url::Tls};
+use crate::tls::{Tls, client_config};
 
 settings! {
     /// `[tracing]`: spans, as OpenTelemetry has them.

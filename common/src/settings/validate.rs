@@ -16,9 +16,6 @@ const MAX_SPANS: usize = 1_000_000;
 
 /// Appends everything that is wrong with `settings`.
 pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
-    settings.auth.check_own(errors);
-    settings.backend.read_store(errors);
-
     let mut rules = Rules { errors };
     rules.backend(settings);
     rules.not_zero(settings);

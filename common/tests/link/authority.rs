@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use carillon_common::backend::redis::url::{Identity, RedisUrl, Tls};
+use carillon_common::backend::url::RedisUrl;
+use carillon_common::tls::{Identity, Tls};
 use tempfile::TempDir;
 
 /// Signs servers' and clients' certificates; its files go with it.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use carillon_common::backend::redis::link::{Link, LinkError, LinkSettings};
-use carillon_common::backend::redis::url::RedisUrl;
+use carillon_common::backend::url::RedisUrl;
 use futures_util::future::join_all;
 use redis::{Cmd, cmd};
 

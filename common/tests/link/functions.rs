@@ -2,9 +2,8 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use carillon_common::backend::redis::commit::Durability;
 use carillon_common::backend::redis::functions::{Functions, Library};
-use carillon_common::backend::redis::link::Link;
+use carillon_common::backend::redis::link::{Durability, Link};
 
 use crate::servers::Server;
 use crate::{key, link};

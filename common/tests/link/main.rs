@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use carillon_common::backend::redis::bus::{Bus, BusMessage, BusSettings};
 use carillon_common::backend::redis::link::{Link, LinkSettings};
-use carillon_common::backend::redis::url::RedisUrl;
+use carillon_common::backend::url::RedisUrl;
 use tokio::time::{Instant, sleep};
 
 /// Longer than anything takes on a loaded machine.

@@ -4,7 +4,7 @@ use std::fs;
 
 use carillon_common::backend::FaultKind;
 use carillon_common::backend::redis::link::{Link, LinkError};
-use carillon_common::backend::redis::url::{Credentials, RedisUrl};
+use carillon_common::backend::url::{Credentials, RedisUrl};
 use redis::cmd;
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carillon_common::backend::redis::link::{Link, LinkError};
-use carillon_common::backend::redis::url::RedisUrl;
+use carillon_common::backend::url::RedisUrl;
 use redis::cmd;
 use tokio::time::Instant;
 

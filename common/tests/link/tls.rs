@@ -2,7 +2,8 @@
 
 use carillon_common::backend::FaultKind;
 use carillon_common::backend::redis::link::{Link, LinkError};
-use carillon_common::backend::redis::url::{Identity, RedisUrl};
+use carillon_common::backend::url::RedisUrl;
+use carillon_common::tls::Identity;
 use redis::cmd;
 
 use crate::authority::Authority;

@@ -9,9 +9,10 @@ mod round;
 use std::{fmt, sync::Arc};
 
 use carillon_common::{
-    backend::{Backend, redis::link::client_config, redis::url::Tls},
+    backend::Backend,
     settings::CanarySettings,
     telemetry::CanaryMetrics,
+    tls::{Tls, client_config},
 };
 use rustls::ClientConfig;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};

@@ -68,7 +68,7 @@ impl BusSink for Bus {
                 let full = self.hub.hint(&user, &self.push(prev, frame), false);
                 self.metrics.behind(full);
             }
-            BusEvent::Fleeting { user, frame } => {
+            BusEvent::Ephemeral { user, frame } => {
                 self.metrics.busiest.user(&user);
                 self.hub.hint(&user, &self.push(Cursor::ZERO, frame), true);
             }

@@ -108,7 +108,6 @@ mod tests {
     };
 
     use carillon_common::{
-        auth::Secret,
         backend::{self, Backend, Control, Device},
         ids::Cursor,
         process::Process,
@@ -167,7 +166,6 @@ mod tests {
     /// A gateway in memory, and what its store is told.
     async fn gateway() -> (Arc<Gateway>, Arc<dyn Backend>) {
         let mut settings = Settings::default();
-        settings.backend.url = Secret::new("memory://".to_owned());
         settings.drain.window = Duration::from_millis(100);
         settings.drain.close_grace = Duration::from_millis(100);
         let backend = backend::connect(&settings).await.unwrap();

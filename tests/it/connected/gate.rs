@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use carillon_common::{
     backend::{
-        Ack, AuditAnswer, AuditQuestion, Backend, BackendError, BusSink, Claimed, Clock, Control,
-        Departure, Device, Holder, LiveGateway, Membership, Page, Presence, PublishOrder,
-        Published, Registered, Registration, SendOrder, Sent, Subscription,
+        Ack, AuditAnswer, AuditQuestion, Backend, BackendError, BusSink, Channels, Claimed, Clock,
+        Connections, Control, Departure, Device, Holder, Lease, LiveGateway, Membership, Page,
+        Presence, PublishOrder, Published, Registered, Registration, SendOrder, Sent, Subscription,
+        Subscriptions,
     },
     ids::{ChannelName, Cursor, GatewayId, Millis, SessionId, UserId},
     telemetry::Collector,
@@ -137,27 +138,25 @@ impl Backend for Gated {
 }
 
 #[async_trait]
-impl Membership for GatedMembership {
+impl Lease for GatedMembership {
+    fn generation(&self) -> u64 {
+        self.membership.generation()
+    }
+    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
+        self.membership.show_draining(accepting).await
+    }
+    async fn leave(&self) -> Result<(), BackendError> {
+        self.membership.leave().await
+    }
+}
+
+#[async_trait]
+impl Connections for GatedMembership {
     async fn register(&self, registration: &Registration) -> Result<Registered, BackendError> {
         self.gate.pass(Call::Register, When::Asked).await;
         let registered = self.membership.register(registration).await;
         self.gate.pass(Call::Register, When::Answered).await;
         registered
-    }
-    async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
-        self.gate.pass(Call::Follow, When::Asked).await;
-        let last = self.membership.follow(channel).await;
-        self.gate.pass(Call::Follow, When::Answered).await;
-        last
-    }
-    async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
-        self.gate.pass(Call::History, When::Asked).await;
-        let page = self.membership.history(channel, after).await;
-        self.gate.pass(Call::History, When::Answered).await;
-        page
-    }
-    fn generation(&self) -> u64 {
-        self.membership.generation()
     }
     async fn unregister(&self, departure: &Departure) -> Result<(), BackendError> {
         self.membership.unregister(departure).await
@@ -173,12 +172,41 @@ impl Membership for GatedMembership {
     async fn ack(&self, ack: &Ack) -> Result<(), BackendError> {
         self.membership.ack(ack).await
     }
+    async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError> {
+        self.membership.audit(questions).await
+    }
+    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
+        self.membership.registered().await
+    }
+    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
+        self.membership.release(user, held).await
+    }
+}
+
+#[async_trait]
+impl Channels for GatedMembership {
+    async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
+        self.gate.pass(Call::Follow, When::Asked).await;
+        let last = self.membership.follow(channel).await;
+        self.gate.pass(Call::Follow, When::Answered).await;
+        last
+    }
     async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError> {
         self.membership.unfollow(channel).await
     }
     async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError> {
         self.membership.log_ends(channels).await
     }
+    async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
+        self.gate.pass(Call::History, When::Asked).await;
+        let page = self.membership.history(channel, after).await;
+        self.gate.pass(Call::History, When::Answered).await;
+        page
+    }
+}
+
+#[async_trait]
+impl Subscriptions for GatedMembership {
     async fn keep_subscription(
         &self,
         user: &UserId,
@@ -207,20 +235,5 @@ impl Membership for GatedMembership {
         session: &SessionId,
     ) -> Result<Claimed, BackendError> {
         self.membership.claim_subscriptions(user, session).await
-    }
-    async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError> {
-        self.membership.audit(questions).await
-    }
-    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
-        self.membership.registered().await
-    }
-    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
-        self.membership.release(user, held).await
-    }
-    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
-        self.membership.show_draining(accepting).await
-    }
-    async fn leave(&self) -> Result<(), BackendError> {
-        self.membership.leave().await
     }
 }

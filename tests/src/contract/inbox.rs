@@ -252,7 +252,7 @@ pub(super) async fn without_ttl_it_reaches_who_is_there_and_is_not_kept(
     let ephemeral = gateway
         .heard
         .heard(1, |event| match event {
-            BusEvent::Fleeting { user, frame } if *user == order.user => Some(frame.clone()),
+            BusEvent::Ephemeral { user, frame } if *user == order.user => Some(frame.clone()),
             _ => None,
         })
         .await?;

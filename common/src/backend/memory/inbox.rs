@@ -12,12 +12,12 @@ use crate::{
     notification::Frame,
 };
 
-/// For how long a fleeting notification's hint is good: long enough to reach a socket that is
+/// For how long an ephemeral notification's hint is good: long enough to reach a socket that is
 /// being written to.
 const FLEETING_MS: Millis = 60_000;
 
 /// Tells whoever is connected, and keeps nothing.
-pub(super) fn send_fleeting(user: Option<&User>, order: &SendOrder, cx: &Context<'_>) -> Sent {
+pub(super) fn send_ephemeral(user: Option<&User>, order: &SendOrder, cx: &Context<'_>) -> Sent {
     let Some(user) = user else {
         return Sent {
             cursor: None,
@@ -36,7 +36,7 @@ pub(super) fn send_fleeting(user: Option<&User>, order: &SendOrder, cx: &Context
         trace: order.parent(),
         body: order.body.clone(),
     };
-    user.hint(cx, || BusEvent::Fleeting {
+    user.hint(cx, || BusEvent::Ephemeral {
         user: user.id.clone(),
         frame: frame.clone(),
     });

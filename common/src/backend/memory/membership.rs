@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use super::{presence::Entry, rules::millis, store::Store};
 use crate::{
     backend::{
-        Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
-        Device, Holder, LEASE_LOST, Membership, Page, Registered, Registration, Subscription,
+        Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Channels, Claimed,
+        Connections, Departure, Device, Holder, LEASE_LOST, Lease, Page, Registered, Registration,
+        Subscription, Subscriptions,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
 };
@@ -79,11 +80,27 @@ impl Drop for MemoryMembership {
 }
 
 #[async_trait]
-impl Membership for MemoryMembership {
+impl Lease for MemoryMembership {
     fn generation(&self) -> u64 {
         self.lease.generation()
     }
 
+    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
+        self.store()
+            .show_draining(&self.lease.gateway, self.lease.generation(), accepting);
+        Ok(())
+    }
+
+    async fn leave(&self) -> Result<(), BackendError> {
+        self.renewal.abort();
+        self.store()
+            .leave(&self.lease.gateway, self.lease.generation());
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Connections for MemoryMembership {
     async fn register(&self, registration: &Registration) -> Result<Registered, BackendError> {
         let (gateway, generation) = (&self.lease.gateway, self.lease.generation());
         self.store().with_user(&registration.user, |user, cx| {
@@ -125,6 +142,44 @@ impl Membership for MemoryMembership {
         Ok(())
     }
 
+    async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError> {
+        let (gateway, generation) = (&self.lease.gateway, self.lease.generation());
+        let answer = |question: &AuditQuestion| {
+            let AuditQuestion {
+                user,
+                device,
+                session,
+            } = question;
+            self.store().with_known_user(user, |user, _| AuditAnswer {
+                last: user.as_ref().map_or(Cursor::ZERO, |user| user.chain.last()),
+                registered: user
+                    .is_some_and(|user| user.is_registered(device, session, gateway, generation)),
+            })
+        };
+        Ok(questions.iter().map(answer).collect())
+    }
+
+    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
+        Ok(self
+            .store()
+            .registered(&self.lease.gateway, self.lease.generation()))
+    }
+
+    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
+        let (gateway, generation) = (&self.lease.gateway, self.lease.generation());
+        Ok(self.store().with_known_user(user, |user, cx| {
+            let strays = |entry: &Entry| {
+                entry.gateway == *gateway
+                    && entry.generation == generation
+                    && !held.contains(&entry.fence)
+            };
+            user.map_or(0, |user| user.reap(strays, cx))
+        }))
+    }
+}
+
+#[async_trait]
+impl Channels for MemoryMembership {
     async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
         self.store().with_channel(channel, |channel, cx| {
             Ok(channel.follow(&self.lease.gateway, cx))
@@ -157,7 +212,10 @@ impl Membership for MemoryMembership {
                 None => Page::of_nothing(after),
             }))
     }
+}
 
+#[async_trait]
+impl Subscriptions for MemoryMembership {
     async fn keep_subscription(
         &self,
         user: &UserId,
@@ -199,53 +257,5 @@ impl Membership for MemoryMembership {
             }
             None => Claimed::default(),
         }))
-    }
-
-    async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError> {
-        let (gateway, generation) = (&self.lease.gateway, self.lease.generation());
-        let answer = |question: &AuditQuestion| {
-            let AuditQuestion {
-                user,
-                device,
-                session,
-            } = question;
-            self.store().with_known_user(user, |user, _| AuditAnswer {
-                last: user.as_ref().map_or(Cursor::ZERO, |user| user.chain.last()),
-                registered: user
-                    .is_some_and(|user| user.stands(device, session, gateway, generation)),
-            })
-        };
-        Ok(questions.iter().map(answer).collect())
-    }
-
-    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
-        Ok(self
-            .store()
-            .registered(&self.lease.gateway, self.lease.generation()))
-    }
-
-    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
-        let (gateway, generation) = (&self.lease.gateway, self.lease.generation());
-        Ok(self.store().with_known_user(user, |user, cx| {
-            let strays = |entry: &Entry| {
-                entry.gateway == *gateway
-                    && entry.generation == generation
-                    && !held.contains(&entry.fence)
-            };
-            user.map_or(0, |user| user.reap(strays, cx))
-        }))
-    }
-
-    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
-        self.store()
-            .show_draining(&self.lease.gateway, self.lease.generation(), accepting);
-        Ok(())
-    }
-
-    async fn leave(&self) -> Result<(), BackendError> {
-        self.renewal.abort();
-        self.store()
-            .leave(&self.lease.gateway, self.lease.generation());
-        Ok(())
     }
 }

@@ -16,13 +16,10 @@ mod store;
 mod subscriptions;
 mod user;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::{
     backend::{
@@ -95,7 +92,7 @@ impl Backend for MemoryBackend {
     async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
         if order.ttl.is_zero() {
             return Ok(self.store.with_known_user(&order.user, |user, cx| {
-                inbox::send_fleeting(user.as_deref(), order, cx)
+                inbox::send_ephemeral(user.as_deref(), order, cx)
             }));
         }
         self.store
@@ -126,7 +123,7 @@ impl Backend for MemoryBackend {
 
     async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError> {
         let now = self.clock().now();
-        let mut duties = self.duties.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut duties = self.duties.lock();
         let held = duties.get(duty).filter(|(_, until)| *until > now);
         if held.is_some_and(|(other, _)| other != holder) {
             return Ok(false);

@@ -184,7 +184,7 @@ impl User {
     }
 
     /// Whether a connection is registered under this generation.
-    pub(super) fn stands(
+    pub(super) fn is_registered(
         &self,
         device: &Device,
         session: &SessionId,

@@ -4,10 +4,12 @@ use std::{
     collections::{HashMap, HashSet, hash_map},
     hash::{BuildHasher, Hash, RandomState},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{
     MemoryBounds,
@@ -147,7 +149,7 @@ impl Store {
     /// A new lease; entries under the gateway's older ones go.
     pub(super) fn join(&self, gateway: &GatewayId, sink: Arc<dyn BusSink>) -> u64 {
         let now = self.clock.now();
-        let generation = self.leases_mut().grant(gateway, sink, now);
+        let generation = self.leases.write().grant(gateway, sink, now);
         self.reap(|entry| entry.gateway == *gateway && entry.generation < generation);
         self.unfollow_all(gateway);
         generation
@@ -162,7 +164,7 @@ impl Store {
         sink: &Arc<dyn BusSink>,
     ) -> Option<u64> {
         let now = self.clock.now();
-        let mut leases = self.leases_mut();
+        let mut leases = self.leases.write();
         leases
             .is_lost(gateway, generation, now)
             .then(|| leases.grant(gateway, Arc::clone(sink), now))
@@ -176,26 +178,27 @@ impl Store {
 
     /// Lets a lease run out: nobody renews it any more, and nobody hears.
     pub(super) fn abandon(&self, gateway: &GatewayId, generation: u64, ends: Millis) {
-        if self.leases_mut().abandon(gateway, generation, ends) {
+        if self.leases.write().abandon(gateway, generation, ends) {
             self.unfollow_all(gateway);
         }
     }
 
     /// A generation of a gateway says that it drains.
     pub(super) fn show_draining(&self, gateway: &GatewayId, generation: u64, accepting: bool) {
-        self.leases_mut()
+        self.leases
+            .write()
             .show_draining(gateway, generation, accepting);
     }
 
     pub(super) fn lose_lease(&self, gateway: &GatewayId) {
         let now = self.clock.now();
-        self.leases_mut().lose(gateway, now);
+        self.leases.write().lose(gateway, now);
     }
 
     /// Ends what a dead gateway left, up to a generation. Whether there was anything.
     pub(super) fn reap_dead(&self, gateway: &GatewayId, until: u64) -> bool {
         let now = self.clock.now();
-        let there = self.leases_mut().end(gateway, until, now);
+        let there = self.leases.write().end(gateway, until, now);
         self.reap_ended();
         there
     }
@@ -213,7 +216,7 @@ impl Store {
     fn reap_ended(&self) {
         let ended: HashSet<(GatewayId, u64)> = {
             let now = self.clock.now();
-            self.leases_mut().take_ended(now).into_iter().collect()
+            self.leases.write().take_ended(now).into_iter().collect()
         };
         if !ended.is_empty() {
             self.reap(|entry| ended.contains(&(entry.gateway.clone(), entry.generation)));
@@ -272,16 +275,12 @@ impl Store {
     }
 
     fn in_context<T>(&self, act: impl FnOnce(Context<'_>) -> T) -> T {
-        let leases = self.leases.read().unwrap_or_else(PoisonError::into_inner);
+        let leases = self.leases.read();
         act(Context {
             now: self.clock.now(),
             limits: &self.limits,
             leases: &leases,
         })
-    }
-
-    fn leases_mut(&self) -> std::sync::RwLockWriteGuard<'_, Leases> {
-        self.leases.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counting_online<T>(&self, user: &mut User, act: impl FnOnce(&mut User) -> T) -> T {
@@ -318,15 +317,11 @@ impl<K: Hash, V> Shards<K, V> {
         reason = "any bits of a hash will do"
     )]
     fn of(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
-        lock(&self.shards[self.hasher.hash_one(key) as usize % SHARDS])
+        self.shards[self.hasher.hash_one(key) as usize % SHARDS].lock()
     }
 
     /// Every piece in turn, one locked at a time.
     fn each(&self) -> impl Iterator<Item = MutexGuard<'_, HashMap<K, V>>> {
-        self.shards.iter().map(lock)
+        self.shards.iter().map(Mutex::lock)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

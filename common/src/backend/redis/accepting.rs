@@ -6,8 +6,9 @@ use bytes::Bytes;
 use redis::Value;
 
 use super::{
+    calls::{Call, Publish, Send, number, word},
     reply::Reply,
-    store::{Core, number, word},
+    shared::Shared,
     version::PROTOCOL,
 };
 use crate::{
@@ -16,46 +17,38 @@ use crate::{
     telemetry::spans::Trace,
 };
 
-impl Core {
+impl Shared {
     pub(super) async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
         let limits = &self.options.limits;
         let keys = self.keys.user(&order.user);
         let dedup = self.keys.user_dedup(&order.user, &order.idempotency.key);
         let former = order.idempotency.former.as_ref();
         let former = former.map(|former| self.keys.user_dedup(&order.user, &former.key));
-        let mut args = vec![
-            word(order.user.as_str()),
-            number(order.id),
-            nonce(),
-            millis(order.ttl.min(limits.inbox_ttl)),
-            number(limits.inbox_max),
-            number(limits.inbox_keep),
-            number(limits.devices),
-            number(limits.device_ttl.as_secs()),
-            number(self.life_s()),
-            self.keys.gateway_channel_prefix(keys.partition).into(),
-            word(&order.idempotency.body_hash),
-            seconds(order.idempotency.ttl),
-            order.body.clone(),
-        ];
-        args.extend(order.parent().map(number));
-        let names = [
-            &keys.inbox,
-            &keys.user,
-            &keys.left,
-            &keys.presence,
-            &dedup,
-            &keys.buried,
-        ];
-        let names: Vec<&str> = names
-            .into_iter()
-            .chain(&former)
-            .map(String::as_str)
-            .collect();
+        let send = Send {
+            inbox: &keys.inbox,
+            user: &keys.user,
+            left: &keys.left,
+            presence: &keys.presence,
+            dedup: &dedup,
+            buried: &keys.buried,
+            former: former.as_deref(),
+            user_name: word(order.user.as_str()),
+            id: number(order.id),
+            nonce: nonce(),
+            ttl_ms: millis(order.ttl.min(limits.inbox_ttl)),
+            max: number(limits.inbox_max),
+            keep: number(limits.inbox_keep),
+            most_devices: number(limits.devices),
+            device_ttl_s: number(limits.device_ttl.as_secs()),
+            life_s: number(self.life_s()),
+            gateway_channel: self.keys.gateway_channel_prefix(keys.partition).into(),
+            hash: word(&order.idempotency.body_hash),
+            dedup_s: seconds(order.idempotency.ttl),
+            body: order.body.clone(),
+            span: order.parent().map(number).into_iter().collect(),
+        };
         let trace = order.trace.as_ref();
-        let value = self
-            .traced(trace, keys.partition, "send", &names, &args)
-            .await?;
+        let value = self.traced(trace, keys.partition, send).await?;
         let mut reply = Reply::new(value)?;
         let outcome = reply.text()?;
         match outcome.as_str() {
@@ -82,31 +75,27 @@ impl Core {
             .channel_dedup(&order.channel, &order.idempotency.key);
         let former = order.idempotency.former.as_ref();
         let former = former.map(|former| self.keys.channel_dedup(&order.channel, &former.key));
-        let mut args = vec![
-            word(order.channel.as_str()),
-            number(order.id),
-            nonce(),
-            millis(order.ttl.min(order.retention)),
-            number(order.history.max(1)),
-            seconds(order.retention),
-            self.keys.channel_channel(&order.channel).into(),
-            word(&order.idempotency.body_hash),
-            seconds(order.idempotency.ttl),
-            number(self.life_s()),
-            order.body.clone(),
-        ];
-        args.extend(order.parent().map(number));
-        let end = self.keys.log_end(&order.channel);
-        let names = [&log, &dedup, &end];
-        let names: Vec<&str> = names
-            .into_iter()
-            .chain(&former)
-            .map(String::as_str)
-            .collect();
+        let ending = self.keys.log_end(&order.channel);
+        let publish = Publish {
+            log: &log,
+            dedup: &dedup,
+            ending: &ending,
+            former: former.as_deref(),
+            channel: word(order.channel.as_str()),
+            id: number(order.id),
+            nonce: nonce(),
+            ttl_ms: millis(order.ttl.min(order.retention)),
+            most: number(order.history.max(1)),
+            retention_s: seconds(order.retention),
+            hint_channel: self.keys.channel_channel(&order.channel).into(),
+            hash: word(&order.idempotency.body_hash),
+            dedup_s: seconds(order.idempotency.ttl),
+            life_s: number(self.life_s()),
+            body: order.body.clone(),
+            span: order.parent().map(number).into_iter().collect(),
+        };
         let trace = order.trace.as_ref();
-        let value = self
-            .traced(trace, partition, "publish", &names, &args)
-            .await?;
+        let value = self.traced(trace, partition, publish).await?;
         let mut reply = Reply::new(value)?;
         match reply.text()?.as_str() {
             "mismatch" => Err(BackendError::IdempotencyMismatch),
@@ -119,18 +108,16 @@ impl Core {
     }
 
     /// Calls a function that accepts something, with a span of its own where the request is traced.
-    async fn traced(
+    async fn traced<'a, C: Call<'a>>(
         &self,
         trace: Option<&Trace>,
         partition: u16,
-        function: &str,
-        names: &[&str],
-        args: &[Bytes],
+        call: C,
     ) -> Result<Value, BackendError> {
-        let mut call = trace.map(|trace| trace.call(format!("c{PROTOCOL}_{function}")));
-        let answer = self.commit(partition, function, names, args).await;
-        if let (Some(call), Err(error)) = (&mut call, &answer) {
-            call.failed(in_a_word(error));
+        let mut span = trace.map(|trace| trace.call(format!("c{PROTOCOL}_{}", C::FUNCTION)));
+        let answer = self.commit(partition, call).await;
+        if let (Some(span), Err(error)) = (&mut span, &answer) {
+            span.failed(in_a_word(error));
         }
         answer
     }

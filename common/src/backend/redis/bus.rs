@@ -12,18 +12,19 @@ mod wanted;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::link::{Link, LinkError, LinkStats, lock};
-use super::url::Address;
+use super::link::{Link, LinkError, LinkStats};
+use crate::backend::url::Address;
 use listener::Listener;
 use wanted::Wanted;
 
@@ -95,12 +96,12 @@ impl Default for BusSettings {
 
 /// Subscriptions of one process. Dropping it ends them.
 pub struct Bus {
-    shared: Arc<Shared>,
+    state: Arc<State>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-struct Shared {
+struct State {
     link: Link,
     settings: BusSettings,
     on_event: OnEvent,
@@ -108,14 +109,14 @@ struct Shared {
     /// Changes when there may be channels to subscribe or to leave.
     work: watch::Sender<()>,
     /// Numbers the connections.
-    sessions: AtomicU64,
+    subscribers: AtomicU64,
     live: Mutex<HashSet<Address>>,
 }
 
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
-            .field("link", &self.shared.link)
+            .field("link", &self.state.link)
             .finish_non_exhaustive()
     }
 }
@@ -123,22 +124,18 @@ impl fmt::Debug for Bus {
 impl Bus {
     /// Starts to listen on every primary of `link`, now and as they change.
     pub fn start(link: Link, settings: BusSettings, on_event: OnEvent) -> Self {
-        let shared = Arc::new(Shared {
+        let state = Arc::new(State {
             link,
             settings,
             on_event,
             wanted: Mutex::default(),
             work: watch::Sender::new(()),
-            sessions: AtomicU64::new(1),
+            subscribers: AtomicU64::new(1),
             live: Mutex::default(),
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(follow_topology(shared.clone(), stop.clone(), tasks.clone()));
-        Self {
-            shared,
-            stop,
-            tasks,
-        }
+        tasks.spawn(follow_topology(state.clone(), stop.clone(), tasks.clone()));
+        Self { state, stop, tasks }
     }
 
     /// Subscribes `channel`, whose hash tag is that of `partition`, and returns once Redis has
@@ -154,14 +151,14 @@ impl Bus {
     ) -> Result<(), LinkError> {
         let (waiter, answer) = oneshot::channel();
         {
-            let mut wanted = lock(&self.shared.wanted);
-            if wanted.len() >= self.shared.settings.max_channels {
+            let mut wanted = self.state.wanted.lock();
+            if wanted.len() >= self.state.settings.max_channels {
                 return Err(LinkError::Unavailable("too many channels".into()));
             }
             wanted.add((partition, channel.into()), waiter);
         }
-        self.shared.announce_work();
-        let settings = self.shared.link.settings();
+        self.state.announce_work();
+        let settings = self.state.link.settings();
         let patience = settings.connect_timeout + settings.response_timeout;
         match timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
@@ -174,15 +171,18 @@ impl Bus {
 
     /// Ends the subscription of `channel` soon; messages may still come for a moment.
     pub fn unsubscribe(&self, partition: u16, channel: impl Into<Bytes>) {
-        lock(&self.shared.wanted).remove(&(partition, channel.into()));
-        self.shared.announce_work();
+        self.state
+            .wanted
+            .lock()
+            .remove(&(partition, channel.into()));
+        self.state.announce_work();
     }
 
     /// Whether every primary that owns a partition has a live connection.
     pub fn healthy(&self) -> bool {
-        let topology = self.shared.link.topology();
+        let topology = self.state.link.topology();
         let topology = topology.borrow();
-        let live = lock(&self.shared.live);
+        let live = self.state.live.lock();
         topology.is_complete()
             && topology
                 .primaries()
@@ -192,7 +192,7 @@ impl Bus {
 
     /// What this bus and its link have done so far.
     pub fn stats(&self) -> &LinkStats {
-        self.shared.link.stats()
+        self.state.link.stats()
     }
 
     /// Ends every subscription and waits until its tasks have ended.
@@ -209,7 +209,7 @@ impl Drop for Bus {
     }
 }
 
-impl Shared {
+impl State {
     fn owned_by(&self, primary: &Address) -> BTreeSet<u16> {
         self.link
             .topology()
@@ -224,7 +224,7 @@ impl Shared {
     }
 
     fn set_live(&self, primary: &Address, live: bool) {
-        let mut all = lock(&self.live);
+        let mut all = self.live.lock();
         if !live {
             all.remove(primary);
         } else if !all.contains(primary) {
@@ -234,8 +234,8 @@ impl Shared {
 }
 
 /// Keeps one listener per primary.
-async fn follow_topology(shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker) {
-    let mut topology = shared.link.topology();
+async fn follow_topology(state: Arc<State>, stop: CancellationToken, tasks: TaskTracker) {
+    let mut topology = state.link.topology();
     let mut listeners: HashMap<Address, CancellationToken> = HashMap::new();
     loop {
         let primaries = topology.borrow_and_update().primaries().to_vec();
@@ -251,7 +251,7 @@ async fn follow_topology(shared: Arc<Shared>, stop: CancellationToken, tasks: Ta
                 let stop = stop.child_token();
                 let listener = Listener {
                     address,
-                    shared: shared.clone(),
+                    state: state.clone(),
                     stop: stop.clone(),
                 };
                 tasks.spawn(listener.run());

@@ -13,9 +13,8 @@ use redis::{Cmd, FromRedisValue, Script, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::commit::Durability;
-use super::link::{Link, LinkError, read};
-use super::url::Address;
+use super::link::{Durability, Link, LinkError, read};
+use crate::backend::url::Address;
 
 /// How often one call meets a node without the library before it gives up.
 const MAX_LOADS: usize = 3;

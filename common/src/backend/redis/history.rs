@@ -1,43 +1,17 @@
-//! Which history each partition serves.
-//!
-//! A node that restarted empty, came back with older data, or was left behind by a failover must not
-//! be taken for the truth: a user whose inbox went with it would be told that nothing was missed. So
-//! each partition names its history (an id, drawn once) and counts what was accepted under it. Every
-//! call that reads or writes a history says which one it knows, in the same round trip, and is
-//! refused where another is served. Whoever is refused first marks the loss in the partition, as a
-//! commit like any other: a node that the replicas do not follow cannot confirm it, and is not
-//! believed. From then on the loss shows, as an entry, in every inbox and log of the partition.
-
-use std::{
-    sync::{Mutex, Weak},
-    time::Duration,
-};
+//! Which history each partition serves, as far as this process knows.
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use redis::Value;
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-
-use super::{
-    commit::Durability,
-    reply::Reply,
-    store::{Core, lock, number},
-};
-use crate::backend::BackendError;
-
-/// How often one call meets another history before it gives up: once for each that was marked
-/// meanwhile, and some for nodes that are being replaced.
-const ATTEMPTS: usize = 4;
 
 /// A history, as far as this process knows it.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    id: Bytes,
+    pub(super) id: Bytes,
     /// What was accepted under it, at least: confirmed as far as sends are.
-    accepted: u64,
+    pub(super) accepted: u64,
     /// When the last loss was marked, in ms; 0 for none.
-    lost: u64,
+    pub(super) lost: u64,
 }
 
 /// What this process knows of all partitions.
@@ -51,7 +25,6 @@ pub(super) struct Histories {
 #[derive(Debug, Default)]
 struct Partition {
     known: Mutex<Option<Known>>,
-    /// One look at a time.
     looking: tokio::sync::Mutex<()>,
 }
 
@@ -69,11 +42,11 @@ impl Histories {
     }
 
     pub(super) fn known(&self, partition: u16) -> Option<Known> {
-        lock(&self.partitions[usize::from(partition)].known).clone()
+        self.partitions[usize::from(partition)].known.lock().clone()
     }
 
-    fn adopt(&self, partition: u16, mut now: Known) {
-        let mut known = lock(&self.partitions[usize::from(partition)].known);
+    pub(super) fn adopt(&self, partition: u16, mut now: Known) {
+        let mut known = self.partitions[usize::from(partition)].known.lock();
         // Sends may have been accepted while we looked.
         if let Some(before) = known.as_ref().filter(|before| before.id == now.id) {
             now.accepted = now.accepted.max(before.accepted);
@@ -82,195 +55,22 @@ impl Histories {
     }
 
     /// Something was accepted, and is as safe as it is to be.
-    fn reached(&self, partition: u16, id: &Bytes, accepted: u64) {
-        if let Some(known) = &mut *lock(&self.partitions[usize::from(partition)].known)
+    pub(super) fn reached(&self, partition: u16, id: &Bytes, accepted: u64) {
+        if let Some(known) = &mut *self.partitions[usize::from(partition)].known.lock()
             && known.id == *id
         {
             known.accepted = known.accepted.max(accepted);
         }
     }
-}
 
-impl Core {
-    /// Calls a function of a partition whose history is the one we know; until it is, nothing is done.
-    ///
-    /// # Errors
-    /// Those of the call, or [`BackendError::Unavailable`] as long as it cannot be settled which
-    /// history is to be believed.
-    pub(super) async fn believed(
-        &self,
-        partition: u16,
-        function: &str,
-        keys: &[&str],
-        args: &[Bytes],
-        durability: Option<Durability>,
-    ) -> Result<Value, BackendError> {
-        let history = self.keys.history(partition);
-        let keys = [keys, &[&*history]].concat();
-        for _ in 0..ATTEMPTS {
-            let Some(known) = self.histories.known(partition) else {
-                self.look_again(partition, None).await?;
-                continue;
-            };
-            let said = [known.id.clone(), number(known.accepted)];
-            let args = [args, &said].concat();
-            let functions = &self.functions;
-            let answer = functions.call(&self.link, partition, function, &keys, &args, durability);
-            let mut reply = Reply::new(answer.await?)?;
-            if reply.text()? != "here" {
-                self.look_again(partition, Some(&known.id)).await?;
-                continue;
-            }
-            let accepted = reply.parse()?;
-            if durability.is_some() || self.options.durability.is_none() {
-                self.histories.reached(partition, &known.id, accepted);
-            }
-            return reply.value();
-        }
-        Err(BackendError::Unavailable(
-            "it is not settled yet which of its histories is to be believed".to_owned(),
-        ))
+    /// One look at a partition at a time.
+    pub(super) async fn looking(&self, partition: u16) -> tokio::sync::MutexGuard<'_, ()> {
+        let partition = &self.partitions[usize::from(partition)];
+        partition.looking.lock().await
     }
 
-    /// Whether what was read beside these fields of a partition's history is to be believed: they are
-    /// of the one that was `known` before. If not, that is settled first.
-    ///
-    /// # Errors
-    /// [`BackendError::Unavailable`] when it is not.
-    pub(super) async fn believe(
-        &self,
-        partition: u16,
-        known: Option<Known>,
-        (id, accepted): (Option<String>, Option<u64>),
-    ) -> Result<(), BackendError> {
-        let is_known = |known: &Known| {
-            id.as_ref().is_some_and(|id| *id.as_bytes() == *known.id)
-                && accepted >= Some(known.accepted)
-        };
-        if known.as_ref().is_some_and(is_known) {
-            return Ok(());
-        }
-        let doubted = known.map(|known| known.id);
-        self.look_again(partition, doubted.as_ref()).await?;
-        Err(BackendError::Unavailable(
-            "another history was served; ask again".to_owned(),
-        ))
-    }
-
-    /// Settles which history a partition serves, unless another call has done so since `doubted` was
-    /// what we knew.
-    async fn look_again(
-        &self,
-        partition: u16,
-        doubted: Option<&Bytes>,
-    ) -> Result<(), BackendError> {
-        let looking = &self.histories.partitions[usize::from(partition)].looking;
-        let _one = looking.lock().await;
-        let known = self.histories.known(partition);
-        if known.as_ref().map(|known| &known.id) != doubted {
-            return Ok(());
-        }
-        let result = self.look(partition, known).await;
-        let result = result.map(|missing| self.report(missing.as_slice()));
-        let wrong = result.as_ref().err();
-        self.set_wrong(
-            "history",
-            wrong.map(|error| format!("a partition serves another history than before: {error}")),
-        );
-        result
-    }
-
-    /// Asks which history a partition serves, and marks it if that is not the one we know.
-    /// Answers how much is missing, if it was marked.
-    async fn look(
-        &self,
-        partition: u16,
-        known: Option<Known>,
-    ) -> Result<Option<u64>, BackendError> {
-        // Of the first look nothing is concluded, so it need not be confirmed either.
-        let durability = known.as_ref().and(self.options.durability);
-        let confirmed = known.is_some() || self.options.durability.is_none();
-        let was = known.unwrap_or(Known {
-            id: Bytes::new(),
-            accepted: 0,
-            lost: 0,
-        });
-        let fresh = format!("{:016x}", rand::random::<u64>());
-        let args = [was.id, number(was.accepted), number(was.lost), fresh.into()];
-        let key = self.keys.history(partition);
-        let functions = &self.functions;
-        let keys = [key.as_str()];
-        let answer = functions.call(&self.link, partition, "settle", &keys, &args, durability);
-        let mut reply = Reply::new(answer.await?)?;
-        let what = reply.text()?;
-        let mut now = Known {
-            id: reply.text()?.into(),
-            accepted: reply.parse()?,
-            lost: reply.parse()?,
-        };
-        let missing: u64 = reply.parse()?;
-        if !confirmed {
-            now.accepted = 0;
-        }
-        self.histories.adopt(partition, now);
-        if what != "same" {
-            self.histories.heard.send_modify(|heard| *heard += 1);
-        }
-        Ok((what == "rewound").then_some(missing))
-    }
-
-    /// Says what was marked, if anything was.
-    fn report(&self, missing: &[u64]) {
-        if missing.is_empty() {
-            return;
-        }
-        self.link.stats().rewound.inc_by(missing.len() as u64);
-        tracing::error!(
-            partitions = missing.len(),
-            missing = missing.iter().sum::<u64>(),
-            "a part of Redis came back without what it had accepted (it restarted empty or with older \
-             data, or a replica was promoted that was behind); who may miss something is told: see \
-             \"What accepted survives\" in README.md"
-        );
-    }
-
-    /// Looks at every partition; what fails is looked at again.
-    async fn look_everywhere(&self) {
-        let looks = (0..self.keys.partitions()).map(|partition| async move {
-            let looking = &self.histories.partitions[usize::from(partition)].looking;
-            let _one = looking.lock().await;
-            self.look(partition, self.histories.known(partition)).await
-        });
-        let mut missing = Vec::new();
-        for result in join_all(looks).await {
-            match result {
-                Ok(marked) => missing.extend(marked),
-                Err(error) => {
-                    tracing::debug!(%error, "a partition's history cannot be looked at now");
-                }
-            }
-        }
-        self.report(&missing);
-    }
-}
-
-/// Looks at all histories every now and then, and when nodes change: what nobody asks for goes missing
-/// as silently as what somebody does, and one process knows of what another accepted by this alone.
-pub(super) async fn watch_histories(core: Weak<Core>, interval: Duration, stop: CancellationToken) {
-    let Some(mut topology) = core.upgrade().map(|core| core.link.topology()) else {
-        return;
-    };
-    loop {
-        let Some(strong) = core.upgrade() else { return };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = strong.look_everywhere() => {}
-        }
-        drop(strong);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(interval.mul_f64(rand::random_range(0.75..1.25))) => {}
-            changed = topology.changed() => if changed.is_err() { return },
-        }
+    /// Something was lost, or is known to have been.
+    pub(super) fn tell_loss(&self) {
+        self.heard.send_modify(|heard| *heard += 1);
     }
 }

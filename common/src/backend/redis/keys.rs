@@ -225,20 +225,6 @@ pub struct UserKeys {
     pub online: String,
 }
 
-impl UserKeys {
-    /// What the end of a connection touches, in the order of the functions that end one; `sessions`
-    /// is its generation's in the user's partition.
-    pub fn of_ending<'a>(&'a self, sessions: &'a str) -> [&'a str; 5] {
-        [
-            &self.presence,
-            &self.online,
-            &self.user,
-            sessions,
-            &self.subs,
-        ]
-    }
-}
-
 /// A connection's field in the presence hash.
 pub fn presence_field(device: &Device, session: &SessionId) -> String {
     match device {

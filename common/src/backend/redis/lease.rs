@@ -6,15 +6,16 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use redis::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    calls::{LeaseEnd, LeaseList, LeaseTake, Reap, number, word},
     keys::Keys,
     reply::Reply,
-    store::{Core, number, word},
-    tenure,
+    shared::Shared,
 };
 use crate::{
     backend::{BackendError, clock::local_now},
@@ -30,21 +31,27 @@ const REAP_LOCK_MS: u32 = 30_000;
 /// How often a process reads whose lease holds.
 const LEASES_READ: Duration = Duration::from_secs(1);
 
+/// The mark of a generation that drains.
+const DRAINS: &str = "1";
+/// The same, once it lets nobody in.
+const LETS_NOBODY_IN: &str = "2";
+
 /// A gateway and the generation of its lease.
 type Generation = (String, u64);
 
 /// Reads Redis' clock.
-pub(super) async fn read_clock(core: &Core) -> Result<(), BackendError> {
+pub(super) async fn read_clock(shared: &Shared) -> Result<(), BackendError> {
     let before = local_now();
-    let (seconds, micros): (i64, i64) = core.link.call(Keys::HOME, &redis::cmd("TIME")).await?;
+    let (seconds, micros): (i64, i64) = shared.link.call(Keys::HOME, &redis::cmd("TIME")).await?;
     let after = local_now();
-    core.clock
+    shared
+        .clock
         .measured(before, seconds * 1_000 + micros / 1_000, after);
-    let offset_ms = core.clock.offset_ms();
-    core.link.stats().clock_offset.set(offset_ms as f64 / 1e3);
+    let offset_ms = shared.clock.offset_ms();
+    shared.link.stats().clock_offset.set(offset_ms as f64 / 1e3);
     let offset = Duration::from_millis(offset_ms.unsigned_abs());
-    let (_, tolerance) = core.options.clock;
-    core.set_wrong(
+    let (_, tolerance) = shared.options.clock;
+    shared.set_wrong(
         "clock",
         (offset > tolerance)
             .then(|| format!("this machine's clock is {} ms off Redis'", -offset_ms)),
@@ -54,14 +61,15 @@ pub(super) async fn read_clock(core: &Core) -> Result<(), BackendError> {
 
 /// Reads whose lease holds and whose has ended.
 pub(super) async fn read_leases(
-    core: &Core,
+    shared: &Shared,
 ) -> Result<(Vec<Generation>, Vec<Generation>), BackendError> {
-    let value = core
-        .call(Keys::HOME, "lease_list", &[&core.keys.gateways()], &[])
-        .await?;
+    let list = LeaseList {
+        gateways: &shared.keys.gateways(),
+    };
+    let value = shared.call(Keys::HOME, list).await?;
     let mut reply = Reply::new(value)?;
     let (live, ended) = (read(reply.texts()?), read(reply.texts()?));
-    core.set_ended(ended.iter().cloned().collect::<HashSet<_>>());
+    shared.set_ended(ended.iter().cloned().collect::<HashSet<_>>());
     Ok((live, ended))
 }
 
@@ -74,70 +82,105 @@ fn read(texts: Vec<String>) -> Vec<Generation> {
 }
 
 /// Keeps the clock's offset and the list of leases fresh, as long as the store is used.
-pub(super) async fn keep_time(core: Weak<Core>, stop: CancellationToken) {
+pub(super) async fn keep_time(shared: Weak<Shared>, stop: CancellationToken) {
     let mut clock_read = tokio::time::Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LEASES_READ) => {}
         }
-        let Some(core) = core.upgrade() else { return };
-        let mut result = read_leases(&core).await.map(drop);
-        if result.is_ok() && clock_read.elapsed() >= core.options.clock.0 {
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let mut result = read_leases(&shared).await.map(drop);
+        if result.is_ok() && clock_read.elapsed() >= shared.options.clock.0 {
             clock_read = tokio::time::Instant::now();
-            result = read_clock(&core).await;
+            result = read_clock(&shared).await;
         }
-        core.set_wrong("store", result.err().map(|error| error.to_string()));
+        shared.set_wrong("store", result.err().map(|error| error.to_string()));
     }
+}
+
+/// A lease of a new generation.
+pub(super) async fn take_lease(shared: &Shared, gateway: &GatewayId) -> Result<u64, BackendError> {
+    let keys = &shared.keys;
+    let take = LeaseTake {
+        lease: &keys.lease(gateway),
+        gateways: &keys.gateways(),
+        generations: &keys.generations(),
+        gateway: word(gateway.as_str()),
+        ttl_ms: number(shared.options.limits.lease_ttl.as_millis()),
+    };
+    let value = shared.call(Keys::HOME, take).await?;
+    Reply::new(Value::Array(vec![value]))?.parse()
+}
+
+/// Marks a generation as one that drains, for as long as a lease lasts.
+pub(super) async fn show_draining(
+    shared: &Shared,
+    gateway: &GatewayId,
+    generation: u64,
+    accepting: bool,
+) -> Result<(), BackendError> {
+    let mut mark = redis::cmd("SET");
+    mark.arg(shared.keys.draining(gateway.as_str(), generation))
+        .arg(if accepting { DRAINS } else { LETS_NOBODY_IN });
+    mark.arg("PX")
+        .arg(shared.options.limits.lease_ttl.as_millis().to_string());
+    shared.link.call::<Value>(Keys::HOME, &mark).await?;
+    Ok(())
 }
 
 /// Ends everything that a generation of a gateway left behind. Any pod may; one does. Answers
 /// how many users that concerned, or `None` when another pod is at it.
 pub(super) async fn reap(
-    core: &Arc<Core>,
+    shared: &Arc<Shared>,
     gateway: &str,
     generation: u64,
 ) -> Result<Option<u64>, BackendError> {
-    let lock = core.keys.reap_lock(gateway, generation);
+    let lock = shared.keys.reap_lock(gateway, generation);
     let mut take = redis::cmd("SET");
     take.arg(&lock).arg(1).arg("NX").arg("PX").arg(REAP_LOCK_MS);
-    if core.link.call::<Value>(Keys::HOME, &take).await? == Value::Nil {
+    if shared.link.call::<Value>(Keys::HOME, &take).await? == Value::Nil {
         return Ok(None);
     }
     let mut users = 0;
-    for partition in 0..core.keys.partitions() {
-        let reaped = reap_partition(core, partition, gateway, generation).await?;
-        core.link.stats().reaped_sessions.inc_by(reaped);
+    for partition in 0..shared.keys.partitions() {
+        let reaped = reap_partition(shared, partition, gateway, generation).await?;
+        shared.link.stats().reaped_sessions.inc_by(reaped);
         users += reaped;
     }
     let mut forget = redis::pipe();
     forget
         .cmd("ZREM")
-        .arg(core.keys.gateways())
+        .arg(shared.keys.gateways())
         .arg(format!("{gateway}|{generation}"));
     forget.cmd("DEL").arg(&lock);
-    core.link.pipeline::<Value>(Keys::HOME, &forget).await?;
+    shared.link.pipeline::<Value>(Keys::HOME, &forget).await?;
     Ok(Some(users))
 }
 
 /// Ends and reaps every generation of a dead gateway that is not newer than `until`. Answers whether
 /// there was any.
 pub(super) async fn reap_dead(
-    core: &Arc<Core>,
+    shared: &Arc<Shared>,
     gateway: &GatewayId,
     until: Millis,
 ) -> Result<bool, BackendError> {
-    let (live, ended) = read_leases(core).await?;
+    let (live, ended) = read_leases(shared).await?;
     let until = u64::try_from(until).unwrap_or_default();
     let dead = |(name, generation): &Generation| name == gateway.as_str() && *generation <= until;
     let generations: Vec<_> = live.into_iter().chain(ended).filter(dead).collect();
     for (name, generation) in &generations {
         // First, so that the gateway cannot renew it if it lives, and others finish this if we die.
-        let keys = [core.keys.lease(gateway), core.keys.gateways()];
-        let keys = keys.each_ref().map(String::as_str);
-        let args = [word(name), number(generation)];
-        core.call(Keys::HOME, "lease_end", &keys, &args).await?;
-        if let Some(users) = reap(core, name, *generation).await? {
+        let end = LeaseEnd {
+            lease: &shared.keys.lease(gateway),
+            gateways: &shared.keys.gateways(),
+            gateway: word(name),
+            generation: number(generation),
+        };
+        shared.call(Keys::HOME, end).await?;
+        if let Some(users) = reap(shared, name, *generation).await? {
             tracing::info!(%gateway, generation, users, "reaped a gateway that is dead");
         }
     }
@@ -147,18 +190,18 @@ pub(super) async fn reap_dead(
 /// How many of the users that are counted as online a lease vouches for. What a dead gateway has left
 /// is counted until it is reaped, which takes a gateway that lives: until then no more are online than
 /// are on those that do, each counted once a gateway.
-pub(super) async fn vouched_for(core: &Core, counted: u64) -> Result<u64, BackendError> {
-    let (live, ended) = read_leases(core).await?;
+pub(super) async fn vouched_for(shared: &Shared, counted: u64) -> Result<u64, BackendError> {
+    let (live, ended) = read_leases(shared).await?;
     if counted == 0 || (ended.is_empty() && !live.is_empty()) {
         return Ok(counted);
     }
-    let on_live: u64 = count_users(core, &live).await?.into_iter().sum();
+    let on_live: u64 = count_users(shared, &live).await?.into_iter().sum();
     Ok(counted.min(on_live))
 }
 
 /// How many users have a connection under each of these generations.
 pub(super) async fn count_users(
-    core: &Core,
+    shared: &Shared,
     generations: &[Generation],
 ) -> Result<Vec<u64>, BackendError> {
     let mut counts = vec![0; generations.len()];
@@ -166,19 +209,19 @@ pub(super) async fn count_users(
     if generations.is_empty() {
         return Ok(counts);
     }
-    let topology = core.link.topology().borrow().clone();
+    let topology = shared.link.topology().borrow().clone();
     let asked = topology.primaries().iter().filter_map(|primary| {
         let partitions = topology.owned_by(primary);
         let first = *partitions.first()?;
         let mut pipeline = redis::pipe();
         for (gateway, generation) in generations {
             for partition in &partitions {
-                let sessions = core.keys.sessions(*partition, gateway, *generation);
+                let sessions = shared.keys.sessions(*partition, gateway, *generation);
                 pipeline.cmd("SCARD").arg(sessions);
             }
         }
         Some(async move {
-            let users = core.link.pipeline::<Vec<u64>>(first, &pipeline).await?;
+            let users = shared.link.pipeline::<Vec<u64>>(first, &pipeline).await?;
             Ok::<_, BackendError>((users, partitions.len()))
         })
     });
@@ -192,7 +235,7 @@ pub(super) async fn count_users(
 
 /// Which of these generations say that they drain, and whether they still let clients in.
 pub(super) async fn which_drain(
-    core: &Core,
+    shared: &Shared,
     generations: &[Generation],
 ) -> Result<Vec<(bool, bool)>, BackendError> {
     // As above.
@@ -201,29 +244,29 @@ pub(super) async fn which_drain(
     }
     let mut pipeline = redis::pipe();
     for (gateway, generation) in generations {
-        let mark = core.keys.draining(gateway, *generation);
+        let mark = shared.keys.draining(gateway, *generation);
         pipeline.cmd("GET").arg(mark);
     }
-    let marks: Vec<Option<String>> = core.link.pipeline(Keys::HOME, &pipeline).await?;
+    let marks: Vec<Option<String>> = shared.link.pipeline(Keys::HOME, &pipeline).await?;
     let read = |mark: &Option<String>| {
-        let accepting = mark.as_deref() != Some(tenure::LETS_NOBODY_IN);
+        let accepting = mark.as_deref() != Some(LETS_NOBODY_IN);
         (mark.is_some(), accepting)
     };
     Ok(marks.iter().map(read).collect())
 }
 
 async fn reap_partition(
-    core: &Arc<Core>,
+    shared: &Arc<Shared>,
     partition: u16,
     gateway: &str,
     generation: u64,
 ) -> Result<u64, BackendError> {
-    let sessions = core.keys.sessions(partition, gateway, generation);
+    let sessions = shared.keys.sessions(partition, gateway, generation);
     let mut count = 0;
     loop {
         let mut some = redis::cmd("SRANDMEMBER");
         some.arg(&sessions).arg(REAPED_AT_ONCE);
-        let users: Vec<String> = core.link.call(partition, &some).await?;
+        let users: Vec<String> = shared.link.call(partition, &some).await?;
         if users.is_empty() {
             return Ok(count);
         }
@@ -234,7 +277,7 @@ async fn reap_partition(
             .collect();
         let reaped = users
             .iter()
-            .map(|user| reap_user(core, user, gateway, generation, &[]));
+            .map(|user| reap_user(shared, user, gateway, generation, &[]));
         for result in join_all(reaped).await {
             result?;
         }
@@ -243,26 +286,30 @@ async fn reap_partition(
 
 /// Ends a user's registrations under a generation, except those with these fences.
 pub(super) async fn reap_user(
-    core: &Core,
+    shared: &Shared,
     user: &UserId,
     gateway: &str,
     generation: u64,
     held: &[u64],
 ) -> Result<u64, BackendError> {
-    let keys = core.keys.user(user);
-    let sessions = core.keys.sessions(keys.partition, gateway, generation);
-    let mut args = vec![
-        word(user.as_str()),
-        word(gateway),
-        number(generation),
-        number(ENDED_AT_ONCE),
-    ];
-    args.extend(held.iter().map(number));
+    let keys = shared.keys.user(user);
+    let sessions = shared.keys.sessions(keys.partition, gateway, generation);
+    let held: Vec<Bytes> = held.iter().map(number).collect();
     let mut count = 0;
     loop {
-        let value = core
-            .call(keys.partition, "reap", &keys.of_ending(&sessions), &args)
-            .await?;
+        let reap = Reap {
+            presence: &keys.presence,
+            online: &keys.online,
+            user: &keys.user,
+            sessions: &sessions,
+            subs: &keys.subs,
+            user_name: word(user.as_str()),
+            gateway: word(gateway),
+            generation: number(generation),
+            most: number(ENDED_AT_ONCE),
+            held: held.clone(),
+        };
+        let value = shared.call(keys.partition, reap).await?;
         let ended: u64 = Reply::new(Value::Array(vec![value]))?.parse()?;
         count += ended;
         if ended < ENDED_AT_ONCE {

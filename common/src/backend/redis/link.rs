@@ -5,6 +5,7 @@
 //! followed; everything else is reported as a typed error, and a background task looks the
 //! topology up again. Nothing is queued while a node is away: calls fail at once, retryably.
 
+mod commit;
 mod dial;
 mod error;
 mod faults;
@@ -15,32 +16,34 @@ mod reply;
 mod resolve;
 mod settings;
 mod stats;
-mod tls;
+mod topology;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
+use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use commit::Durability;
 pub use error::LinkError;
+pub(crate) use settings::Failures;
 pub use settings::LinkSettings;
 pub use stats::LinkStats;
-pub use tls::{TlsFileError, client_config};
+pub use topology::{Topology, partition_tags};
 
 pub(crate) use dial::Dialer;
 pub(crate) use error::{Redirect, fault_of, is_amid_a_function};
-pub(crate) use node::{Lane, Node, backoff, lock};
+pub(crate) use node::{Lane, Node};
 pub(crate) use reply::read;
 pub(crate) use stats::name_of;
 
-use super::topology::{Topology, partition_tags};
-use super::url::{Address, RedisUrl};
+use crate::backend::url::{Address, RedisUrl};
 
 /// How often one call follows redirects.
 const MAX_REDIRECTS: usize = 3;
@@ -126,7 +129,7 @@ impl Link {
     /// See [`LinkError`]; MOVED and ASK have been followed already.
     pub async fn call<T: FromRedisValue>(&self, partition: u16, cmd: &Cmd) -> Result<T, LinkError> {
         let start = Instant::now();
-        let result = self.inner.value(partition, cmd).await.and_then(read);
+        let result = self.inner.value(partition, cmd, None).await.and_then(read);
         self.stats().took(name_of(cmd), start);
         self.stats().observe(result)
     }
@@ -224,7 +227,7 @@ impl Link {
 impl Inner {
     /// The node at `address`, made known if it was not.
     pub(crate) fn node(&self, address: &Address) -> Arc<Node> {
-        let mut nodes = lock(&self.nodes);
+        let mut nodes = self.nodes.lock();
         if let Some(node) = nodes.get(address) {
             return node.clone();
         }
@@ -247,10 +250,16 @@ impl Inner {
         }
     }
 
-    async fn value(&self, partition: u16, cmd: &Cmd) -> Result<Value, LinkError> {
+    /// The answer of the owner of `partition`, redirects followed.
+    async fn value(
+        &self,
+        partition: u16,
+        cmd: &Cmd,
+        durability: Option<Durability>,
+    ) -> Result<Value, LinkError> {
         let node = self.owner(partition)?;
-        match node.send(cmd).await {
-            Ok(value) => self.follow(node, cmd, value).await,
+        match node.answer(cmd, false, durability).await {
+            Ok(value) => self.follow(node, cmd, durability, value).await,
             Err(error) => Err(self.suspect(&node, error)),
         }
     }
@@ -271,7 +280,7 @@ impl Inner {
                 && Redirect::read(error, &node.address).is_some()
             {
                 let moved = std::mem::take(value);
-                *value = self.follow(node.clone(), cmd, moved).await?;
+                *value = self.follow(node.clone(), cmd, None, moved).await?;
             }
         }
         Ok(values)
@@ -282,6 +291,7 @@ impl Inner {
         &self,
         mut node: Arc<Node>,
         cmd: &Cmd,
+        durability: Option<Durability>,
         mut value: Value,
     ) -> Result<Value, LinkError> {
         for _ in 0..MAX_REDIRECTS {
@@ -292,17 +302,13 @@ impl Inner {
                 break;
             };
             self.dialer.stats.redirects.inc();
-            let answered = match redirect {
-                Redirect::Moved(address) => {
-                    self.suspicion.notify_one();
-                    node = self.node(&address);
-                    node.send(cmd).await
-                }
-                Redirect::Ask(address) => {
-                    node = self.node(&address);
-                    node.send_asking(cmd).await
-                }
-            };
+            let asking = matches!(redirect, Redirect::Ask(_));
+            if !asking {
+                self.suspicion.notify_one();
+            }
+            let (Redirect::Moved(address) | Redirect::Ask(address)) = redirect;
+            node = self.node(&address);
+            let answered = node.answer(cmd, asking, durability).await;
             value = answered.map_err(|error| self.suspect(&node, error))?;
         }
         self.refusal(&node, value)
@@ -350,7 +356,9 @@ impl Inner {
             return;
         }
         tracing::info!(redis.primaries = ?topology.primaries(), "Redis topology changed");
-        lock(&self.nodes).retain(|address, _| topology.primaries().contains(address));
+        self.nodes
+            .lock()
+            .retain(|address, _| topology.primaries().contains(address));
         self.dialer.stats.topology_changes.inc();
         self.topology.send_replace(Arc::new(topology));
     }

@@ -1,45 +1,36 @@
-//! The store as a gateway uses it: its lease, its connections, its ear on the bus.
+//! The store as a gateway uses it: its lease, its connections, what it hears on the bus.
+
+mod channels;
+mod connections;
+mod subscriptions;
 
 use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::future::{join_all, try_join_all};
-use redis::Value;
+use futures_util::future::try_join_all;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     bus::{Bus, BusMessage, BusSettings, DirtyReason},
-    keys::{Keys, device_record, kept_field, presence_field, use_field},
+    calls::{LeaseDrop, number, word},
+    keys::Keys,
     lease,
-    reply::{self, Reply},
-    store::{Core, number, word},
-    tenure, wire,
+    lease_tasks::{self, HeldLease},
+    shared::Shared,
+    wire,
 };
 use crate::{
-    backend::{
-        Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Claimed, Departure,
-        Device, Holder, LEASE_LOST, Membership, OPENED_TOGETHER, PAGE_BYTES, Page, Registered,
-        Registration, Subscription,
-    },
-    ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
+    backend::{BackendError, BusEvent, BusSink, Channels, Lease},
+    ids::{ChannelName, GatewayId},
 };
 
-/// Published to a gateway after a word was left for it.
-pub(super) const CONTROL_HINT: &str = "X1|0|0|";
-
 /// A gateway's place in the deployment.
-pub struct RedisMembership {
-    pub(super) core: Arc<Core>,
-    pub(super) gateway: GatewayId,
-    generation: AtomicU64,
-    pub(super) sink: Arc<dyn BusSink>,
-    pub(super) bus: Bus,
-    pub(super) control: Arc<Notify>,
+pub(super) struct RedisMembership {
+    lease: Arc<HeldLease>,
     stop: CancellationToken,
     tasks: TaskTracker,
     left: AtomicBool,
@@ -47,45 +38,46 @@ pub struct RedisMembership {
 
 impl RedisMembership {
     pub(super) async fn join(
-        core: Arc<Core>,
+        shared: Arc<Shared>,
         gateway: GatewayId,
         sink: Arc<dyn BusSink>,
     ) -> Result<Arc<Self>, BackendError> {
         let control = Arc::new(Notify::new());
-        let bus = listen(&core, sink.clone(), control.clone());
-        let generation = tenure::take_lease(&core, &gateway).await?;
-        let after = tenure::last_word(&core, &gateway).await?;
-        let hints = (0..core.keys.partitions()).map(|partition| {
-            bus.subscribe(partition, core.keys.gateway_channel(partition, &gateway))
+        let bus = listen(&shared, sink.clone(), control.clone());
+        let lease = HeldLease::take(shared, gateway, sink, bus, control).await?;
+        let HeldLease {
+            shared,
+            gateway,
+            bus,
+            ..
+        } = &*lease;
+        let after = lease_tasks::last_control(shared, gateway).await?;
+        let hints = (0..shared.keys.partitions()).map(|partition| {
+            bus.subscribe(partition, shared.keys.gateway_channel(partition, gateway))
         });
         try_join_all(hints).await?;
         let membership = Arc::new(Self {
-            core,
-            gateway,
-            generation: AtomicU64::new(generation),
-            sink,
-            bus,
-            control,
+            lease,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             left: AtomicBool::new(false),
         });
         membership.follow(&ChannelName::broadcast()).await?;
         membership.reap_own_past().await?;
-        membership.start(tenure::renew);
-        membership.start(tenure::resume_after_loss);
-        membership.start(tenure::reap_others);
-        membership.start(move |membership| tenure::heed(membership, after));
+        membership.start(lease_tasks::renew);
+        membership.start(lease_tasks::resume_after_loss);
+        membership.start(lease_tasks::reap_others);
+        membership.start(move |lease| lease_tasks::handle_control(lease, after));
         Ok(membership)
     }
 
     /// Starts a task that ends with the membership.
-    fn start<F>(self: &Arc<Self>, task: impl FnOnce(Weak<Self>) -> F)
+    fn start<F>(&self, task: impl FnOnce(Arc<HeldLease>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = self.stop.clone();
-        let task = task(Arc::downgrade(self));
+        let task = task(self.lease.clone());
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -95,33 +87,17 @@ impl RedisMembership {
     }
 
     async fn reap_own_past(&self) -> Result<(), BackendError> {
-        let mine = self.generation();
-        let (live, ended) = lease::read_leases(&self.core).await?;
-        for (gateway, generation) in live.into_iter().chain(ended) {
-            if gateway == self.gateway.as_str() && generation < mine {
-                lease::reap(&self.core, &gateway, generation).await?;
+        let HeldLease {
+            shared, gateway, ..
+        } = &*self.lease;
+        let mine = self.lease.generation();
+        let (live, ended) = lease::read_leases(shared).await?;
+        for (name, generation) in live.into_iter().chain(ended) {
+            if name == gateway.as_str() && generation < mine {
+                lease::reap(shared, &name, generation).await?;
             }
         }
         Ok(())
-    }
-
-    pub(super) async fn new_generation(&self) -> Result<(), BackendError> {
-        let generation = tenure::take_lease(&self.core, &self.gateway).await?;
-        self.generation.store(generation, Ordering::Release);
-        tracing::warn!(gateway = %self.gateway, generation, "the lease had ended; took a new one");
-        self.sink.on_bus(BusEvent::Dirty { reason: LEASE_LOST });
-        Ok(())
-    }
-
-    /// Where a channel's log stands; with `begins`, one that never had an entry begins here.
-    async fn log_end(&self, channel: &ChannelName, begins: bool) -> Result<Cursor, BackendError> {
-        let core = &self.core;
-        let partition = core.keys.partition(channel.as_str());
-        let names = [core.keys.log(channel), core.keys.log_end(channel)];
-        let names = names.each_ref().map(String::as_str);
-        let args = [number(core.life_s()), number(u8::from(begins))];
-        let value = core.read(partition, "follow", &names, &args).await?;
-        Reply::new(Value::Array(vec![value]))?.parse()
     }
 }
 
@@ -131,17 +107,61 @@ impl Drop for RedisMembership {
     }
 }
 
+#[async_trait]
+impl Lease for RedisMembership {
+    fn generation(&self) -> u64 {
+        self.lease.generation()
+    }
+
+    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
+        let HeldLease {
+            shared, gateway, ..
+        } = &*self.lease;
+        lease::show_draining(shared, gateway, self.lease.generation(), accepting).await
+    }
+
+    async fn leave(&self) -> Result<(), BackendError> {
+        if self.left.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let HeldLease {
+            shared,
+            gateway,
+            bus,
+            ..
+        } = &*self.lease;
+        let generation = self.lease.generation();
+        lease::reap(shared, gateway.as_str(), generation).await?;
+        let give_up = LeaseDrop {
+            lease: &shared.keys.lease(gateway),
+            gateways: &shared.keys.gateways(),
+            gateway: word(gateway.as_str()),
+            generation: number(generation),
+        };
+        shared.call(Keys::HOME, give_up).await?;
+        bus.close().await;
+        Ok(())
+    }
+}
+
 /// Connects the bus to the sink.
-fn listen(core: &Arc<Core>, sink: Arc<dyn BusSink>, control: Arc<Notify>) -> Bus {
-    let (probe_interval, probe_deadline) = core.options.probe;
+fn listen(shared: &Arc<Shared>, sink: Arc<dyn BusSink>, control: Arc<Notify>) -> Bus {
+    let (probe_interval, probe_deadline) = shared.options.probe;
     let settings = BusSettings {
-        prefix: core.options.prefix.clone(),
+        prefix: shared.options.prefix.clone(),
         probe_interval,
         probe_deadline,
         ..BusSettings::default()
     };
     let on_message = move |message: BusMessage| match message {
-        BusMessage::Message { payload, .. } if payload.starts_with(b"X1|") => control.notify_one(),
+        BusMessage::Message { payload, .. }
+            if payload.starts_with(wire::CONTROL_HINT.as_bytes()) =>
+        {
+            control.notify_one()
+        }
         BusMessage::Message { payload, .. } => match wire::hint(&payload) {
             Some(event) => sink.on_bus(event),
             // Of a later version, or a foreign hand's: the inbox is the truth.
@@ -156,7 +176,7 @@ fn listen(core: &Arc<Core>, sink: Arc<dyn BusSink>, control: Arc<Notify>) -> Bus
             });
         }
     };
-    Bus::start(core.link.clone(), settings, Arc::new(on_message))
+    Bus::start(shared.link.clone(), settings, Arc::new(on_message))
 }
 
 fn dirty_reason(reason: DirtyReason) -> &'static str {
@@ -166,338 +186,5 @@ fn dirty_reason(reason: DirtyReason) -> &'static str {
         DirtyReason::ProbeLost => "bus_probe_lost",
         DirtyReason::Unsubscribed => "bus_unsubscribed",
         DirtyReason::Moved => "bus_moved",
-    }
-}
-
-#[async_trait]
-impl Membership for RedisMembership {
-    fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    async fn register(&self, registration: &Registration) -> Result<Registered, BackendError> {
-        let core = &self.core;
-        let Registration {
-            user,
-            device,
-            session,
-            ..
-        } = registration;
-        let keys = core.keys.user(user);
-        let generation = self.generation();
-        let sessions = core
-            .keys
-            .sessions(keys.partition, self.gateway.as_str(), generation);
-        let args = [
-            word(user.as_str()),
-            presence_field(device, session).into(),
-            device_record(device, session).into(),
-            word(session.as_str()),
-            word(self.gateway.as_str()),
-            number(generation),
-            registration.fence.map(number).unwrap_or_default(),
-            registration.since.map(number).unwrap_or_default(),
-            number(registration.broadcast),
-            number(core.options.limits.page),
-            number(core.life_s()),
-            core.keys.gateway_channel_prefix(keys.partition).into(),
-            number(PAGE_BYTES),
-            number(registration.opened),
-            number(OPENED_TOGETHER.as_millis()),
-            number(core.options.limits.connections),
-            number(core.options.limits.idle_devices()),
-        ];
-        let names = [
-            &keys.presence,
-            &keys.online,
-            &keys.user,
-            &keys.inbox,
-            &keys.left,
-            &sessions,
-            &keys.subs,
-        ];
-        let value = core
-            .read(keys.partition, "connect", &names.map(String::as_str), &args)
-            .await?;
-        let mut reply = Reply::new(value)?;
-        match reply.text()?.as_str() {
-            "replaced" => return Err(BackendError::Replaced),
-            "too_many" => return Err(BackendError::TooManyConnections),
-            _ => {}
-        }
-        Ok(Registered {
-            fence: reply.parse()?,
-            broadcast: reply.parse()?,
-            page: reply.page()?,
-            subscriptions: reply.subscriptions()?,
-            claimable: reply.flag()?,
-            forgotten: reply.parse()?,
-        })
-    }
-
-    async fn unregister(&self, departure: &Departure) -> Result<(), BackendError> {
-        let core = &self.core;
-        let keys = core.keys.user(&departure.user);
-        let generation = self.generation();
-        let sessions = core
-            .keys
-            .sessions(keys.partition, self.gateway.as_str(), generation);
-        let mut args = vec![
-            word(departure.user.as_str()),
-            presence_field(&departure.device, &departure.session).into(),
-            number(departure.fence),
-            departure.broadcast.map(number).unwrap_or_default(),
-            number(u8::from(departure.restorable.is_empty())),
-            format!("{}|{generation}|", self.gateway).into(),
-        ];
-        for kept in &departure.restorable {
-            args.push(word(kept.channel.as_str()));
-            args.push(number(kept.cursor));
-        }
-        core.call(
-            keys.partition,
-            "disconnect",
-            &keys.of_ending(&sessions),
-            &args,
-        )
-        .await?;
-        Ok(())
-    }
-
-    async fn read(
-        &self,
-        user: &UserId,
-        device: &Device,
-        after: Cursor,
-    ) -> Result<Page, BackendError> {
-        let core = &self.core;
-        let keys = core.keys.user(user);
-        let record = match device {
-            Device::Named(name) => format!("={name}"),
-            // The anonymous connections read by the least of their records.
-            Device::Anonymous => "~".to_owned(),
-        };
-        let args = [
-            record.into(),
-            number(after),
-            number(core.options.limits.page),
-            number(PAGE_BYTES),
-            number(core.life_s()),
-        ];
-        let value = core
-            .read(keys.partition, "read", &[&keys.user, &keys.inbox], &args)
-            .await?;
-        reply::page(value)
-    }
-
-    async fn ack(&self, ack: &Ack) -> Result<(), BackendError> {
-        let core = &self.core;
-        let limits = &core.options.limits;
-        let keys = core.keys.user(&ack.user);
-        let mut args = vec![
-            device_record(&ack.device, &ack.session).into(),
-            number(ack.cursor),
-            ack.broadcast.map(number).unwrap_or_default(),
-            number(limits.inbox_keep),
-            number(limits.devices),
-            number(limits.device_ttl.as_secs()),
-            number(core.life_s()),
-        ];
-        args.extend(ack.expired.iter().map(number));
-        let names = [
-            &keys.user,
-            &keys.inbox,
-            &keys.left,
-            &keys.presence,
-            &keys.buried,
-        ];
-        core.read(keys.partition, "ack", &names.map(String::as_str), &args)
-            .await?;
-        Ok(())
-    }
-
-    async fn follow(&self, channel: &ChannelName) -> Result<Cursor, BackendError> {
-        let keys = &self.core.keys;
-        self.bus
-            .subscribe(
-                keys.partition(channel.as_str()),
-                keys.channel_channel(channel),
-            )
-            .await?;
-        self.log_end(channel, true).await
-    }
-
-    async fn unfollow(&self, channel: &ChannelName) -> Result<(), BackendError> {
-        let keys = &self.core.keys;
-        self.bus.unsubscribe(
-            keys.partition(channel.as_str()),
-            keys.channel_channel(channel),
-        );
-        Ok(())
-    }
-
-    async fn log_ends(&self, channels: &[ChannelName]) -> Result<Vec<Cursor>, BackendError> {
-        try_join_all(channels.iter().map(|channel| self.log_end(channel, false))).await
-    }
-
-    async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
-        let core = &self.core;
-        let partition = core.keys.partition(channel.as_str());
-        let args = [
-            number(after),
-            number(core.options.limits.page),
-            number(PAGE_BYTES),
-            number(core.life_s()),
-        ];
-        let names = [core.keys.log(channel), core.keys.log_end(channel)];
-        let names = names.each_ref().map(String::as_str);
-        let value = core.read(partition, "history", &names, &args).await?;
-        reply::page(value)
-    }
-
-    async fn keep_subscription(
-        &self,
-        user: &UserId,
-        holder: &Holder,
-        subscription: &Subscription,
-        asked: bool,
-    ) -> Result<(), BackendError> {
-        let Subscription { channel, cursor } = subscription;
-        let (core, limits) = (&self.core, &self.core.options.limits);
-        let keys = core.keys.user(user);
-        let value = match holder {
-            Holder::Device(_) => number(cursor),
-            Holder::Session(_) => format!("{cursor}|0").into(),
-        };
-        let args = [
-            kept_field(holder, channel).into(),
-            value,
-            word(channel.as_str()),
-            if asked {
-                number(core.clock.now())
-            } else {
-                Bytes::new()
-            },
-            number(limits.kept),
-            number(limits.restore.as_millis()),
-            number(core.life_s()),
-        ];
-        match core
-            .call(keys.partition, "keep", &[&keys.subs], &args)
-            .await?
-        {
-            Value::Int(1) => Ok(()),
-            _ => Err(BackendError::TooManyChannels),
-        }
-    }
-
-    async fn drop_subscription(
-        &self,
-        user: &UserId,
-        holder: &Holder,
-        channel: &ChannelName,
-    ) -> Result<(), BackendError> {
-        let keys = self.core.keys.user(user);
-        let field = kept_field(holder, channel);
-        let mut delete = redis::cmd("HDEL");
-        delete.arg(&keys.subs).arg(field).arg(use_field(channel));
-        self.core
-            .link
-            .call::<Value>(keys.partition, &delete)
-            .await?;
-        Ok(())
-    }
-
-    async fn claim_subscriptions(
-        &self,
-        user: &UserId,
-        session: &SessionId,
-    ) -> Result<Claimed, BackendError> {
-        let core = &self.core;
-        let keys = core.keys.user(user);
-        let args = [
-            word(session.as_str()),
-            number(core.options.limits.restore.as_millis()),
-            number(core.life_s()),
-        ];
-        let value = core
-            .read(keys.partition, "claim", &[&keys.subs], &args)
-            .await?;
-        let mut reply = Reply::new(value)?;
-        let others_hold = reply.flag()?;
-        Ok(Claimed {
-            others_hold,
-            subscriptions: reply.subscriptions()?,
-        })
-    }
-
-    async fn audit(&self, questions: &[AuditQuestion]) -> Result<Vec<AuditAnswer>, BackendError> {
-        let core = &self.core;
-        let generation = self.generation();
-        let place = format!("{}|{generation}|", self.gateway);
-        let answers = questions.iter().map(|question| {
-            let keys = core.keys.user(&question.user);
-            let field = presence_field(&question.device, &question.session);
-            let place = &place;
-            async move {
-                let known = core.histories.known(keys.partition);
-                let mut pipeline = redis::pipe();
-                pipeline.cmd("HGET").arg(&keys.user).arg("l");
-                pipeline.cmd("HGET").arg(&keys.presence).arg(field);
-                let history = core.keys.history(keys.partition);
-                pipeline.cmd("HMGET").arg(history).arg("i").arg("n");
-                let (last, entry, history): (Option<String>, Option<String>, _) =
-                    core.link.pipeline(keys.partition, &pipeline).await?;
-                core.believe(keys.partition, known, history).await?;
-                Ok::<_, BackendError>(AuditAnswer {
-                    last: last.and_then(|last| last.parse().ok()).unwrap_or_default(),
-                    registered: entry.is_some_and(|entry| entry.starts_with(place.as_str())),
-                })
-            }
-        });
-        join_all(answers).await.into_iter().collect()
-    }
-
-    async fn registered(&self) -> Result<Vec<UserId>, BackendError> {
-        let (core, generation) = (&self.core, self.generation());
-        let sets = (0..core.keys.partitions()).map(|partition| {
-            let sessions = core
-                .keys
-                .sessions(partition, self.gateway.as_str(), generation);
-            async move {
-                let mut members = redis::cmd("SMEMBERS");
-                members.arg(sessions);
-                core.link.call::<Vec<String>>(partition, &members).await
-            }
-        });
-        let users = try_join_all(sets).await?.into_iter().flatten();
-        Ok(users.filter_map(|user| UserId::new(&user).ok()).collect())
-    }
-
-    async fn release(&self, user: &UserId, held: &[u64]) -> Result<u64, BackendError> {
-        let generation = self.generation();
-        lease::reap_user(&self.core, user, self.gateway.as_str(), generation, held).await
-    }
-
-    async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
-        tenure::show_draining(&self.core, &self.gateway, self.generation(), accepting).await
-    }
-
-    async fn leave(&self) -> Result<(), BackendError> {
-        if self.left.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        let core = &self.core;
-        let generation = self.generation();
-        let keys = [core.keys.lease(&self.gateway), core.keys.gateways()];
-        let args = [word(self.gateway.as_str()), number(generation)];
-        let keys = keys.each_ref().map(String::as_str);
-        lease::reap(core, self.gateway.as_str(), generation).await?;
-        core.call(Keys::HOME, "lease_drop", &keys, &args).await?;
-        self.bus.close().await;
-        Ok(())
     }
 }

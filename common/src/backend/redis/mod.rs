@@ -1,26 +1,32 @@
 //! The Redis store: standalone, Sentinel or Cluster, 7.0 or later, or Valkey.
 //!
-//! [`link`], [`commit`], [`functions`] and [`bus`] know Redis and nothing of notifications;
-//! [`keys`], [`wire`] and `carillon_2/` are the data, and [`trace`] only looks at it; [`store`] and [`membership`] bring them
-//! together.
+//! Each of these imports only from those before it:
+//! - [`link`] and [`bus`] know Redis and nothing of notifications;
+//! - [`functions`] calls a library, [`version`] says which; that library (`carillon_2/`), `calls`, [`keys`],
+//!   [`wire`] and `reply` are the data, and [`trace`] only looks at it;
+//! - `shared` is what a process knows of its store (`history` of what each partition serves), `believing` how it
+//!   calls functions;
+//! - `lease` reads leases and reaps, `lease_tasks` keep one;
+//! - `membership` is the gateway's side, `accepting` and `store` are the dispatcher's.
 
 mod accepting;
+mod believing;
 pub mod bus;
-pub mod commit;
+mod calls;
 pub mod functions;
 mod history;
 pub mod keys;
-pub mod lease;
+mod lease;
+mod lease_tasks;
 pub mod link;
-pub mod membership;
+mod membership;
 mod reply;
-pub mod store;
-mod tenure;
-pub mod topology;
+mod shared;
+mod store;
 pub mod trace;
-pub mod url;
 pub mod version;
 pub mod wire;
 
-pub use store::{RedisBackend, RedisOptions};
+pub use shared::RedisOptions;
+pub use store::RedisBackend;
 pub use version::library;

@@ -12,12 +12,12 @@ use super::functions::Library;
 
 /// One library, a file for each subject: each knows what stands in those before it.
 const SOURCE: &str = concat!(
-    include_str!("carillon_2/records.lua"),
+    include_str!("carillon_2/frames.lua"),
+    include_str!("carillon_2/devices.lua"),
     include_str!("carillon_2/inbox.lua"),
-    include_str!("carillon_2/connections.lua"),
     include_str!("carillon_2/channels.lua"),
+    include_str!("carillon_2/connections.lua"),
     include_str!("carillon_2/leases.lua"),
-    include_str!("carillon_2/functions.lua"),
 );
 
 /// Whether this build stands for the release to come, in tests of updates.

@@ -9,6 +9,9 @@ use crate::{
     notification::Frame,
 };
 
+/// Published to a gateway after a control message was left for it.
+pub(super) const CONTROL_HINT: &str = "X1|0|0|";
+
 /// Reads `1|cursor|id|stored|expires|flag|body`. The flag of what is to be delivered is `n`, and the span of
 /// its sender where that is traced; one that cannot be read is none.
 pub fn frame(text: &Bytes) -> Option<Frame> {
@@ -66,7 +69,7 @@ pub fn hint(text: &Bytes) -> Option<BusEvent> {
             prev: position.parse::<Cursor>().ok()?,
             frame: frame(&rest)?,
         }),
-        "F" => Some(BusEvent::Fleeting {
+        "F" => Some(BusEvent::Ephemeral {
             user: UserId::new(name).ok()?,
             frame: frame(&rest)?,
         }),

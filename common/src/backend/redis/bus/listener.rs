@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::pushes::Pushes;
 use super::wanted::Channel;
-use super::{BusMessage, DirtyReason, Shared};
-use crate::backend::redis::link::{LinkError, backoff, lock};
-use crate::backend::redis::url::Address;
+use super::{BusMessage, DirtyReason, State};
+use crate::backend::redis::link::{Failures, LinkError};
+use crate::backend::url::Address;
 
 /// Channels subscribed or unsubscribed in one round trip, one per command: several slots in one
 /// command are refused in Cluster.
@@ -22,12 +22,12 @@ const CHUNK: usize = 128;
 /// Keeps a subscriber connection to one primary until stopped.
 pub(super) struct Listener {
     pub(super) address: Address,
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<State>,
     pub(super) stop: CancellationToken,
 }
 
 /// One connection's life.
-struct Session {
+struct Subscriber {
     id: u64,
     connection: MultiplexedConnection,
     pushes: Arc<Pushes>,
@@ -55,46 +55,43 @@ impl Listener {
     }
 
     async fn keep_connected(&self) -> std::convert::Infallible {
-        let mut failures = 0;
+        let mut failures = Failures::default();
         let mut reason = DirtyReason::Moved;
         loop {
-            if failures > 0 {
-                sleep(backoff(self.shared.link.settings(), failures)).await;
-            }
             match self.connect().await {
-                Ok(session) => {
-                    let pushes = session.pushes.clone();
-                    self.live(session, &mut failures, reason).await;
+                Ok(subscriber) => {
+                    let pushes = subscriber.pushes.clone();
+                    self.live(subscriber, &mut failures, reason).await;
                     reason = pushes.reason();
-                    self.shared.link.stats().rebuilds.inc();
+                    self.state.link.stats().rebuilds.inc();
                     tracing::warn!(redis.node = %self.address, ?reason, "bus connection lost");
                 }
-                Err(error) if failures == 0 => {
+                Err(error) if failures.none() => {
                     tracing::warn!(redis.node = %self.address, %error, "bus cannot connect");
                 }
                 Err(_) => {}
             }
-            failures += 1;
-            self.shared.link.suspect_topology();
+            self.state.link.suspect_topology();
+            sleep(failures.pause(self.state.link.settings())).await;
         }
     }
 
-    async fn connect(&self) -> Result<Session, LinkError> {
-        let pushes = Arc::new(Pushes::new(self.shared.on_event.clone()));
-        let (receiver, shared) = (pushes.clone(), self.shared.clone());
-        let on_push = Arc::new(move |info| receiver.receive(info, shared.link.stats()));
+    async fn connect(&self) -> Result<Subscriber, LinkError> {
+        let pushes = Arc::new(Pushes::new(self.state.on_event.clone()));
+        let (receiver, state) = (pushes.clone(), self.state.clone());
+        let on_push = Arc::new(move |info| receiver.receive(info, state.link.stats()));
         let connection = self
-            .shared
+            .state
             .link
             .inner()
             .dialer
             .open(&self.address, on_push)
             .await?;
-        Ok(Session {
-            id: self.shared.sessions.fetch_add(1, Ordering::Relaxed),
+        Ok(Subscriber {
+            id: self.state.subscribers.fetch_add(1, Ordering::Relaxed),
             connection,
             pushes,
-            owned: self.shared.owned_by(&self.address),
+            owned: self.state.owned_by(&self.address),
             later: Vec::new(),
             dirty: BTreeSet::new(),
             probed: None,
@@ -103,118 +100,118 @@ impl Listener {
     }
 
     /// Serves one connection until it breaks; whatever happens, its channels are released.
-    async fn live(&self, session: Session, failures: &mut u32, reason: DirtyReason) {
+    async fn live(&self, subscriber: Subscriber, failures: &mut Failures, reason: DirtyReason) {
         let _released = Released {
-            shared: &self.shared,
+            state: &self.state,
             address: &self.address,
-            id: session.id,
+            id: subscriber.id,
         };
-        let Err(Broken) = self.serve(session, failures, reason).await;
+        let Err(Broken) = self.serve(subscriber, failures, reason).await;
     }
 
     /// Waits for: work (channels to subscribe or leave), lost channels, another topology, the
     /// time to ping, the time to probe, and the end of the connection.
     async fn serve(
         &self,
-        mut session: Session,
-        failures: &mut u32,
+        mut subscriber: Subscriber,
+        failures: &mut Failures,
         reason: DirtyReason,
     ) -> Result<std::convert::Infallible, Broken> {
-        let settings = &self.shared.settings;
-        let mut work = self.shared.work.subscribe();
-        let mut topology = self.shared.link.topology();
+        let settings = &self.state.settings;
+        let mut work = self.state.work.subscribe();
+        let mut topology = self.state.link.topology();
         let mut ping = interval(settings.ping_interval);
         let mut probe = interval(settings.probe_interval);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let pushes = session.pushes.clone();
-        session.adopt(self.shared.owned_by(&self.address), &self.shared);
+        let pushes = subscriber.pushes.clone();
+        subscriber.adopt(self.state.owned_by(&self.address), &self.state);
         loop {
-            session.work(&self.shared).await?;
-            session.tell(&self.shared, &self.address, reason);
-            self.shared.set_live(&self.address, true);
+            subscriber.work(&self.state).await?;
+            subscriber.tell(&self.state, &self.address, reason);
+            self.state.set_live(&self.address, true);
             tokio::select! {
                 () = pushes.broken.cancelled() => return Err(Broken),
                 _ = work.changed() => {}
-                () = pushes.some_lost.notified() => session.give_up_lost(&self.shared),
+                () = pushes.some_lost.notified() => subscriber.give_up_lost(&self.state),
                 _ = topology.changed() => {
-                    session.adopt(self.shared.owned_by(&self.address), &self.shared);
+                    subscriber.adopt(self.state.owned_by(&self.address), &self.state);
                 }
-                _ = ping.tick() => session.ping(&self.shared).await?,
+                _ = ping.tick() => subscriber.ping(&self.state).await?,
                 _ = probe.tick() => {
-                    session.probe(&self.shared).await?;
-                    *failures = 0;
+                    subscriber.probe(&self.state).await?;
+                    *failures = Failures::default();
                 }
             }
         }
     }
 }
 
-/// Gives a session's channels back when it ends, also by cancellation.
+/// Gives a subscriber's channels back when it ends, also by cancellation.
 struct Released<'a> {
-    shared: &'a Shared,
+    state: &'a State,
     address: &'a Address,
     id: u64,
 }
 
 impl Drop for Released<'_> {
     fn drop(&mut self) {
-        lock(&self.shared.wanted).ended(self.id);
-        self.shared.set_live(self.address, false);
-        self.shared.announce_work();
+        self.state.wanted.lock().ended(self.id);
+        self.state.set_live(self.address, false);
+        self.state.announce_work();
     }
 }
 
-impl Session {
+impl Subscriber {
     /// Unsubscribes what is leaving, subscribes what is pending, until nothing is left to do.
-    async fn work(&mut self, shared: &Shared) -> Result<(), Broken> {
+    async fn work(&mut self, state: &State) -> Result<(), Broken> {
         loop {
-            let leaving = lock(&shared.wanted).take_leaving(&self.owned, CHUNK);
+            let leaving = state.wanted.lock().take_leaving(&self.owned, CHUNK);
             if !leaving.is_empty() {
                 self.each("SUNSUBSCRIBE", &leaving, true).await?;
                 continue;
             }
-            let pending = lock(&shared.wanted).take_pending(&self.owned, CHUNK);
+            let pending = state.wanted.lock().take_pending(&self.owned, CHUNK);
             if pending.is_empty() {
                 return Ok(());
             }
             let answers = match self.each("SSUBSCRIBE", &pending, false).await {
                 Ok(answers) => answers,
                 Err(Broken) => {
-                    lock(&shared.wanted).put_back(pending);
+                    state.wanted.lock().put_back(pending);
                     return Err(Broken);
                 }
             };
             for (channel, answer) in pending.into_iter().zip(answers) {
-                self.subscribed(shared, channel, &answer);
+                self.subscribed(state, channel, &answer);
             }
         }
     }
 
-    fn subscribed(&mut self, shared: &Shared, channel: Channel, answer: &Value) {
+    fn subscribed(&mut self, state: &State, channel: Channel, answer: &Value) {
         let Value::ServerError(error) = answer else {
-            if lock(&shared.wanted).confirmed(&channel, self.id) {
+            if state.wanted.lock().confirmed(&channel, self.id) {
                 self.dirty.insert(channel.0);
             }
             return;
         };
-        shared.link.stats().refused.inc();
+        state.link.stats().refused.inc();
         let error = LinkError::from(error);
         if error.retryable() {
-            shared.link.suspect_topology();
+            state.link.suspect_topology();
             self.later.push(channel);
         } else {
             tracing::error!(%error, "Redis refuses a subscription");
-            lock(&shared.wanted).refused(&channel, &error);
+            state.wanted.lock().refused(&channel, &error);
         }
     }
 
     /// Tells the listener of the bus about partitions that may have missed messages.
-    fn tell(&mut self, shared: &Shared, primary: &Address, reason: DirtyReason) {
+    fn tell(&mut self, state: &State, primary: &Address, reason: DirtyReason) {
         let partitions: Vec<u16> = std::mem::take(&mut self.dirty).into_iter().collect();
         if !partitions.is_empty() {
-            shared.link.stats().dirty.inc();
-            (shared.on_event)(BusMessage::Dirty {
+            state.link.stats().dirty.inc();
+            (state.on_event)(BusMessage::Dirty {
                 primary: primary.clone(),
                 partitions,
                 reason,
@@ -223,32 +220,32 @@ impl Session {
     }
 
     /// The server took channels away: their slot has moved. Whoever owns it now subscribes them.
-    fn give_up_lost(&mut self, shared: &Shared) {
-        let mut wanted = lock(&shared.wanted);
+    fn give_up_lost(&mut self, state: &State) {
+        let mut wanted = state.wanted.lock();
         let lost = self.pushes.take_lost();
         self.later.extend(
             lost.iter()
                 .filter_map(|channel| wanted.lost(channel, self.id)),
         );
         drop(wanted);
-        shared.link.suspect_topology();
+        state.link.suspect_topology();
     }
 
-    fn adopt(&mut self, owned: BTreeSet<u16>, shared: &Shared) {
-        let mut wanted = lock(&shared.wanted);
+    fn adopt(&mut self, owned: BTreeSet<u16>, state: &State) {
+        let mut wanted = state.wanted.lock();
         let mut released = !self.later.is_empty();
         wanted.put_back(self.later.drain(..));
         released |= wanted.keep(self.id, &owned);
         drop(wanted);
         self.owned = owned;
         if released {
-            shared.announce_work();
+            state.announce_work();
         }
     }
 
     /// Finds out whether the connection answers, and tries again what was refused for now.
-    async fn ping(&mut self, shared: &Shared) -> Result<(), Broken> {
-        lock(&shared.wanted).put_back(self.later.drain(..));
+    async fn ping(&mut self, state: &State) -> Result<(), Broken> {
+        state.wanted.lock().put_back(self.later.drain(..));
         let mut ping = redis::pipe();
         ping.cmd("PING");
         self.ask(&ping, Vec::new(), DirtyReason::PingFailed)
@@ -257,7 +254,7 @@ impl Session {
     }
 
     /// Sends a message the way all others go and expects it back.
-    async fn probe(&mut self, shared: &Shared) -> Result<(), Broken> {
+    async fn probe(&mut self, state: &State) -> Result<(), Broken> {
         let Some(partition) = self
             .probed
             .filter(|at| self.owned.contains(at))
@@ -265,12 +262,12 @@ impl Session {
         else {
             return Ok(());
         };
-        let Some((tag, _)) = shared.link.tags().get(usize::from(partition)) else {
+        let Some((tag, _)) = state.link.tags().get(usize::from(partition)) else {
             return Ok(());
         };
         let name = format!(
             "{}{{{tag}}}:probe:{}",
-            shared.settings.prefix, self.pushes.probe_id
+            state.settings.prefix, self.pushes.probe_id
         );
         if self.probed != Some(partition) {
             let answers = self
@@ -280,7 +277,7 @@ impl Session {
                 .iter()
                 .any(|answer| matches!(answer, Value::ServerError(_)))
             {
-                shared.link.suspect_topology();
+                state.link.suspect_topology();
                 return Ok(());
             }
             self.probed = Some(partition);
@@ -291,20 +288,20 @@ impl Session {
         publish.arg(&name).arg(self.probes);
         let start = Instant::now();
         // A probe that was not sent says nothing about this connection.
-        let Ok(receivers) = shared.link.call::<u64>(partition, &publish).await else {
+        let Ok(receivers) = state.link.call::<u64>(partition, &publish).await else {
             return Ok(());
         };
-        shared.link.stats().probes.inc();
+        state.link.stats().probes.inc();
         let number = self.probes;
         let back = async { receivers > 0 && seen.wait_for(|seen| *seen >= number).await.is_ok() };
-        match timeout(shared.settings.probe_deadline, back).await {
+        match timeout(state.settings.probe_deadline, back).await {
             Ok(true) => {
                 let lag = start.elapsed().as_secs_f64();
-                shared.link.stats().bus_lag.observe(lag);
+                state.link.stats().bus_lag.observe(lag);
                 Ok(())
             }
             _ => {
-                shared.link.stats().probes_lost.inc();
+                state.link.stats().probes_lost.inc();
                 self.pushes.break_off(DirtyReason::ProbeLost);
                 Err(Broken)
             }

@@ -1,15 +1,16 @@
 //! What one subscriber connection pushes, sorted inside the connection's own task.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{BusMessage, DirtyReason, OnEvent};
-use crate::{backend::redis::link::lock, telemetry::RedisMetrics};
+use crate::telemetry::RedisMetrics;
 
 /// The receiving end of one subscriber connection. Nothing in it blocks.
 pub(super) struct Pushes {
@@ -90,7 +91,7 @@ impl Pushes {
     /// The client library takes any such push for the answer to its oldest pending command. So if
     /// it comes unasked while an answer is due, the answers are out of step from then on.
     fn unsubscribed(&self, channel: Bytes) {
-        let mut expected = lock(&self.expected);
+        let mut expected = self.expected.lock();
         if expected.leaving.remove(&channel) {
             return;
         }
@@ -99,13 +100,13 @@ impl Pushes {
             return;
         }
         drop(expected);
-        lock(&self.lost).push(channel);
+        self.lost.lock().push(channel);
         self.some_lost.notify_one();
     }
 
     /// Announces that commands go out, unsubscribing `leaving`.
     pub(super) fn expect(&self, leaving: impl IntoIterator<Item = Bytes>) {
-        *lock(&self.expected) = Expected {
+        *self.expected.lock() = Expected {
             replies: true,
             leaving: leaving.into_iter().collect(),
         };
@@ -113,11 +114,11 @@ impl Pushes {
 
     /// All answers are in.
     pub(super) fn expect_nothing(&self) {
-        *lock(&self.expected) = Expected::default();
+        *self.expected.lock() = Expected::default();
     }
 
     pub(super) fn take_lost(&self) -> Vec<Bytes> {
-        std::mem::take(&mut lock(&self.lost))
+        std::mem::take(&mut self.lost.lock())
     }
 
     /// Gives the connection up for `reason`, unless it has been before.
@@ -182,7 +183,7 @@ mod tests {
         let stats = RedisMetrics::new();
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = events.clone();
-        let pushes = Pushes::new(Arc::new(move |event| lock(&sink).push(event)));
+        let pushes = Pushes::new(Arc::new(move |event| sink.lock().push(event)));
         let probe = format!("p{{0}}:probe:{}", pushes.probe_id);
         pushes.receive(push(PushKind::SMessage, &[&probe, "4"]), &stats);
         pushes.receive(push(PushKind::SMessage, &[&probe, "3"]), &stats);
@@ -192,7 +193,7 @@ mod tests {
             channel: "ch".into(),
             payload: "hello".into(),
         };
-        assert_eq!(*lock(&events), [expected]);
+        assert_eq!(*events.lock(), [expected]);
         assert_eq!(stats.messages.get(), 1);
     }
 }

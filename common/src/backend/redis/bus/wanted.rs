@@ -1,4 +1,4 @@
-//! Which channels are wanted, and which session has each of them. Pure; no IO.
+//! Which channels are wanted, and which subscriber has each of them. Pure; no IO.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -24,8 +24,8 @@ pub(super) struct Wanted {
 
 struct Want {
     partition: u16,
-    /// The session that has it.
-    session: Option<u64>,
+    /// The subscriber that has it.
+    subscriber: Option<u64>,
     /// It has been live before, so messages may have been missed since.
     was_live: bool,
     waiters: Vec<Waiter>,
@@ -42,11 +42,11 @@ impl Wanted {
             .entry(channel.clone())
             .or_insert_with(|| Want {
                 partition,
-                session: None,
+                subscriber: None,
                 was_live: false,
                 waiters: Vec::new(),
             });
-        if want.session.is_some() {
+        if want.subscriber.is_some() {
             drop(waiter.send(Ok(())));
             return;
         }
@@ -58,7 +58,7 @@ impl Wanted {
     pub(super) fn remove(&mut self, channel: &Channel) {
         self.pending.remove(channel);
         if let Some(want) = self.channels.remove(&channel.1)
-            && want.session.is_some()
+            && want.subscriber.is_some()
         {
             self.leaving.insert(channel.clone());
         }
@@ -80,26 +80,26 @@ impl Wanted {
             if self
                 .channels
                 .get(&channel.1)
-                .is_some_and(|want| want.session.is_none())
+                .is_some_and(|want| want.subscriber.is_none())
             {
                 self.pending.insert(channel);
             }
         }
     }
 
-    /// `session` has `channel` now. Says whether messages may have been missed before: it was
+    /// `subscriber` has `channel` now. Says whether messages may have been missed before: it was
     /// live once, or nobody waited for this answer any more.
-    pub(super) fn confirmed(&mut self, channel: &Channel, session: u64) -> bool {
+    pub(super) fn confirmed(&mut self, channel: &Channel, subscriber: u64) -> bool {
         let Some(want) = self.channels.get_mut(&channel.1) else {
             self.leaving.insert(channel.clone());
             return false;
         };
-        want.session = Some(session);
-        let mut told = false;
+        want.subscriber = Some(subscriber);
+        let mut heard = false;
         for waiter in want.waiters.drain(..) {
-            told |= waiter.send(Ok(())).is_ok();
+            heard |= waiter.send(Ok(())).is_ok();
         }
-        std::mem::replace(&mut want.was_live, true) || !told
+        std::mem::replace(&mut want.was_live, true) || !heard
     }
 
     /// The server refused `channel`; whoever waits for it learns why.
@@ -113,36 +113,36 @@ impl Wanted {
         }
     }
 
-    /// `session` does not have `channel` any more. Says whether it is still wanted.
-    pub(super) fn lost(&mut self, channel: &Bytes, session: u64) -> Option<Channel> {
+    /// `subscriber` does not have `channel` any more. Says whether it is still wanted.
+    pub(super) fn lost(&mut self, channel: &Bytes, subscriber: u64) -> Option<Channel> {
         let want = self.channels.get_mut(channel)?;
-        if want.session != Some(session) {
+        if want.subscriber != Some(subscriber) {
             return None;
         }
-        want.session = None;
+        want.subscriber = None;
         Some((want.partition, channel.clone()))
     }
 
-    /// `session` keeps only the channels of `owned`; the others wait for their new owner. Says
+    /// `subscriber` keeps only the channels of `owned`; the others wait for their new owner. Says
     /// whether there were any.
-    pub(super) fn keep(&mut self, session: u64, owned: &BTreeSet<u16>) -> bool {
+    pub(super) fn keep(&mut self, subscriber: u64, owned: &BTreeSet<u16>) -> bool {
         let before = self.pending.len();
         for (channel, want) in &mut self.channels {
-            if want.session == Some(session) && !owned.contains(&want.partition) {
-                want.session = None;
+            if want.subscriber == Some(subscriber) && !owned.contains(&want.partition) {
+                want.subscriber = None;
                 self.pending.insert((want.partition, channel.clone()));
             }
         }
         self.pending.len() > before
     }
 
-    /// `session` is over. Channels without a session, refused ones included, are tried again.
-    pub(super) fn ended(&mut self, session: u64) {
+    /// `subscriber` is over. Channels without a subscriber, refused ones included, are tried again.
+    pub(super) fn ended(&mut self, subscriber: u64) {
         for (channel, want) in &mut self.channels {
-            if want.session == Some(session) {
-                want.session = None;
+            if want.subscriber == Some(subscriber) {
+                want.subscriber = None;
             }
-            if want.session.is_none() {
+            if want.subscriber.is_none() {
                 self.pending.insert((want.partition, channel.clone()));
             }
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_channel_is_tried_again_by_the_next_session() {
+    fn a_refused_channel_is_tried_again_by_the_next_subscriber() {
         let mut wanted = Wanted::default();
         let owned = BTreeSet::from([1]);
         let a = channel(1, "a");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_change_sessions_with_their_partition() {
+    fn channels_change_subscribers_with_their_partition() {
         let mut wanted = Wanted::default();
         let (a, b) = (channel(1, "a"), channel(2, "b"));
         for wants in [&a, &b] {

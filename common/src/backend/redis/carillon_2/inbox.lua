@@ -15,34 +15,6 @@ local function in_chain(inbox, last, cursor)
   return head and index_of(inbox, cursor_of(head), redis.call('LLEN', inbox), cursor) ~= nil
 end
 
--- How many of these frames make a page of so many bytes: at least one.
-local function within(frames, bytes)
-  local sum = 0
-  for i, frame in ipairs(frames) do
-    sum = sum + #frame
-    if sum > bytes and i > 1 then return i - 1 end
-  end
-  return #frames
-end
-
--- Shows `visit` what `read(shown, most)` has, a few at a time: so many or so many bytes, or until `visit`
--- says that it is enough. Answers how much it has shown.
-local function walk(count, bytes, read, visit)
-  local shown, size, piece = 0, 0, 4
-  while shown < count and size < bytes do
-    local most = math.min(piece, count - shown)
-    local frames = read(shown, most)
-    for _, frame in ipairs(frames) do
-      shown, size = shown + 1, size + #frame
-      if visit(frame) or size >= bytes then return shown end
-    end
-    if #frames < most then break end
-    -- As many as will fill the rest, going by their size so far.
-    piece = math.max(1, math.min(64, math.floor((bytes - size) * shown / size)))
-  end
-  return shown
-end
-
 -- Reads an inbox from an index on.
 local function reader(inbox, from)
   return function(shown, most)
@@ -61,8 +33,6 @@ local function show_loss(inbox, user, last, shown, history, life_s, now)
   redis.call('HSET', user, 'l', cursor, 'm', int(lost))
   return cursor, true
 end
-
-local function is_loss(frame) return string.find(frame, '^%d|[^|]*|[^|]*|[^|]*|%d+|t|.') ~= nil end
 
 -- A page after a position: {start, gap, end, more, frames}.
 local function page(inbox, last, device, after, limit, bytes)
@@ -203,8 +173,7 @@ end
 
 -- Room for one more frame in a full inbox: first what has expired, then the furthest-behind device
 -- that is not connected is passed over. False when neither helps.
-local function make_room(K, max, keep, devices, last, now)
-  local inbox, user, left, presence, buried = K[1], K[2], K[3], K[4], K[6]
+local function make_room(inbox, user, left, presence, buried, max, keep, devices, last, now)
   local function first() return seq(cursor_of(redis.call('LINDEX', inbox, 0))) end
   local least, floor, goes_on, notes = furthest_behind(devices), first() - 1, false, {}
   if least then floor = math.max(floor, seq(least.acked)) end
@@ -232,61 +201,110 @@ local function make_room(K, max, keep, devices, last, now)
   return true
 end
 
--- KEYS inbox user left presence dedup buried [former dedup]
--- ARGV user id nonce ttl_ms max keep most_devices device_ttl_s life_s gateway_channel hash dedup_s body
---      [span]
 local function send(K, A, history)
-  local now = now_ms()
-  local known = redis.call('HMGET', K[2], 'l', 'f', 'x', 'm')
-  local last, seen = known[1], known[2] and 1 or 0
-  local ttl = tonumber(A[4])
+  local inbox, user, left, presence, dedup, buried, former = unpack(K)
+  local user_name, id, nonce, ttl_ms, max, keep, most_devices, device_ttl_s, life_s, gateway_channel, hash, dedup_s,
+    body, span = unpack(A)
+  local ttl, most, now = tonumber(ttl_ms), tonumber(max), now_ms()
+
+  local last, fence, renewed, shown = unpack(redis.call('HMGET', user, 'l', 'f', 'x', 'm'))
+  local seen = fence and 1 or 0
   local cursor, prev, fresh = ZERO, ZERO, false
   if ttl > 0 then
-    last, fresh = show_loss(K[1], K[2], last, known[4], history, tonumber(A[9]), now)
+    last, fresh = show_loss(inbox, user, last, shown, history, tonumber(life_s), now)
     prev = last or ZERO
-    cursor = int(last and seq(last) + 1 or now) .. '-' .. A[3]
+    cursor = int(last and seq(last) + 1 or now) .. '-' .. nonce
   end
-  local before = remember(K[5], K[7], cursor, A[11], A[12])
-  if before then return { before[1], before[2], redis.call('HGETALL', K[4]), seen } end
+  local before = remember(dedup, former, cursor, hash, dedup_s)
+  if before then return { before[1], before[2], redis.call('HGETALL', presence), seen } end
   if ttl > 0 then
-    if last and redis.call('LLEN', K[1]) >= tonumber(A[5]) then
-      local all = all_devices(K[2])
-      local devices = counting(all, K[4], tonumber(A[7]), tonumber(A[8]), now)
+    if last and redis.call('LLEN', inbox) >= most then
+      local all = all_devices(user)
+      local devices = counting(all, presence, tonumber(most_devices), tonumber(device_ttl_s), now)
       -- When none counts any more, those that once did are the ones to be passed over.
       if #devices == 0 then devices = all end
       local least = furthest_behind(devices)
-      local head = redis.call('LINDEX', K[1], 0)
-      local floor = least and math.max(seq(least.acked), seq(cursor_of(head)) - 1) or seq(cursor_of(head)) - 1
-      if seq(last) - floor >= tonumber(A[5])
-        and not make_room(K, tonumber(A[5]), tonumber(A[6]), devices, seq(last), now) then
-        unremember(K[5], K[7], cursor, A[11])
+      local floor = seq(cursor_of(redis.call('LINDEX', inbox, 0))) - 1
+      if least then floor = math.max(seq(least.acked), floor) end
+      if seq(last) - floor >= most
+        and not make_room(inbox, user, left, presence, buried, most, tonumber(keep), devices, seq(last), now) then
+        unremember(dedup, former, cursor, hash)
         return { 'full' }
       end
       fresh = true
     end
-    if not last then redis.call('DEL', K[1]) end
+    if not last then redis.call('DEL', inbox) end
     accept(history)
   end
-  -- A fleeting one expires by the socket it does not find; the time only keeps the frame whole.
+  -- An ephemeral one expires by the socket it does not find; the time only keeps the frame whole.
   local expires = now + (ttl > 0 and ttl or 60000)
-  local frame = '1|' .. cursor .. '|' .. A[2] .. '|' .. int(now) .. '|' .. int(expires)
-    .. '|n' .. (A[14] or '') .. '|' .. A[13]
+  local frame = '1|' .. cursor .. '|' .. id .. '|' .. int(now) .. '|' .. int(expires)
+    .. '|n' .. (span or '') .. '|' .. body
   if ttl > 0 then
-    fresh = redis.call('RPUSH', K[1], frame) == 1 or fresh
-    redis.call('HSET', K[2], 'l', cursor)
-    renew(K[2], known[3], now, fresh, A[9], K[1], K[3], K[6])
+    fresh = redis.call('RPUSH', inbox, frame) == 1 or fresh
+    redis.call('HSET', user, 'l', cursor)
+    renew(user, renewed, now, fresh, life_s, inbox, left, buried)
   end
 
-  local places = redis.call('HGETALL', K[4])
-  local hint = (ttl > 0 and 'I1|' or 'F1|') .. prev .. '|' .. #A[1] .. '|' .. A[1] .. frame
+  local places = redis.call('HGETALL', presence)
+  local hint = (ttl > 0 and 'I1|' or 'F1|') .. prev .. '|' .. #user_name .. '|' .. user_name .. frame
   local told = {}
   for i = 2, #places, 2 do
     local gateway = string.match(places[i], '^[^|]+')
     if not told[gateway] then
       told[gateway] = true
-      redis.call('SPUBLISH', A[10] .. gateway, hint)
+      redis.call('SPUBLISH', gateway_channel .. gateway, hint)
     end
   end
   return { 'ok', cursor, places, seen }
 end
+redis.register_function('c2_send', believed(send))
+
+-- `device`: ~ for an anonymous one.
+local function read(K, A, history)
+  local user, inbox = unpack(K)
+  local device, after, limit, bytes, life_s = unpack(A)
+  local now, record = now_ms(), nil
+
+  local last, renewed, shown = unpack(redis.call('HMGET', user, 'l', 'x', 'm'))
+  local fresh
+  last, fresh = show_loss(inbox, user, last, shown, history, tonumber(life_s), now)
+  renew(user, renewed, now, fresh, life_s, inbox)
+  if device == '~' then
+    record = least_anonymous(all_devices(user))
+  else
+    record = load_device(user, device)
+  end
+  return page(inbox, last, record, after, tonumber(limit), tonumber(bytes))
+end
+redis.register_function('c2_read', believed(read))
+
+local function ack(K, A)
+  local user, inbox, left, presence, buried = unpack(K)
+  local device, cursor, broadcast, keep, most_devices, device_ttl_s, life_s = unpack(A, 1, 7)
+  local undelivered = rest(A, 7)
+
+  local last, renewed, known = unpack(redis.call('HMGET', user, 'l', 'x', 'd:' .. device))
+  if not known then return 0 end
+  local now, record = now_ms(), parse_device(known)
+  record.seen = math.floor(now / 1000)
+  if broadcast ~= '' and seq(broadcast) > seq(record.broadcast) then record.broadcast = broadcast end
+  local forward = last and seq(cursor) > seq(record.acked) and in_chain(inbox, last, cursor)
+  if forward then
+    local notes = {}
+    for i, gone in ipairs(undelivered) do notes[i] = note(gone, device, 'expired', now) end
+    note_left(left, notes)
+    record.acked = cursor
+    with(record, 'a')
+    without(record, 'm')
+  end
+  save_device(user, device, record)
+  if not forward then return 0 end
+  local devices = counting(all_devices(user), presence, tonumber(most_devices), tonumber(device_ttl_s), now)
+  local least = furthest_behind(devices)
+  if least then trim(inbox, buried, least.acked, tonumber(keep)) end
+  renew(user, renewed, now, #undelivered > 0, life_s, inbox, left)
+  return 1
+end
+redis.register_function('c2_ack', believed(ack))
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    PushInfo, RedisConnectionInfo, RedisError,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, TlsCertificates,
 };
 
 use super::error::{LinkError, fault_of};
 use super::stats::LinkStats;
-use super::{LinkSettings, probe, tls};
-use crate::backend::redis::url::{Address, Credentials, RedisUrl};
+use super::{LinkSettings, probe};
+use crate::backend::url::{Address, Credentials, RedisUrl};
 use crate::backend::{Fault, FaultKind};
 
 /// What receives push messages. It runs inside the connection's task and must never block.
@@ -91,7 +91,7 @@ impl Dialer {
             }
             Err(error) => {
                 self.stats.connect_failures.inc();
-                self.stats.faults.tell(&error);
+                self.stats.faults.report(&error);
                 Err(error)
             }
         }
@@ -121,10 +121,18 @@ impl Dialer {
         let Some(files) = &self.url.tls else {
             return Client::open(info).map_err(unusable);
         };
-        let certificates = tls::certificates(files).map_err(|error| {
+        let pem = files.read().map_err(|error| {
             let detail = format!("backend.{error}");
             LinkError::Refused(Fault::new(FaultKind::Misconfigured, detail))
         })?;
+        let identity = |(client_cert, client_key)| ClientTlsConfig {
+            client_cert,
+            client_key,
+        };
+        let certificates = TlsCertificates {
+            client_tls: pem.identity.map(identity),
+            root_cert: pem.authorities,
+        };
         Client::build_with_tls(info, certificates).map_err(unusable)
     }
 
@@ -171,8 +179,8 @@ fn answered(address: &Address, error: &RedisError) -> Option<Fault> {
         }
         _ => return None,
     };
-    let told = !matches!(fault.kind, FaultKind::NotReady | FaultKind::Unexpected);
-    told.then(|| Fault {
+    let reported = !matches!(fault.kind, FaultKind::NotReady | FaultKind::Unexpected);
+    reported.then(|| Fault {
         detail: format!("{address}: {}", fault.detail),
         ..fault
     })

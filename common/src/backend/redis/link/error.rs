@@ -2,7 +2,7 @@
 
 use redis::ServerError;
 
-use crate::backend::redis::url::Address;
+use crate::backend::url::Address;
 use crate::backend::{Fault, FaultKind};
 
 /// Why a call has no result.
@@ -295,8 +295,8 @@ mod tests {
         for (line, kind, passes) in cases {
             let error = LinkError::from(&server_error(line));
             assert_eq!((error.kind(), error.retryable()), (kind, passes), "{line}");
-            let told = !matches!(kind, K::NotReady | K::Unexpected);
-            assert_eq!(error.fault().is_some(), told, "{line}");
+            let reported = !matches!(kind, K::NotReady | K::Unexpected);
+            assert_eq!(error.fault().is_some(), reported, "{line}");
         }
         assert!(LinkError::Unavailable(String::new()).retryable());
         assert!(LinkError::TooFewReplicas { wanted: 1, got: 0 }.retryable());

@@ -1,17 +1,16 @@
-//! What keeps the store from serving: told once a minute, and shown as long as it is met.
+//! What keeps the store from serving: reported once a minute, and shown as long as it is met.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::error::LinkError;
-use super::node::lock;
 use crate::backend::{Fault, FaultKind};
 
 /// The same kind is logged once in this time.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+const REPORTED_EVERY: Duration = Duration::from_secs(60);
 /// A fault that was not met for this long is over: leases are renewed more often.
 const FRESH: Duration = Duration::from_secs(15);
 
@@ -24,14 +23,14 @@ pub(crate) struct Faults(Mutex<HashMap<FaultKind, Met>>);
 struct Met {
     fault: Fault,
     last: Instant,
-    told: Option<Instant>,
-    /// Since it was told.
+    reported: Option<Instant>,
+    /// Since it was reported.
     times: u64,
 }
 
 impl Faults {
-    /// Takes note of an error, and logs it if it is a fault that was not told lately.
-    pub(crate) fn tell(&self, error: &LinkError) {
+    /// Takes note of an error, and logs it if it is a fault that was not reported lately.
+    pub(crate) fn report(&self, error: &LinkError) {
         let Some(fault) = error.fault().filter(|_| !error.is_of_functions()) else {
             return;
         };
@@ -46,23 +45,23 @@ impl Faults {
         }
     }
 
-    /// How often it was met since it was told, if it is time to tell.
+    /// How often it was met since it was reported, if it is time to do that again.
     fn note(&self, fault: Fault, now: Instant) -> Option<u64> {
-        let mut all = lock(&self.0);
+        let mut all = self.0.lock();
         let met = all.entry(fault.kind).or_insert_with(|| Met {
             fault: fault.clone(),
             last: now,
-            told: None,
+            reported: None,
             times: 0,
         });
         met.fault = fault;
         met.last = now;
         met.times += 1;
-        let lately = |told| now.duration_since(told) < TOLD_EVERY;
-        if met.told.is_some_and(lately) {
+        let lately = |at| now.duration_since(at) < REPORTED_EVERY;
+        if met.reported.is_some_and(lately) {
             return None;
         }
-        met.told = Some(now);
+        met.reported = Some(now);
         Some(std::mem::take(&mut met.times))
     }
 
@@ -72,7 +71,7 @@ impl Faults {
     }
 
     fn fresh(&self, now: Instant) -> Vec<String> {
-        let all = lock(&self.0);
+        let all = self.0.lock();
         let fresh = all
             .values()
             .filter(|met| now.duration_since(met.last) < FRESH);
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_is_told_once_a_minute_and_shown_while_it_is_met() {
+    fn a_kind_is_reported_once_a_minute_and_shown_while_it_is_met() {
         let faults = Faults::default();
         let start = Instant::now();
         let full = || Fault::new(FaultKind::OutOfMemory, "OOM");

@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::error::LinkError;
 use super::{Link, read};
-use crate::backend::redis::url::{Address, Deployment};
+use crate::backend::url::{Address, Deployment};
 use crate::backend::{Fault, FaultKind};
 
 /// The first version with functions and sharded Pub/Sub.
@@ -22,7 +22,7 @@ impl Link {
                     greeted = true;
                     if let Some(fault) = judge(&node, &greeting, deployment) {
                         let error = LinkError::Refused(fault);
-                        self.stats().faults.tell(&error);
+                        self.stats().faults.report(&error);
                         return Err(error);
                     }
                 }

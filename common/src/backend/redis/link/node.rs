@@ -1,36 +1,22 @@
 //! One Redis process: a command connection to it that comes back.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, PushKind, RedisError, ServerError, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::LinkSettings;
+use super::commit::{Committer, Durability};
 use super::dial::{Dialer, OnPush};
 use super::error::LinkError;
-use crate::backend::redis::commit::Committer;
-use crate::backend::redis::url::Address;
+use super::settings::Failures;
+use crate::backend::url::Address;
 
 /// Callers that find a reconnect under way wait this long for it, then fail fast.
 const RECONNECT_GRACE: Duration = Duration::from_millis(100);
-
-/// Locks state that is never left half-changed, so a panic elsewhere does not matter.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The pause before attempt `failures + 1`: doubling, capped, half of it random.
-pub(crate) fn backoff(settings: &LinkSettings, failures: u32) -> Duration {
-    let doubled = settings
-        .backoff_min
-        .saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled
-        .min(settings.backoff_max)
-        .mul_f64(rand::random_range(0.5..=1.0))
-}
 
 /// A connection that is opened when needed, dropped when it fails and reopened with backoff.
 pub(crate) struct Lane {
@@ -46,9 +32,9 @@ struct Slot {
     open: Option<MultiplexedConnection>,
     /// Counts connections, so that a late failure of an old one spares the new one.
     epoch: u64,
-    failures: u32,
-    retry_at: Option<Instant>,
-    last_error: Option<LinkError>,
+    failures: Failures,
+    /// Why there is none, and when another is tried.
+    away: Option<(LinkError, Instant)>,
 }
 
 impl Lane {
@@ -66,7 +52,7 @@ impl Lane {
         if let Some(ready) = self.ready()? {
             return Ok(ready);
         }
-        let reconnecting = lock(&self.slot).epoch > 0;
+        let reconnecting = self.slot.lock().epoch > 0;
         let patience = if reconnecting {
             RECONNECT_GRACE
         } else {
@@ -77,24 +63,25 @@ impl Lane {
             .map_err(|_| LinkError::Unavailable(format!("still connecting to {}", self.address)))?;
         match self.ready()? {
             Some(ready) => Ok(ready),
-            None => self.open().await,
+            // Seldom, and deep: every future that calls would carry it.
+            None => Box::pin(self.open()).await,
         }
     }
 
     fn ready(&self) -> Result<Option<(MultiplexedConnection, u64)>, LinkError> {
-        let slot = lock(&self.slot);
+        let slot = self.slot.lock();
         if let Some(open) = &slot.open {
             return Ok(Some((open.clone(), slot.epoch)));
         }
-        match (&slot.last_error, slot.retry_at) {
-            (Some(error), Some(at)) if Instant::now() < at => Err(error.clone()),
+        match &slot.away {
+            Some((error, until)) if Instant::now() < *until => Err(error.clone()),
             _ => Ok(None),
         }
     }
 
     async fn open(&self) -> Result<(MultiplexedConnection, u64), LinkError> {
         let epoch = {
-            let mut slot = lock(&self.slot);
+            let mut slot = self.slot.lock();
             slot.epoch += 1;
             slot.epoch
         };
@@ -107,25 +94,23 @@ impl Lane {
             }
         });
         let opened = self.dialer.open(&self.address, on_push).await;
-        let mut slot = lock(&self.slot);
+        let mut slot = self.slot.lock();
         match opened {
             Ok(connection) => {
-                if slot.failures > 0 {
+                if slot.away.take().is_some() {
                     tracing::info!(redis.node = %self.address, "connected to Redis again");
                 }
                 slot.open = Some(connection.clone());
-                (slot.failures, slot.retry_at, slot.last_error) = (0, None, None);
+                slot.failures = Failures::default();
                 Ok((connection, epoch))
             }
             Err(error) => {
-                // A fault is told by the dialer.
-                if slot.failures == 0 && error.fault().is_none() {
+                // A fault is reported by the dialer.
+                if slot.away.is_none() && error.fault().is_none() {
                     tracing::warn!(redis.node = %self.address, %error, "Redis does not answer");
                 }
-                slot.failures += 1;
-                slot.retry_at =
-                    Some(Instant::now() + backoff(&self.dialer.settings, slot.failures));
-                slot.last_error = Some(error.clone());
+                let pause = slot.failures.pause(&self.dialer.settings);
+                slot.away = Some((error.clone(), Instant::now() + pause));
                 Err(error)
             }
         }
@@ -138,7 +123,7 @@ impl Lane {
 
     /// Drops whatever connection there is.
     pub(crate) fn discard_current(&self) {
-        let open = lock(&self.slot).open.take();
+        let open = self.slot.lock().open.take();
         drop(open);
     }
 
@@ -161,7 +146,7 @@ impl Lane {
 impl Slot {
     /// Takes connection `epoch` out, so that it is dropped after the lock is released.
     fn take(slot: &Mutex<Self>, epoch: u64) -> Option<MultiplexedConnection> {
-        let mut slot = lock(slot);
+        let mut slot = slot.lock();
         if slot.epoch == epoch {
             slot.open.take()
         } else {
@@ -187,6 +172,24 @@ impl Node {
             committer: OnceLock::new(),
             address,
             dialer,
+        }
+    }
+
+    /// The answer to one command, as a call wants it: durable or not; `asking` for a key that is here although
+    /// its slot is not yet. A refusal is a `Value::ServerError`.
+    pub(super) async fn answer(
+        &self,
+        cmd: &Cmd,
+        asking: bool,
+        durability: Option<Durability>,
+    ) -> Result<Value, LinkError> {
+        match (durability, asking) {
+            (Some(durability), _) => {
+                let committer = self.committer();
+                committer.commit(cmd.clone(), asking, durability).await
+            }
+            (None, true) => self.send_asking(cmd).await,
+            (None, false) => self.send(cmd).await,
         }
     }
 
@@ -218,8 +221,7 @@ impl Node {
         }
     }
 
-    /// Sends a command for a key that is here although the slot is not yet.
-    pub(crate) async fn send_asking(&self, cmd: &Cmd) -> Result<Value, LinkError> {
+    async fn send_asking(&self, cmd: &Cmd) -> Result<Value, LinkError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("ASKING").add_command(cmd.clone());
         let replies = self.send_all(&pipeline, 0, 2).await?;
@@ -230,7 +232,7 @@ impl Node {
     }
 
     /// The group commit of this node, started at the first durable call.
-    pub(crate) fn committer(&self) -> &Committer {
+    fn committer(&self) -> &Committer {
         self.committer
             .get_or_init(|| Committer::start(&self.dialer, &self.address))
     }

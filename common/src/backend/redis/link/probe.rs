@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::fault_of;
-use super::tls;
-use crate::backend::redis::url::{Address, Tls};
+use crate::backend::url::Address;
 use crate::backend::{Fault, FaultKind};
+use crate::tls::{Tls, client_config};
 
 /// The most time for one question; whoever is there answers at once.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -95,7 +95,7 @@ async fn exchange(address: &Address, question: &[u8]) -> Option<Vec<u8>> {
 /// A handshake, after which nothing is said: with TLS 1.3 the other side's verdict on our certificate
 /// comes after it, and is lost if we have sent something meanwhile.
 async fn ask_for_alert(address: &Address, tls: &Tls) -> Option<Fault> {
-    let config = tls::client_config(tls).ok()?;
+    let config = client_config(tls).ok()?;
     let name = ServerName::try_from(address.host.clone()).ok()?;
     let asked = async {
         let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
@@ -112,8 +112,8 @@ async fn ask_for_alert(address: &Address, tls: &Tls) -> Option<Fault> {
 fn refusal(address: &Address, line: &str) -> Option<Fault> {
     let (code, message) = line.strip_prefix('-')?.split_once(' ')?;
     let fault = fault_of(code, message);
-    let told = matches!(fault.kind, FaultKind::MaxClients | FaultKind::Misconfigured);
-    told.then(|| Fault {
+    let reported = matches!(fault.kind, FaultKind::MaxClients | FaultKind::Misconfigured);
+    reported.then(|| Fault {
         detail: format!("{address}: {}", fault.detail),
         ..fault
     })

@@ -9,21 +9,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::dial::of_sentinel;
 use super::error::LinkError;
-use super::node::{Node, backoff};
+use super::node::Node;
+use super::settings::Failures;
+use super::topology::{Topology, is_primary, read_sentinel_primary};
 use super::{Inner, REFRESH_GAP};
-use crate::backend::redis::topology::{Topology, is_primary, read_sentinel_primary};
-use crate::backend::redis::url::{Address, Deployment};
+use crate::backend::url::{Address, Deployment};
 use crate::backend::{Fault, FaultKind};
 
 /// Looks the topology up at intervals and on suspicion, until cancelled.
 pub(super) async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
     let settings = &inner.dialer.settings;
-    let mut failures = 0;
+    let mut failures = Failures::default();
+    let mut pause = None;
     let mut last = Instant::now();
     loop {
         let due = async {
-            if failures > 0 {
-                return sleep(backoff(settings, failures)).await;
+            if let Some(pause) = pause {
+                return sleep(pause).await;
             }
             let interval = settings
                 .refresh_interval
@@ -44,15 +46,15 @@ pub(super) async fn keep_topology(inner: Arc<Inner>, stop: CancellationToken) {
         last = Instant::now();
         match resolved {
             Ok(topology) => {
-                failures = 0;
+                (failures, pause) = (Failures::default(), None);
                 inner.adopt(topology);
             }
             Err(error) => {
-                inner.dialer.stats.faults.tell(&error);
-                if failures == 0 && error.fault().is_none() {
+                inner.dialer.stats.faults.report(&error);
+                if failures.none() && error.fault().is_none() {
                     tracing::warn!(%error, "cannot look up the Redis topology");
                 }
-                failures += 1;
+                pause = Some(failures.pause(settings));
                 inner.dialer.stats.topology_failures.inc();
             }
         }

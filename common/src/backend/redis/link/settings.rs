@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
+
+use crate::retry::pauses;
+
 /// How a link behaves. The default suits production; tests shorten the times.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
@@ -41,5 +45,23 @@ impl Default for LinkSettings {
             commit_queue: 4_096,
             commit_batch: 64,
         }
+    }
+}
+
+/// What failed again and again: how long to pause before the next try.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(Option<ExponentialBackoff>);
+
+impl Failures {
+    /// Whether nothing has failed since it last succeeded.
+    pub(crate) fn none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// One more.
+    pub(crate) fn pause(&mut self, settings: &LinkSettings) -> Duration {
+        let (first, most) = (settings.backoff_min, settings.backoff_max);
+        let pauses = self.0.get_or_insert_with(|| pauses(first, most));
+        pauses.next().unwrap_or(most)
     }
 }

@@ -37,11 +37,11 @@ impl Default for LinkStats {
 }
 
 impl LinkStats {
-    /// Counts a result that goes to the caller and hands it on; a fault in it is told.
+    /// Counts a result that goes to the caller and hands it on; a fault in it is reported.
     pub(crate) fn observe<T>(&self, result: Result<T, LinkError>) -> Result<T, LinkError> {
         let result = self.count(result);
         if let Err(error) = &result {
-            self.faults.tell(error);
+            self.faults.report(error);
         }
         result
     }

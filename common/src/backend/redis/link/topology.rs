@@ -5,13 +5,13 @@
 
 use redis::Value;
 
-use super::url::Address;
+use crate::backend::url::Address;
 
 /// How many slots a Redis Cluster has.
-pub const SLOTS: u16 = 16_384;
+const SLOTS: u16 = 16_384;
 
 /// The hash slot of `tag` (CRC16 XMODEM modulo 16 384, as in the Redis Cluster specification).
-pub fn slot(tag: &[u8]) -> u16 {
+fn slot(tag: &[u8]) -> u16 {
     let crc = tag.iter().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| match crc & 0x8000 {
             0 => crc << 1,

@@ -1,4 +1,4 @@
-//! The one setting that names a store: in memory, or Redis as one server, with Sentinel, or a Cluster.
+//! A store's address: in memory, or Redis as one server, with Sentinel, or a Cluster. The settings read it once.
 
 mod error;
 
@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use error::UrlError;
+
+use crate::tls::Tls;
 
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
@@ -106,28 +108,11 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Encrypted connections.
+/// Which store a service works with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// A PEM file with the authorities to trust instead of the public ones.
-    pub ca_file: Option<PathBuf>,
-    /// What is shown to a Redis that asks who connects.
-    pub identity: Option<Identity>,
-}
-
-/// A client's certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// A PEM file with the certificate, and those between it and the authority.
-    pub cert_file: PathBuf,
-    /// A PEM file with its private key.
-    pub key_file: PathBuf,
-}
-
-/// Which store a service works with. Everything that names one is read by [`StoreUrl::parse`].
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
     /// In the process itself.
+    #[default]
     Memory,
     /// A Redis deployment.
     Redis(Box<RedisUrl>),

@@ -1,14 +1,29 @@
 //! The files of encrypted connections, read anew for each: whoever renews them restarts nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::backend::redis::url::{Identity, Tls};
+/// Encrypted connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A PEM file with the authorities to trust instead of the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// What is shown to a Redis that asks who connects.
+    pub identity: Option<Identity>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// A PEM file with the certificate, and those between it and the authority.
+    pub cert_file: PathBuf,
+    /// A PEM file with its private key.
+    pub key_file: PathBuf,
+}
 
 /// What is wrong with one of the files.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,26 +44,31 @@ impl TlsFileError {
     }
 }
 
-/// The files as the client library takes them.
-pub(super) fn certificates(tls: &Tls) -> Result<TlsCertificates, TlsFileError> {
-    let root_cert = match &tls.ca_file {
-        Some(path) => Some(read("ca_file", path)?),
-        None => None,
-    };
-    let client_tls = match &tls.identity {
-        Some(Identity {
-            cert_file,
-            key_file,
-        }) => Some(ClientTlsConfig {
-            client_cert: read("cert_file", cert_file)?,
-            client_key: read("key_file", key_file)?,
-        }),
-        None => None,
-    };
-    Ok(TlsCertificates {
-        client_tls,
-        root_cert,
-    })
+/// What is in the files.
+pub(crate) struct Pem {
+    pub(crate) authorities: Option<Vec<u8>>,
+    /// A certificate and its key.
+    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Tls {
+    pub(crate) fn read(&self) -> Result<Pem, TlsFileError> {
+        let authorities = match &self.ca_file {
+            Some(path) => Some(read("ca_file", path)?),
+            None => None,
+        };
+        let identity = match &self.identity {
+            Some(Identity {
+                cert_file,
+                key_file,
+            }) => Some((read("cert_file", cert_file)?, read("key_file", key_file)?)),
+            None => None,
+        };
+        Ok(Pem {
+            authorities,
+            identity,
+        })
+    }
 }
 
 /// The files as rustls takes them: everything that the library would find wrong with them at the first
@@ -57,12 +77,15 @@ pub(super) fn certificates(tls: &Tls) -> Result<TlsCertificates, TlsFileError> {
 /// # Errors
 /// The first file that cannot be used, and why.
 pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsFileError> {
-    let files = certificates(tls)?;
+    let Pem {
+        authorities,
+        identity,
+    } = tls.read()?;
     let mut roots = RootCertStore::empty();
-    match &files.root_cert {
+    match authorities {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(pem) => {
-            for certificate in chain("ca_file", pem)? {
+            for certificate in chain("ca_file", &pem)? {
                 roots.add(certificate).map_err(|error| {
                     TlsFileError::new("ca_file", format!("is no authority to trust: {error}"))
                 })?;
@@ -74,17 +97,13 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsFileError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsFileError::new("ca_file", error.to_string()))?
         .with_root_certificates(roots);
-    let Some(ClientTlsConfig {
-        client_cert,
-        client_key,
-    }) = &files.client_tls
-    else {
+    let Some((certificate, key)) = identity else {
         return Ok(config.with_no_client_auth());
     };
-    let key = PrivateKeyDer::from_pem_slice(client_key)
+    let key = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|error| TlsFileError::new("key_file", format!("holds no private key: {error}")))?;
     config
-        .with_client_auth_cert(chain("cert_file", client_cert)?, key)
+        .with_client_auth_cert(chain("cert_file", &certificate)?, key)
         .map_err(|error| {
             let problem =
                 format!("does not belong to backend.cert_file, or cannot be used: {error}");

@@ -12,11 +12,8 @@ use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::link::{Dialer, Lane, Link, LinkError, Redirect, name_of, read};
-use super::url::Address;
-
-/// How often one durable call follows redirects.
-const MAX_REDIRECTS: usize = 3;
+use super::{Dialer, Lane, Link, LinkError, name_of, read};
+use crate::backend::url::Address;
 
 /// How many replicas must confirm a write, and in what time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,46 +48,10 @@ impl Link {
             timeout: wait_timeout,
         };
         let start = Instant::now();
-        let result = self
-            .commit(partition, &cmd, durability)
-            .await
-            .and_then(read);
+        let value = self.inner.value(partition, &cmd, Some(durability)).await;
+        let result = value.and_then(read);
         self.stats().took(name_of(&cmd), start);
         self.stats().observe(result)
-    }
-
-    async fn commit(
-        &self,
-        partition: u16,
-        cmd: &Cmd,
-        durability: Durability,
-    ) -> Result<Value, LinkError> {
-        let inner = self.inner();
-        let mut node = inner.owner(partition)?;
-        let mut asking = false;
-        for hop in 0.. {
-            let answer = node
-                .committer()
-                .commit(cmd.clone(), asking, durability)
-                .await;
-            let value = answer.map_err(|error| inner.suspect(&node, error))?;
-            let Value::ServerError(error) = &value else {
-                return Ok(value);
-            };
-            let next = match Redirect::read(error, &node.address) {
-                Some(redirect) if hop < MAX_REDIRECTS => redirect,
-                _ => return Err(inner.suspect(&node, LinkError::from(error))),
-            };
-            self.stats().redirects.inc();
-            (node, asking) = match next {
-                Redirect::Moved(address) => {
-                    self.suspect_topology();
-                    (inner.node(&address), false)
-                }
-                Redirect::Ask(address) => (inner.node(&address), true),
-            };
-        }
-        Err(LinkError::shape("endless redirects"))
     }
 }
 
@@ -128,7 +89,7 @@ impl Committer {
     }
 
     /// The answer to `cmd`, refusals as `Value::ServerError`, once it is durable.
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         cmd: Cmd,
         asking: bool,
