@@ -96,8 +96,10 @@ async fn enter(crowd: &Crowd) -> Place {
 
 /// A connection that has yet to say something: until it does, it costs little more than its descriptor.
 async fn begun(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
+    // Not `readable`, which is true of a new socket before anything has come.
+    let mut first = [0];
     let heard = tokio::select! {
-        heard = timeout(IDLE_TIMEOUT, stream.readable()) => matches!(heard, Ok(Ok(()))),
+        heard = timeout(IDLE_TIMEOUT, stream.peek(&mut first)) => matches!(heard, Ok(Ok(1..))),
         () = place.gone() => false,
         () = stop.cancelled() => false,
     };
