@@ -158,7 +158,7 @@ mod tests {
             ("/api/gateways/5d8f-abcde/drain", DRAIN),
             (REBALANCE, REBALANCE),
             ("/api/gateways/rebalance/drain", DRAIN),
-            ("/api/gateways//drain", "other"),
+            ("/api/gateways//drain", DRAIN),
             ("/api/gateways/a/b/drain", "other"),
             ("/api/gateways/a", "other"),
             ("/api/notifications/send/", "other"),

@@ -25,8 +25,8 @@ impl Bare {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
-                // Whoever started it may have given up.
-                let _ = listening.send(listener.local_addr()?);
+                let told = listening.send(listener.local_addr()?);
+                told.map_err(|_| std::io::Error::other("nobody waits for the address"))?;
                 tokio::select! {
                     result = serve(listener) => result,
                     // Told by nothing but the drop of its sender.
