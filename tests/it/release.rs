@@ -46,6 +46,7 @@ impl Checkout {
             "common",
             "gateway",
             "dispatcher",
+            "client/rust",
             "cli",
             "observability",
             "tests",
@@ -54,7 +55,7 @@ impl Checkout {
             let copied = Command::new("cp")
                 .arg("-R")
                 .arg(root().join(name))
-                .arg(path)
+                .arg(path.join(name))
                 .status();
             assert!(copied.unwrap().success(), "{name}");
         }
