@@ -64,11 +64,13 @@ async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: Cancellat
 
 /// Waits for the first byte: a silent client costs little more than a descriptor.
 async fn speaks(gateway: &Gateway, guest: &Guest, until: Instant) -> bool {
-    let readable = guest.stream.readable();
-    let Some(begun) = in_time(gateway, &guest.place, until, readable).await else {
+    // Not `readable`, which is true of a new socket before anything has come.
+    let mut first = [0];
+    let peeking = guest.stream.peek(&mut first);
+    let Some(begun) = in_time(gateway, &guest.place, until, peeking).await else {
         return false;
     };
-    let begun = matches!(begun, Ok(Ok(())));
+    let begun = matches!(begun, Ok(Ok(1..)));
     if !begun {
         gateway.rejected("head");
     }
