@@ -52,10 +52,10 @@ pub(crate) async fn accept(
 /// Runs a connection, if one begins.
 async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: CancellationToken) {
     let until = Instant::now() + gateway.settings.gateway.handshake_timeout;
-    if !speaks(&gateway, &guest, until).await {
+    // Boxed, as what follows, so that neither makes the connection's task larger.
+    if !Box::pin(speaks(&gateway, &guest, until)).await {
         return;
     }
-    // Boxed, so that the handshake does not make the connection's task larger.
     let opened = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
     if let Some(opened) = opened {
         gateway.run_connection(opened).await;
