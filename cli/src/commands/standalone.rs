@@ -13,7 +13,7 @@ use carillon_common::{
     checks::Role,
     http::{Front, listen},
     process::{Addresses, Process, Shutdown, write_addresses},
-    settings::{Settings, SettingsError, SettingsErrors},
+    settings::{Settings, SettingsErrors},
     telemetry::logging,
 };
 use carillon_dispatcher::Dispatcher;
@@ -167,7 +167,7 @@ impl Services {
 
 /// Why a service does not start: its settings, its store, or something else.
 fn failure(error: anyhow::Error) -> Failure {
-    if error.is::<SettingsErrors>() || error.is::<SettingsError>() {
+    if SettingsErrors::are_why(&error) {
         return Failure::Configuration(error.to_string());
     }
     match error.downcast::<BackendError>() {

@@ -15,7 +15,7 @@ use super::{Addresses, BAD_SETTINGS, Process, write_addresses};
 use crate::{
     checks::Role,
     http::listen,
-    settings::{Settings, SettingsError, SettingsErrors, process_env},
+    settings::{Settings, SettingsErrors, process_env},
     telemetry::logging,
 };
 
@@ -77,7 +77,7 @@ pub fn exit_code(name: &str, result: Result<()>) -> ExitCode {
     };
     // Where nobody reads, the exit code says it.
     writeln!(io::stderr(), "{name}: {error:#}").unwrap_or_default();
-    if error.is::<SettingsErrors>() || error.is::<SettingsError>() {
+    if SettingsErrors::are_why(&error) {
         ExitCode::from(BAD_SETTINGS)
     } else {
         ExitCode::FAILURE

@@ -79,6 +79,14 @@ impl std::error::Error for SettingsError {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsErrors(pub Vec<SettingsError>);
 
+impl SettingsErrors {
+    /// Whether this is why a service does not start: all mistakes of a configuration, or one that shows only then.
+    #[must_use]
+    pub fn are_why(error: &anyhow::Error) -> bool {
+        error.is::<Self>() || error.is::<SettingsError>()
+    }
+}
+
 impl fmt::Display for SettingsErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
