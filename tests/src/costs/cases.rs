@@ -290,9 +290,10 @@ impl Hall {
         };
         self.fastest("lease_take", "many gateways", take).await?;
         let end = async |hall: &Self, turn| {
+            let dead: GatewayId = format!("dead-{turn}").parse()?;
+            hall.backend.join(dead.clone(), Arc::new(Deaf)).await?;
             hall.forget_times().await?;
             let now = hall.backend.clock().now();
-            let dead: GatewayId = format!("new-{turn}").parse()?;
             ensure!(hall.backend.reap(&dead, now).await?, "{dead} is not there");
             Ok(())
         };
