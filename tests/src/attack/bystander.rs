@@ -30,6 +30,15 @@ pub struct Noticed {
 }
 
 impl Noticed {
+    /// What both have noticed.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.sends.extend(other.sends);
+        self.connects.extend(other.connects);
+        self.failures.extend(other.failures);
+        self.probe = self.probe.max(other.probe);
+        self
+    }
+
     /// A percentile of sends and connects, in milliseconds.
     #[must_use]
     pub fn at(&self, part: f64) -> [f64; 2] {

@@ -60,7 +60,7 @@ pub const ATTACKS: [Attack; 11] = [
 ];
 
 /// What became of one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// Its name; none, without any.
     pub attack: Option<&'static str>,
@@ -74,6 +74,8 @@ pub struct Outcome {
     pub kernel_memory: u64,
     /// CPU time of both services, as a part of one core.
     pub cores: f64,
+    /// How many runs this is of.
+    pub runs: u32,
 }
 
 /// Runs one for so long beside a bystander; without one, the bystander alone.
@@ -129,6 +131,7 @@ async fn run_at(rig: &Rig, attack: Option<&Attack>, aim: Aim, lasts: Duration) -
         kernel_memory: kernel_memory()?,
         cores: used.as_secs_f64() / lasts.mul_f64(0.9).as_secs_f64(),
         noticed: bystander.await??,
+        runs: 1,
     };
     if let Some(attacking) = attacking {
         attacking.await?.context("the attack itself failed")?;
@@ -137,6 +140,22 @@ async fn run_at(rig: &Rig, attack: Option<&Attack>, aim: Aim, lasts: Duration) -
 }
 
 impl Outcome {
+    /// Both runs of one attack as if they were a single one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let runs = self.runs + other.runs;
+        let cores = self.cores * f64::from(self.runs) + other.cores * f64::from(other.runs);
+        Self {
+            attack: other.attack,
+            noticed: self.noticed.and(other.noticed),
+            gateway_memory: self.gateway_memory.max(other.gateway_memory),
+            dispatcher_memory: self.dispatcher_memory.max(other.dispatcher_memory),
+            kernel_memory: self.kernel_memory.max(other.kernel_memory),
+            cores: cores / f64::from(runs),
+            runs,
+        }
+    }
+
     /// How many times longer the slowest of a hundred sends, and connects, took than in another run.
     #[must_use]
     pub fn slower(&self, without: &Self) -> [f64; 2] {

@@ -12,9 +12,13 @@ use clap::Parser;
 /// attack at a listener that does nothing, on the same machine
 #[derive(Parser)]
 struct Arguments {
-    /// How long each lasts, in seconds
-    #[arg(long, default_value_t = 8)]
+    /// How long each lasts at a time, in seconds
+    #[arg(long, default_value_t = 3)]
     seconds: u64,
+
+    /// How many times over, with its floor before each: a single run says more of the machine than of the attack
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
 
     /// Only those whose name has this
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -42,9 +46,12 @@ async fn main() -> Result<()> {
         let rig = Rig::as_deployed().await?;
         attack::run(&rig, None, Duration::from_secs(1)).await?;
         // The machine may be slower than a minute ago.
-        let without = attack::run(&rig, None, lasts / 2).await?;
-        let floor = attack::run_at_nothing(&rig, attack, lasts).await?;
-        let outcome = attack::run(&rig, Some(attack), lasts).await?;
+        let without = attack::run(&rig, None, lasts).await?;
+        let (mut floor, mut outcome) = (Outcome::default(), Outcome::default());
+        for _ in 0..arguments.rounds {
+            floor = floor.and(attack::run_at_nothing(&rig, attack, lasts).await?);
+            outcome = outcome.and(attack::run(&rig, Some(attack), lasts).await?);
+        }
         tell(&outcome, Some([&without, &floor]));
         let times = outcome.check_times(&floor);
         if let Err(why) = outcome.check().and(times) {
