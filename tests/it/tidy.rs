@@ -1,5 +1,7 @@
 //! What must hold of the sources, beyond what compilers and linters see.
 
+mod layers;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

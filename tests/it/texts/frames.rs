@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carillon_common::protocol::{ClientFrame, ErrorCode};
+use carillon_common::protocol::{ClientFrame, ErrorCode, is_reserved_type};
 use serde_json::{Map, Value};
 
 use super::parts;
@@ -60,6 +60,10 @@ fn frames_of_clients_are_understood_and_all_are_shown() {
         let unknown =
             matches!(ClientFrame::parse(&text), Err(error) if error.code == ErrorCode::UnknownType);
         assert!(!unknown, "{kind} {fields:?}");
+        assert!(
+            is_reserved_type(kind),
+            "a notification may be called {kind}"
+        );
     }
     let parser = read("common/src/protocol/client.rs");
     let lines = code(&parser);
@@ -93,6 +97,10 @@ fn frames_of_the_gateway_are_built_and_all_are_shown() {
     let built = server_frames();
     assert!(built.len() > 8, "{built:?}");
     for (kind, fields) in &built {
+        assert!(
+            is_reserved_type(kind),
+            "a notification may be called {kind}"
+        );
         let Some(told) = shown.remove(kind) else {
             panic!("docs/protocol.md shows no ← {kind}");
         };
