@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::redis::free_port;
+
 /// Bytes in one piece, and pieces under way in one direction: 256 KiB at most.
 const PIECE: usize = 16 * 1024;
 const PIECES: usize = 16;
@@ -55,7 +57,8 @@ impl ChaosProxy {
     /// # Errors
     /// When no port can be bound there.
     pub async fn start_on(address: Ipv4Addr, upstream: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind((address, 0)).await?;
+        // One that no outgoing connection is given while the network is broken and nobody listens.
+        let listener = TcpListener::bind((address, free_port()?)).await?;
         let addr = listener.local_addr()?;
         let weather = watch::Sender::new(Weather::default());
         let link = Some(Link::open(listener, upstream, &weather));

@@ -11,10 +11,10 @@ use crate::{parts::Gateway, session::Event};
 const PARTS: usize = 10;
 const BETWEEN_PARTS: Duration = Duration::from_millis(50);
 /// A connection whose token's key went ends within this time; until then its client may renew the token.
-const REVOKED: Duration = Duration::from_millis(1_200);
+const REVOKED: Duration = Duration::from_millis(900);
 
 /// When keys went, has every connection check whether its token's key is one of them. Those whose key it
-/// is end one after the other, all of them within two seconds.
+/// is end one after the other, all of them within two seconds, a busy machine's delays among them.
 pub(super) async fn close_revoked(gateway: Arc<Gateway>) {
     let mut revocations = gateway.rules.keyring.revocations();
     while revocations.changed().await.is_ok() {

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 use super::{SimpleClient, SimpleOptions, Targets, V1Client, V1Options};
+use crate::redis::free_port;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -26,7 +27,8 @@ impl Gateway {
     }
 
     async fn start() -> (Self, Targets) {
-        Self::bind(([127, 0, 0, 1], 0).into()).await
+        // One of these goes away and comes back at its address.
+        Self::bind(([127, 0, 0, 1], free_port().unwrap()).into()).await
     }
 
     /// Accepts a connection and tells what was asked for.
