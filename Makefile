@@ -26,7 +26,7 @@ setup: ## install what building and testing need and is missing (asks for nothin
 setup-check: ## the same, and cargo-deny
 	@scripts/setup check
 
-run: setup ## start gateway and dispatcher in one process, with a ready token and API key
+run: setup ## start gateway and dispatcher in one process, with a page that shows what they do, tokens and an API key
 	$(call programs,carillon)
 	@exec target/bin/carillon standalone --dev
 

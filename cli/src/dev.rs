@@ -75,7 +75,9 @@ impl Dev {
                 "Carillon {} for development",
                 env!("CARGO_PKG_VERSION")
             )),
-            format!("On this machine alone; {store}.\n"),
+            format!("On this machine alone; {store}."),
+            title("See what it does, in a browser"),
+            code(&format!("  http://{address}/\n")),
             row("sockets", &format!("ws://{address}{path}")),
             row("REST", &format!("http://{address}/api/notifications/…")),
             row("health", &format!("http://{}/readyz, /metrics\n", at.admin)),
@@ -89,7 +91,7 @@ impl Dev {
                     rfc3339(until)
                 )),
             ),
-            title("See alice's notifications, in a second terminal"),
+            title("Or see alice's notifications, in a second terminal"),
             code(&format!(
                 "  {program} subscribe --url ws://{address} --token {alice}"
             )),

@@ -5,6 +5,7 @@ mod args;
 pub mod bench;
 mod cli;
 mod commands;
+mod demo;
 mod dev;
 mod doctor;
 mod failure;

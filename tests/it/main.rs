@@ -34,6 +34,7 @@ mod loss;
 mod moving;
 mod observed;
 mod outage;
+mod page;
 mod rebalanced;
 mod reconnect;
 mod refusing_store;

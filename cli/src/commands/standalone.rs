@@ -21,7 +21,13 @@ use carillon_gateway::{ADMIN_ROUTES, Gateway};
 use clap::Args;
 use tokio::net::TcpListener;
 
-use crate::{dev::Dev, failure::Failure, input::settings, store};
+use crate::{
+    demo::{self, Gateways},
+    dev::Dev,
+    failure::Failure,
+    input::settings,
+    store,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +36,8 @@ Examples:
   carillon standalone --config carillon.toml --redis redis://127.0.0.1:6379 --listen 0.0.0.0:8080
 
 --dev needs no configuration: it makes a secret and an API key that live as long as the process,
-listens on this machine alone, and prints ready tokens for alice and bob and what to type next.
+listens on this machine alone, and prints ready tokens for alice and bob and what to type next. Its
+page at / shows both of them, and what happens to them, in a browser.
 Without --redis, or backend.url in the configuration, everything is in memory and ends with it.
 
 Sockets and REST share one port (gateway.listen, 8080); health and metrics have their own
@@ -60,6 +67,7 @@ pub(crate) struct Standalone {
 impl Standalone {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let (settings, dev) = self.settings()?;
+        let dev = dev.map(Arc::new);
         let log =
             logging::start(&settings.log).map_err(|error| Failure::Failed(error.to_string()))?;
         let process = match &dev {
@@ -76,7 +84,7 @@ impl Standalone {
             public: listener.local_addr()?,
             admin: admin_listener.local_addr()?,
         };
-        let services = Services::start(process).await?;
+        let services = Services::start(process, dev.clone()).await?;
         if let Some(path) = &self.addresses_file {
             tell(path, &addresses)?;
         }
@@ -127,6 +135,8 @@ pub(crate) struct Services {
     process: Process,
     gateway: Arc<Gateway>,
     rest: Router,
+    /// What the page at `/` has of its own, with `--dev`.
+    page: Option<Arc<Gateways>>,
 }
 
 impl Services {
@@ -134,19 +144,30 @@ impl Services {
     #[cfg(test)]
     pub(crate) async fn of(settings: Settings) -> Self {
         let process = Process::detached(settings).unwrap();
-        Self::start(process).await.unwrap()
+        Self::start(process, None).await.unwrap()
     }
 
-    async fn start(process: Process) -> Result<Self, Failure> {
+    async fn start(process: Process, dev: Option<Arc<Dev>>) -> Result<Self, Failure> {
         let backend = store::connect(&process.settings).await?;
         process.metrics.add(backend.metrics());
         let rest = Dispatcher::new(&process, backend.clone()).router();
         let path = process.settings.gateway.path.clone();
-        let gateway = Gateway::start(&process, backend).await.map_err(failure)?;
+        let gateway = Gateway::start(&process, backend.clone())
+            .await
+            .map_err(failure)?;
+        let (rest, page) = match dev {
+            None => (Front::Standalone(path).before(rest), None),
+            Some(dev) => {
+                let page = Gateways::new(&process.settings, backend, process.shutdown.clone());
+                let page = Arc::new(page);
+                (demo::before(rest, dev, page.clone()), Some(page))
+            }
+        };
         Ok(Self {
             process,
             gateway,
-            rest: Front::Standalone(path).before(rest),
+            rest,
+            page,
         })
     }
 
@@ -159,7 +180,15 @@ impl Services {
     ) -> Result<(), Failure> {
         let operations = self.process.operations();
         let operations = operations.and(self.gateway.admin_routes(), ADMIN_ROUTES);
-        let work = self.gateway.run(listener, self.rest, shutdown);
+        let page = async {
+            if let Some(page) = &self.page {
+                page.ended().await;
+            }
+        };
+        let work = async {
+            let work = self.gateway.run(listener, self.rest, shutdown);
+            tokio::join!(work, page).0
+        };
         let result = self.process.run(admin_listener, operations, work).await;
         result.map_err(|error| Failure::Failed(format!("{error:#}")))
     }

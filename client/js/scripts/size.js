@@ -10,6 +10,7 @@ const BUDGETS = [
   ['carillon-client/react', 'src/react.js', 1024],
   ['carillon-client/vue', 'src/vue.js', 1024],
   ['carillon-client/shared', 'src/shared/index.js', 4096],
+  ['carillon-client/diagnose', 'src/diagnose.js', 2048],
   ['carillon-client/testing', 'src/testing/index.js', 6144],
 ]
 

@@ -1,5 +1,7 @@
 //! What a person sees who opens the address of a service in a browser. Programs get their problem.
 
+use std::borrow::Cow;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -50,24 +52,25 @@ impl Front {
 
     /// The page, before a router that answers everything else.
     pub fn before(self, router: Router) -> Router {
-        let page = self.page();
-        router.layer(middleware::from_fn(move |request: Request, next: Next| {
-            let page = page.clone();
-            async move {
-                match asks_for_a_page(&request) {
-                    true => answer(page),
-                    false => next.run(request).await,
-                }
-            }
-        }))
+        self.page().before(router)
     }
 
     /// The page, if a person asks for it.
     pub fn shown(&self, request: &Request) -> Option<Response> {
-        asks_for_a_page(request).then(|| answer(self.page()))
+        asks_for_a_page(request).then(|| self.page().answer())
     }
 
-    fn page(&self) -> String {
+    /// Nothing is loaded. Sockets may be opened from the page's console, here and at another gateway.
+    fn page(&self) -> Page {
+        let style = STANDARD.encode(Sha256::digest(STYLE));
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{style}'; connect-src 'self' ws: wss:; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'"
+        );
+        Page::new(self.html(), policy)
+    }
+
+    fn html(&self) -> String {
         let (what, parts) = match self {
             Self::Gateway(path) => (
                 "This is a gateway: clients connect to it by WebSocket.",
@@ -139,20 +142,44 @@ fn asks_for_a_page(request: &Request) -> bool {
         && prefers_html(request.headers())
 }
 
-fn answer(page: String) -> Response {
-    let mut response = (StatusCode::OK, Html(page)).into_response();
-    secure(response.headers_mut());
-    response
+/// A page at the address itself, and what it may load.
+#[derive(Debug, Clone)]
+pub struct Page {
+    html: Cow<'static, str>,
+    policy: Cow<'static, str>,
 }
 
-/// Nothing is loaded, framed or remembered. Sockets may be opened from the page's console, here and at
-/// another gateway. The address may hold `?token=`: it is told to nobody.
-fn secure(headers: &mut HeaderMap) {
-    let style = STANDARD.encode(Sha256::digest(STYLE));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; connect-src 'self' ws: wss:; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
-    );
+impl Page {
+    /// A whole document, and its `Content-Security-Policy`.
+    pub fn new(html: impl Into<Cow<'static, str>>, policy: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            html: html.into(),
+            policy: policy.into(),
+        }
+    }
+
+    /// The page, before a router that answers everything else.
+    pub fn before(self, router: Router) -> Router {
+        router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let page = self.clone();
+            async move {
+                match asks_for_a_page(&request) {
+                    true => page.answer(),
+                    false => next.run(request).await,
+                }
+            }
+        }))
+    }
+
+    fn answer(self) -> Response {
+        let mut response = (StatusCode::OK, Html(self.html)).into_response();
+        secure(response.headers_mut(), &self.policy);
+        response
+    }
+}
+
+/// Nothing is framed or remembered. The address may hold `?token=`: it is told to nobody.
+fn secure(headers: &mut HeaderMap, policy: &str) {
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }

@@ -12,7 +12,7 @@ mod serve;
 
 pub use self::accept::Acceptor;
 pub use self::crowd::{Crowd, Place};
-pub use self::front::Front;
+pub use self::front::{Front, Page};
 pub use self::health::Health;
 pub use self::listen::{IN_KERNEL, listen};
 pub use self::problem::{FieldProblem, PROBLEM_JSON, Problem};

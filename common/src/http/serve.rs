@@ -108,9 +108,10 @@ async fn begun(stream: TcpStream, router: Router, place: Place, stop: Cancellati
     }
 }
 
-/// One connection, from its first request to its last, or until it has to give way.
+/// One connection, from its first request to its last, or until it has to give way; or until a route has taken
+/// it for another protocol (RFC 9110, section 7.8), with its place.
 pub async fn serve_connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     place: Place,
     stop: CancellationToken,
@@ -137,7 +138,8 @@ pub async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

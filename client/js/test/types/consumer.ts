@@ -1,5 +1,6 @@
 // What an application in strict TypeScript writes; compiled, never run.
 import { CarillonError, NotificationClient, UnauthorizedError } from 'carillon-client'
+import { diagnose } from 'carillon-client/diagnose'
 import { useConnectionState, useNotifications } from 'carillon-client/react'
 import { SharedClient } from 'carillon-client/shared'
 import { World } from 'carillon-client/testing'
@@ -70,3 +71,10 @@ new NotificationClient({ token: world.token('alice'), scope: world.page().scope 
 world.server.send('alice', { type: 'order.shipped', data: { order: 1 } })
 
 export { first, inVue, ofShared, state, taken, waiting, duplicates }
+diagnose({ url: 'wss://push.example.com', getToken: async () => 'a.b.c' }).then(({ ok, code, message, ms }) => {
+  const isMine: boolean = code === 'token_refused' || code === 'mixed_content'
+  // @ts-expect-error: there is no such code
+  if (code === 'bad_luck') return
+  const took: number | undefined = ms
+  return [ok, isMine, message.length, took]
+})
