@@ -15,7 +15,6 @@ use carillon_common::{
     http::{Problem, admin::Route},
     ids::{Millis, SessionId, UserId},
     notification::rfc3339,
-    protocol::Dialect,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -121,10 +120,7 @@ fn shown(gateway: &Gateway, handle: &Arc<Handle>) -> Value {
             Device::Anonymous => None,
         },
         "session": handle.session,
-        "protocol": match handle.origin.dialect {
-            Dialect::V1 => "carillon.v1",
-            Dialect::Simple => "simple",
-        },
+        "protocol": handle.origin.dialect.name(),
         "address": handle.origin.address,
         "since": since.map(rfc3339),
         "position": handle.position(),

@@ -1,4 +1,4 @@
-//! The Carillon gateway: holds WebSocket connections and delivers to them.
+//! The Carillon gateway: holds WebSocket connections and event streams, and delivers to them.
 //!
 //! It talks to clients and to the store, to nothing else, and keeps nothing that a client could
 //! not get from another gateway.
@@ -15,6 +15,7 @@ mod push;
 mod routing;
 mod session;
 mod store;
+mod stream;
 mod upkeep;
 
 pub use inspect::ADMIN_ROUTES;

@@ -49,7 +49,8 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     process.shutdown.tell_ready();
     let operations = process.operations();
     let operations = operations.and(gateway.admin_routes(), ADMIN_ROUTES);
-    let front = Front::of_gateway(&process.settings.gateway.path);
+    let settings = &process.settings;
+    let front = Front::of_gateway(&settings.gateway.path, &settings.sse.path);
     let work = gateway.run(listener, front, process.shutdown.clone());
     process.run(admin_listener, operations, work).await
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use carillon_common::{
     backend::Membership,
     http::{Crowd, Health},
-    ids::GatewayId,
+    ids::{GatewayId, Millis},
     settings::Settings,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::{self, Context, Opened},
+    connection::{self, Context, End, Opened},
     limits::{Admission, RefusedTokens},
     metrics::Counters,
-    routing::{Channels, Hub},
+    routing::{Channels, Handle, Hub},
     session::Rules,
+    stream,
 };
 
 /// A running gateway.
@@ -53,15 +54,37 @@ impl Gateway {
     /// Runs a connection to its end.
     pub(crate) async fn run_connection(&self, opened: Box<Opened>) {
         let handle = opened.arrived.handle.clone();
-        if handle.user.is_canary() {
-            connection::run(opened, &self.context).await;
-            return self.hub.remove(&handle);
-        }
-        self.metrics.all.connections_opened.inc();
-        self.metrics.all.connections.inc();
-        let began = self.context.clock.now();
+        let began = self.begun(&handle);
         let end = connection::run(opened, &self.context).await;
-        self.hub.remove(&handle);
+        self.ended(&handle, began, end);
+    }
+
+    /// Runs an event stream to its end.
+    pub(crate) async fn run_stream(&self, opened: Box<stream::Opened>) {
+        let handle = opened.arrived.handle.clone();
+        let began = self.begun(&handle);
+        self.metrics.all.streams.inc();
+        let end = stream::run(opened, &self.context).await;
+        self.metrics.all.streams.dec();
+        let ended = &self.metrics.all.streams_ended;
+        ended.with_label_values(&[closed_with(end.code)]).inc();
+        self.ended(&handle, began, end);
+    }
+
+    /// Counts a connection, but the canary's; answers when it began.
+    fn begun(&self, handle: &Handle) -> Millis {
+        if !handle.user.is_canary() {
+            self.metrics.all.connections_opened.inc();
+            self.metrics.all.connections.inc();
+        }
+        self.context.clock.now()
+    }
+
+    fn ended(&self, handle: &Arc<Handle>, began: Millis, end: End) {
+        self.hub.remove(handle);
+        if handle.user.is_canary() {
+            return;
+        }
         self.metrics.all.connections.dec();
         let lived = (self.context.clock.now() - began).max(0) as f64 / 1e3;
         self.metrics.all.connection_duration.observe(lived);
@@ -76,10 +99,10 @@ impl Gateway {
 
 /// Close codes as labels: what a client makes up is none.
 fn closed_with(code: u16) -> &'static str {
-    const KNOWN: [&str; 23] = [
+    const KNOWN: [&str; 24] = [
         "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "1012", "4001",
         "4003", "4008", "4009", "4010", "4100", "4101", "4102", "4103", "4200", "4201", "4202",
-        "4203",
+        "4203", "4204",
     ];
     let code = code.to_string();
     let known = KNOWN.into_iter().find(|known| *known == code);

@@ -64,7 +64,9 @@ impl Push {
             Dialect::Simple => self
                 .simple
                 .get_or_init(|| encode(&self.frame, dialect, false)),
-            Dialect::V1 => self.v1.get_or_init(|| encode(&self.frame, dialect, false)),
+            Dialect::V1 | Dialect::Events => {
+                self.v1.get_or_init(|| encode(&self.frame, dialect, false))
+            }
         }
         .clone()
     }
@@ -84,7 +86,7 @@ impl Push {
 pub(crate) fn encode(frame: &Frame, dialect: Dialect, replayed: bool) -> Utf8Bytes {
     let text = match dialect {
         Dialect::Simple => notification_simple(frame, replayed),
-        Dialect::V1 => notification_v1(frame, replayed),
+        Dialect::V1 | Dialect::Events => notification_v1(frame, replayed),
     };
     Utf8Bytes::try_from(text).unwrap_or_default()
 }

@@ -5,6 +5,7 @@ mod limits;
 mod nginx;
 mod origin;
 mod requests;
+mod streams;
 mod systemd;
 
 use std::collections::BTreeSet;

@@ -40,6 +40,7 @@ mod reconnect;
 mod refusing_store;
 mod release;
 mod signals;
+mod sse;
 mod start;
 mod supervised;
 mod texts;

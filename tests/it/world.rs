@@ -369,7 +369,7 @@ pub(crate) async fn silent(socket: &mut Socket) -> Result<()> {
     }
 }
 
-fn configure(service: Service, config: &str, settings: &[(&str, &str)]) -> Service {
+pub(crate) fn configure(service: Service, config: &str, settings: &[(&str, &str)]) -> Service {
     SETTINGS
         .iter()
         .chain(settings)
@@ -379,7 +379,7 @@ fn configure(service: Service, config: &str, settings: &[(&str, &str)]) -> Servi
 }
 
 /// A key with every scope, one that may only read, and a configuration that knows them.
-fn config(more: &str) -> (String, String) {
+pub(crate) fn config(more: &str) -> (String, String) {
     let (key, hash) = ApiKeys::generate();
     let config = format!(
         r#"

@@ -32,11 +32,12 @@ pub enum Front {
 }
 
 impl Front {
-    /// The whole of a gateway's HTTP: the page, and a problem for everything else.
-    pub fn of_gateway(path: &str) -> Router {
+    /// The whole of a gateway's HTTP but its event streams, which are at `streams`: the page, and a problem for
+    /// everything else.
+    pub fn of_gateway(path: &str, streams: &str) -> Router {
         let elsewhere = format!(
-            "a gateway serves WebSockets at {path} and nothing else; REST is the dispatchers' (port \
-             8081, unless it is configured)"
+            "a gateway serves WebSockets at {path}, event streams at {streams} and nothing else; REST is the \
+             dispatchers' (port 8081, unless it is configured)"
         );
         let problem = Problem::new(404, "not_found", "No such route").detail(elsewhere);
         let router = Router::new().fallback(move || std::future::ready(problem.clone()));
@@ -225,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_browser_is_told_what_this_is_and_a_program_gets_a_problem() {
-        let router = || Front::of_gateway("/ws");
+        let router = || Front::of_gateway("/ws", "/sse");
         let (headers, page) = ask(router(), "GET", "/?token=s3cret", BROWSER).await;
         assert_eq!(headers["status"], "200");
         assert_eq!(headers["content-type"], "text/html; charset=utf-8");

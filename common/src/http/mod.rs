@@ -16,4 +16,4 @@ pub use self::front::{Front, Page};
 pub use self::health::Health;
 pub use self::listen::{IN_KERNEL, listen};
 pub use self::problem::{FieldProblem, PROBLEM_JSON, Problem};
-pub use self::serve::{serve, serve_connection};
+pub use self::serve::{Taken, serve, serve_connection, serve_until_taken};

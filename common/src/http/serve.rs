@@ -1,17 +1,24 @@
 //! Accepts connections and serves them, until told to stop; then lets requests end.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{Uri, request::Parts},
+};
 use futures_util::future::BoxFuture;
 use hyper::{body::Incoming, server::conn::http1, service::Service as _};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     time::{interval, sleep, timeout},
 };
 use tokio_util::{io::InspectReader, sync::CancellationToken, task::TaskTracker};
@@ -116,6 +123,29 @@ pub async fn serve_connection(
     place: Place,
     stop: CancellationToken,
 ) {
+    serve_until_taken(stream, router, place, stop, |_| false).await;
+}
+
+/// A request that is taken out of its connection, for the taker to answer on the bare stream.
+#[derive(Debug)]
+pub struct Taken<S> {
+    /// What it came on. Nothing of the answer is written.
+    pub stream: S,
+    /// Its head.
+    pub request: Parts,
+    /// The connection's.
+    pub place: Place,
+}
+
+/// The same, until a request for an address that `is_taken`: it may be a later one of the connection, where a
+/// browser or proxy keeps that open.
+pub async fn serve_until_taken<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    router: Router,
+    place: Place,
+    stop: CancellationToken,
+    is_taken: impl Fn(&Uri) -> bool,
+) -> Option<Taken<S>> {
     let place = Arc::new(place);
     let router = TowerToHyperService::new(router);
     let speaker = place.clone();
@@ -124,32 +154,59 @@ pub async fn serve_connection(
             speaker.speaks();
         }
     });
+    let (take, mut taken) = oneshot::channel();
+    let take = Mutex::new(Some(take));
     let worker = place.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         worker.works();
-        let (worker, answer) = (worker.clone(), router.call(request.map(Body::new)));
+        let answer = if is_taken(request.uri()) {
+            let (head, _) = request.into_parts();
+            if let Some(take) = take.lock().take() {
+                drop(take.send(head));
+            }
+            None
+        } else {
+            Some(router.call(request.map(Body::new)))
+        };
+        let worker = worker.clone();
         async move {
-            let answer = answer.await;
+            let answer = match answer {
+                Some(answer) => answer.await,
+                None => pending().await,
+            };
             worker.waits();
             answer
         }
     });
-    let serving = http1::Builder::new()
+    let mut serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = place.gone() => return,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let mut stopped = false;
+    let request = loop {
+        tokio::select! {
+            ended = &mut serving => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection failed");
+                }
+                return None;
+            }
+            Ok(request) = &mut taken => break request,
+            () = place.gone(), if !stopped => return None,
+            () = stop.cancelled(), if !stopped => {
+                stopped = true;
+                std::pin::Pin::new(&mut serving).graceful_shutdown();
+            }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection failed");
-    }
+    // Answers before it are written: its client waited for them, or would have to (RFC 9112, section 9.3.2).
+    let stream = serving.into_parts()?.io.into_inner().into_inner();
+    let place = Arc::into_inner(place)?;
+    Some(Taken {
+        stream,
+        request,
+        place,
+    })
 }

@@ -45,6 +45,8 @@ pub enum CloseCode {
     Rebalance,
     /// 4203: disconnected by an operator or service.
     Disconnected,
+    /// 4204: an event stream, so that its client acks what it has read by coming back.
+    Unacked,
 }
 
 impl CloseCode {
@@ -72,6 +74,7 @@ impl CloseCode {
             Self::TokenExpired => 4201,
             Self::Rebalance => 4202,
             Self::Disconnected => 4203,
+            Self::Unacked => 4204,
         }
     }
 
@@ -99,6 +102,7 @@ impl CloseCode {
             Self::TokenExpired => "token_expired",
             Self::Rebalance => "rebalance",
             Self::Disconnected => "disconnected",
+            Self::Unacked => "unacked",
         }
     }
 }

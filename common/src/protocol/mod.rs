@@ -54,4 +54,28 @@ pub enum Dialect {
     Simple,
     /// `carillon.v1`.
     V1,
+    /// The frames of `carillon.v1` as server-sent events: their client can neither be asked nor say anything, and
+    /// acks what it has read by coming back with its position.
+    Events,
+}
+
+impl Dialect {
+    /// Whether its client is told what goes on (`welcome`, `gap`, `reconnect` …), besides its notifications.
+    pub fn tells(self) -> bool {
+        self != Self::Simple
+    }
+
+    /// Whether its client answers pings.
+    pub fn is_asked(self) -> bool {
+        self != Self::Events
+    }
+
+    /// Its name, as operators see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::V1 => SUBPROTOCOL,
+            Self::Events => "sse",
+        }
+    }
 }

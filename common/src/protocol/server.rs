@@ -95,9 +95,31 @@ pub enum ServerFrame<'a> {
         spread_ms: u64,
         deadline_ms: u64,
     },
+    Disconnect {
+        code: u16,
+        reason: &'static str,
+        retry_ms: u64,
+    },
 }
 
 impl ServerFrame<'_> {
+    /// Its `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pong { .. } => "pong",
+            Self::Subscribed { .. } => "subscribed",
+            Self::Unsubscribed { .. } => "unsubscribed",
+            Self::Welcome { .. } => "welcome",
+            Self::Authenticated { .. } => "authenticated",
+            Self::TokenExpiring { .. } => "token_expiring",
+            Self::Replayed { .. } => "replayed",
+            Self::Gap { .. } => "gap",
+            Self::Error { .. } => "error",
+            Self::Reconnect { .. } => "reconnect",
+            Self::Disconnect { .. } => "disconnect",
+        }
+    }
+
     /// The JSON text.
     pub fn encode(&self) -> String {
         #[expect(
@@ -212,5 +234,63 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&frame.encode()).unwrap();
         assert_eq!(value["type"], "welcome");
         assert!(value.get("id").is_none());
+    }
+
+    #[test]
+    fn a_frames_kind_is_its_type() {
+        let channel = ChannelName::new("orders").unwrap();
+        let expires_at = || rfc3339(0);
+        let (reference, cursor) = (None, Cursor::ZERO);
+        for frame in [
+            ServerFrame::Pong {
+                timestamp: rfc3339(0),
+                reference,
+            },
+            ServerFrame::Subscribed {
+                channel: &channel,
+                reference,
+                cursor: None,
+                recovered: None,
+            },
+            ServerFrame::Unsubscribed {
+                channel: &channel,
+                reference,
+                code: None,
+            },
+            ServerFrame::Authenticated {
+                reference,
+                expires_at: expires_at(),
+            },
+            ServerFrame::TokenExpiring {
+                expires_at: expires_at(),
+            },
+            ServerFrame::Replayed { cursor, count: 1 },
+            ServerFrame::Gap {
+                channel: None,
+                reason: Gap::Expired,
+                resume: cursor,
+            },
+            ServerFrame::Error {
+                reference,
+                code: ErrorCode::Unavailable,
+                message: "",
+                retryable: true,
+                channel: None,
+            },
+            ServerFrame::Reconnect {
+                reason: "draining",
+                after_ms: 0,
+                spread_ms: 0,
+                deadline_ms: 0,
+            },
+            ServerFrame::Disconnect {
+                code: 4204,
+                reason: "unacked",
+                retry_ms: 0,
+            },
+        ] {
+            let value: serde_json::Value = serde_json::from_str(&frame.encode()).unwrap();
+            assert_eq!(value["type"], frame.kind());
+        }
     }
 }

@@ -22,6 +22,7 @@ mod read;
 mod rest;
 mod services;
 mod socket;
+mod sse;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub use self::lease::{AuditSettings, LeaseSettings};
 pub use self::log::{LogFormat, LogSettings};
 pub use self::services::{AdminSettings, DispatcherSettings};
 pub use self::socket::SocketSettings;
+pub use self::sse::SseSettings;
 pub use self::traces::{TracingProtocol, TracingSampler, TracingSettings};
 pub use self::values::Auto;
 
@@ -78,6 +80,8 @@ read::settings! {
         pub gateway: GatewaySettings,
         /// `[socket]`
         pub socket: SocketSettings,
+        /// `[sse]`
+        pub sse: SseSettings,
         /// `[drain]`
         pub drain: DrainSettings,
         /// `[dispatcher]`

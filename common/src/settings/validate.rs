@@ -11,6 +11,9 @@ use crate::ids::GatewayId;
 /// Most partitions: each costs every gateway a subscription check.
 const MAX_PARTITIONS: u16 = 1024;
 
+/// Most notifications that a stream may hold unacked: their positions are remembered.
+const MAX_UNACKED: u32 = 1024;
+
 /// Most spans that may wait: each takes about a kilobyte.
 const MAX_SPANS: usize = 1_000_000;
 
@@ -21,6 +24,7 @@ pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
     rules.not_zero(settings);
     rules.order(settings);
     rules.gateway(settings);
+    rules.sse(settings);
     rules.kubernetes(&settings.kubernetes);
     rules.namespaces(&settings.namespaces);
     rules.tracing(&settings.tracing);
@@ -97,6 +101,8 @@ impl Rules<'_> {
             ("socket.idle_timeout", socket.idle_timeout),
             ("socket.slow_consumer_timeout", socket.slow_consumer_timeout),
             ("socket.ack_interval", socket.ack_interval),
+            ("sse.unacked_for", settings.sse.unacked_for),
+            ("sse.retry", settings.sse.retry),
             ("dispatcher.request_timeout", dispatcher.request_timeout),
             ("dispatcher.store_timeout", dispatcher.store_timeout),
             ("dispatcher.body_timeout", dispatcher.body_timeout),
@@ -277,6 +283,28 @@ impl Rules<'_> {
             "log.level",
             format!("{:?} is not a level", settings.log.level),
             "write error, warn, info, debug or trace, or `info,carillon_gateway=debug`",
+        );
+    }
+
+    fn sse(&mut self, settings: &Settings) {
+        let sse = &settings.sse;
+        self.require(
+            sse.path.starts_with('/') && !sse.path.contains(['?', '#', ' ']),
+            "sse.path",
+            format!("{:?} is not a path", sse.path),
+            "start it with `/`, without a query",
+        );
+        self.require(
+            sse.path != settings.gateway.path,
+            "sse.path",
+            "is the path of the WebSockets",
+            "give streams a path of their own",
+        );
+        self.require(
+            (1..=MAX_UNACKED).contains(&sse.unacked),
+            "sse.unacked",
+            format!("{} is out of range", sse.unacked),
+            "choose 1 to 1024",
         );
     }
 

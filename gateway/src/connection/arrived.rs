@@ -4,7 +4,7 @@ use std::{future::poll_fn, sync::Arc};
 
 use carillon_common::{ids::ChannelName, protocol::CloseCode};
 
-use super::{Context, effects::carry_out, inputs::on_mail};
+use super::{Context, effects::carry_out, inputs::on_mail, outgoing::Outgoing};
 use crate::{
     routing::Handle,
     session::{Out, Session},
@@ -19,7 +19,7 @@ pub(crate) struct Arrived {
     /// In the hub.
     pub handle: Arc<Handle>,
     /// The channels that the hub knows it to be on.
-    pub(super) joined: Vec<ChannelName>,
+    pub(crate) joined: Vec<ChannelName>,
 }
 
 impl Arrived {
@@ -40,22 +40,29 @@ impl Arrived {
     /// The close code that the session ends with instead.
     pub(crate) async fn register(&mut self, out: Out, context: &Context) -> Result<(), CloseCode> {
         // Nothing is written yet: what a new session wants is to be registered.
-        carry_out(out, &self.handle, context, &mut self.joined);
+        drop(carry_out::<Outgoing>(
+            out,
+            &self.handle,
+            context,
+            &mut self.joined,
+        ));
         while self.session.fence().is_none() {
             let taken = poll_fn(|task| self.handle.mailbox.poll_take(task)).await;
             let now = context.now();
             on_mail(&mut self.session, taken, now, &mut self.first);
-            if let Some(code) = self.first.closed() {
-                return Err(code);
+            match self.first.closed() {
+                None => self.session.after_writing(now, &mut self.first),
+                // There is as much for its client as a stream may hold.
+                Some(CloseCode::Unacked) => {}
+                Some(code) => return Err(code),
             }
-            self.session.after_writing(now, &mut self.first);
         }
         self.publish_position();
         Ok(())
     }
 
     /// Shows the rest of the gateway where the connection stands.
-    pub(super) fn publish_position(&self) {
+    pub(crate) fn publish_position(&self) {
         if let Some(fence) = self.session.fence() {
             self.handle.publish_position(fence, self.session.position());
         }

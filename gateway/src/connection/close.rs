@@ -23,7 +23,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What the kernel holds for a client that does not read is given back as soon as the socket is closed,
 /// rather than offered to it for minutes.
-pub(super) fn reset(stream: &TcpStream) {
+pub(crate) fn reset(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "a socket is closed in order, though nobody reads");
     }

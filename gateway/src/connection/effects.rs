@@ -4,36 +4,57 @@ use std::sync::Arc;
 
 use carillon_common::{ids::ChannelName, protocol::CloseCode};
 
-use super::{Context, outgoing::Outgoing};
+use super::Context;
 use crate::{
     routing::Handle,
     session::{Call, Effect, Marks, Out},
 };
 
+/// How what a session writes is put on the way to its client.
+pub(crate) trait Wire {
+    /// With room for so many bytes of payload each, and hardly more: it is kept for as long as the client does not
+    /// read.
+    fn with_capacity(payloads: impl Iterator<Item = usize>) -> Self;
+
+    /// A notification.
+    fn notification(&mut self, text: &str);
+
+    /// A control frame of this type.
+    fn control(&mut self, kind: &'static str, text: &str);
+
+    /// Where the client is once it has what follows.
+    fn position(&mut self, id: &str);
+
+    /// A ping, or what shows in its place that the connection goes on.
+    fn ping(&mut self, payload: &str);
+}
+
 /// What is to be written.
-pub(super) struct Gathered {
-    pub outgoing: Outgoing,
+pub(crate) struct Gathered<W> {
+    pub outgoing: W,
     /// Traced notifications among it.
     pub marks: Marks,
-    /// The close frame to end with.
+    /// What to end with.
     pub close: Option<CloseCode>,
 }
 
 /// Starts calls; answers what is to be written.
-pub(super) fn carry_out(
+pub(crate) fn carry_out<W: Wire>(
     out: Out,
     handle: &Arc<Handle>,
     context: &Context,
     joined: &mut Vec<ChannelName>,
-) -> Gathered {
+) -> Gathered<W> {
     let mut gathered = Gathered {
-        outgoing: Outgoing::with_capacity(out.payloads()),
+        outgoing: W::with_capacity(out.payloads()),
         marks: Marks::default(),
         close: None,
     };
     for effect in out {
         match effect {
-            Effect::Write(text) => gathered.outgoing.text(&text),
+            Effect::Write(text) => gathered.outgoing.notification(&text),
+            Effect::Control(kind, text) => gathered.outgoing.control(kind, &text),
+            Effect::Position(id) => gathered.outgoing.position(&id),
             Effect::Ping(payload) => gathered.outgoing.ping(&payload),
             Effect::Ask(call) => {
                 match &*call {

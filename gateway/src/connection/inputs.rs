@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Gives what waited in the mailbox to the session.
-pub(super) fn on_mail(session: &mut Session, taken: Taken, now: Now, out: &mut Out) {
+pub(crate) fn on_mail(session: &mut Session, taken: Taken, now: Now, out: &mut Out) {
     for gap in taken.gaps {
         session.on_event(Event::ChannelGap(gap), now, out);
     }

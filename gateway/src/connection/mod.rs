@@ -8,6 +8,7 @@ mod outgoing;
 mod rewound;
 mod run_loop;
 mod screen;
+mod writing;
 
 use std::time::Duration;
 
@@ -17,10 +18,13 @@ use tokio_tungstenite::WebSocketStream;
 
 use crate::{metrics::Counters, session::Now, store::Calls};
 pub(crate) use arrived::Arrived;
-pub(crate) use close::{close_refused, close_refused_at_once};
+pub(crate) use close::{close_refused, close_refused_at_once, reset};
+pub(crate) use effects::{Gathered, Wire, carry_out};
+pub(crate) use inputs::on_mail;
 pub(crate) use rewound::Rewound;
 use run_loop::run_loop;
 pub(crate) use screen::Screen;
+pub(crate) use writing::write;
 
 /// A socket that speaks WebSocket.
 pub(crate) type Socket = WebSocketStream<Screen>;
@@ -64,15 +68,24 @@ pub(crate) struct End {
 }
 
 impl End {
-    const BROKEN: Self = Self {
+    /// It broke.
+    pub(crate) const BROKEN: Self = Self {
         initiator: "none",
         code: 1006,
         clean: false,
         confirmed: false,
     };
 
+    /// The client of an event stream closed its side.
+    pub(crate) const LEFT: Self = Self {
+        initiator: "client",
+        code: 1005,
+        clean: true,
+        confirmed: false,
+    };
+
     /// Closed here; `confirmed` as above.
-    fn here(code: CloseCode, confirmed: bool) -> Self {
+    pub(crate) fn here(code: CloseCode, confirmed: bool) -> Self {
         Self {
             initiator: "server",
             code: code.code(),
@@ -82,7 +95,7 @@ impl End {
     }
 
     /// Given up because the client did not read.
-    fn slow() -> Self {
+    pub(crate) fn slow() -> Self {
         Self::here(CloseCode::SlowConsumer, false)
     }
 }

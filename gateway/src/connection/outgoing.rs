@@ -6,10 +6,9 @@
 
 use std::{io, time::Duration};
 
-use tokio::{
-    net::TcpStream,
-    time::{error::Elapsed, timeout},
-};
+use tokio::{net::TcpStream, time::error::Elapsed};
+
+use super::{effects::Wire, writing::write};
 
 /// First byte of a whole text frame (RFC 6455 section 5.2).
 const TEXT: u8 = 0x81;
@@ -25,10 +24,8 @@ pub(crate) struct Outgoing {
     pings: u32,
 }
 
-impl Outgoing {
-    /// With room for frames of these payloads' lengths and hardly more: it is kept for as long as the
-    /// client does not read.
-    pub(crate) fn with_capacity(payloads: impl Iterator<Item = usize>) -> Self {
+impl Wire for Outgoing {
+    fn with_capacity(payloads: impl Iterator<Item = usize>) -> Self {
         let bytes = payloads.map(|payload| FRAME_HEAD + payload).sum();
         Self {
             bytes: Vec::with_capacity(bytes),
@@ -36,17 +33,25 @@ impl Outgoing {
         }
     }
 
-    /// Adds a text frame.
-    pub(crate) fn text(&mut self, text: &str) {
+    fn notification(&mut self, text: &str) {
         self.frame(TEXT, text.as_bytes());
     }
 
-    /// Adds a ping; its payload has at most 125 bytes (RFC 6455 section 5.5).
-    pub(crate) fn ping(&mut self, payload: &str) {
+    fn control(&mut self, _: &'static str, text: &str) {
+        self.frame(TEXT, text.as_bytes());
+    }
+
+    /// A socket's client is told positions in what it is written.
+    fn position(&mut self, _: &str) {}
+
+    /// Its payload has at most 125 bytes (RFC 6455 section 5.5).
+    fn ping(&mut self, payload: &str) {
         self.frame(PING, payload.as_bytes());
         self.pings += 1;
     }
+}
 
+impl Outgoing {
     /// How many pings there are among them.
     pub(crate) fn pings(&self) -> u32 {
         self.pings
@@ -76,35 +81,13 @@ impl Outgoing {
     ///
     /// # Errors
     /// The outer one when the client did not read in time; the inner one when the socket is gone.
-    pub(crate) async fn write(
+    pub(crate) fn write(
         self,
         stream: &TcpStream,
         slow: Duration,
-    ) -> Result<io::Result<()>, Elapsed> {
-        if self.bytes.is_empty() {
-            return Ok(Ok(()));
-        }
-        match stream.try_write(&self.bytes) {
-            Ok(written) if written == self.bytes.len() => Ok(Ok(())),
-            Ok(written) => Box::pin(timeout(slow, write_rest(stream, self.bytes, written))).await,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Box::pin(timeout(slow, write_rest(stream, self.bytes, 0))).await
-            }
-            Err(error) => Ok(Err(error)),
-        }
+    ) -> impl Future<Output = Result<io::Result<()>, Elapsed>> {
+        write(stream, self.bytes, slow)
     }
-}
-
-async fn write_rest(stream: &TcpStream, bytes: Vec<u8>, mut written: usize) -> io::Result<()> {
-    while written < bytes.len() {
-        stream.writable().await?;
-        match stream.try_write(&bytes[written..]) {
-            Ok(more) => written += more,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -134,7 +117,7 @@ mod tests {
         let (ours, theirs) = pair().await;
         let texts = [0, 125, 126, 65_535, 65_536, 2_000_000].map(|length| "x".repeat(length));
         let mut outgoing = Outgoing::default();
-        texts.iter().for_each(|text| outgoing.text(text));
+        texts.iter().for_each(|text| outgoing.notification(text));
         outgoing.ping("1-2");
         let writing = outgoing.write(&ours, Duration::from_secs(10));
         let reading = async {
@@ -154,7 +137,7 @@ mod tests {
     async fn a_client_that_does_not_read_is_not_waited_for_longer() {
         let (ours, mut theirs) = pair().await;
         let mut outgoing = Outgoing::default();
-        outgoing.text(&"x".repeat(16_000_000));
+        outgoing.notification(&"x".repeat(16_000_000));
         let slow = Duration::from_millis(50);
         assert!(outgoing.write(&ours, slow).await.is_err());
         assert_eq!(theirs.read_u8().await.unwrap(), TEXT);

@@ -25,6 +25,11 @@ impl Rewound {
         Self { stream, early }
     }
 
+    /// The stream alone; what was read of it and not given again is dropped.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// The stream, to write to.
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream

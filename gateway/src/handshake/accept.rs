@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use carillon_common::http::{Acceptor, Place, serve_connection};
+use axum::{Router, http::Uri};
+use carillon_common::http::{Acceptor, Place, serve_until_taken};
 use tokio::{
     net::TcpListener,
     time::{Instant, error::Elapsed, timeout_at},
@@ -23,7 +23,14 @@ use super::{
 use crate::{
     connection::{Opened, Rewound},
     parts::Gateway,
+    stream,
 };
+
+/// What a socket of the public port becomes.
+enum Begun {
+    Socket(Box<Opened>),
+    Stream(Box<stream::Opened>),
+}
 
 /// Accepts until `stop`.
 pub(crate) async fn accept(
@@ -56,9 +63,11 @@ async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: Cancellat
     if !Box::pin(speaks(&gateway, &guest, until)).await {
         return;
     }
-    let opened = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
-    if let Some(opened) = opened {
-        gateway.run_connection(opened).await;
+    let begun = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
+    match begun {
+        Some(Begun::Socket(opened)) => gateway.run_connection(opened).await,
+        Some(Begun::Stream(opened)) => Box::pin(gateway.run_stream(opened)).await,
+        None => {}
     }
 }
 
@@ -77,14 +86,15 @@ async fn speaks(gateway: &Gateway, guest: &Guest, until: Instant) -> bool {
     begun
 }
 
-/// Everything up to the connection. An HTTP request is answered here.
+/// Everything up to the connection. An HTTP request is answered here, until one is for an event stream: browsers and
+/// proxies ask for that on a connection which they have used before.
 async fn begin(
     gateway: Arc<Gateway>,
     mut guest: Guest,
     until: Instant,
     http: Router,
     stop: CancellationToken,
-) -> Option<Box<Opened>> {
+) -> Option<Begun> {
     let head = match read_head(&gateway, &mut guest, until).await? {
         Ok(head) => head,
         Err(refusal) => {
@@ -96,12 +106,21 @@ async fn begin(
     match request::read(head.bytes(), &gateway.settings.gateway) {
         Ok(Some(upgrade)) => {
             guest.place.works();
-            gateway.upgrade(guest, upgrade, head.into_rest()).await
+            let opened = gateway.upgrade(guest, upgrade, head.into_rest()).await?;
+            Some(Begun::Socket(opened))
         }
         Ok(None) => {
             let stream = Rewound::new(guest.stream, head.into_all());
-            serve_connection(stream, http, guest.place, stop).await;
-            None
+            let path = gateway.settings.sse.path.clone();
+            let is_stream = move |uri: &Uri| uri.path() == path;
+            let taken = serve_until_taken(stream, http, guest.place, stop, is_stream).await?;
+            let guest = Guest {
+                stream: taken.stream.into_stream(),
+                address: guest.address,
+                place: taken.place,
+            };
+            let opened = gateway.stream(guest, &taken.request).await?;
+            Some(Begun::Stream(opened))
         }
         Err(refusal) => {
             gateway.rejected("handshake");

@@ -3,7 +3,7 @@
 //! **Whoever can see that it is connected is owed everything accepted from then on.** So all that
 //! fixes from where a client is owed something (its place among those that broadcasts go to, its
 //! registration, its position in the inbox) is taken before the first byte that says so leaves: the
-//! 101, or `authenticated` and `welcome` where the token comes in a frame. What arrives in between
+//! 101, an event stream's 200, or `authenticated` and `welcome` where the token comes in a frame. What arrives in between
 //! waits in the mailbox, bounded like any other; a handshake that fails afterwards leaves nothing.
 
 use std::{io, mem::MaybeUninit, net::IpAddr};
@@ -11,7 +11,7 @@ use std::{io, mem::MaybeUninit, net::IpAddr};
 use carillon_common::{
     auth::{Claims, TokenError},
     ids::{SessionId, UserId},
-    protocol::{CloseCode, Dialect, ErrorCode, ServerFrame},
+    protocol::{CloseCode, ErrorCode, ServerFrame},
 };
 use socket2::SockRef;
 use tokio::{
@@ -26,7 +26,7 @@ use crate::{
     limits::{Reason, Refused},
     parts::Gateway,
     routing::{Handle, Origin},
-    session::{Identity, Out, Session},
+    session::{Identity, Out, Session, Start},
 };
 
 /// Why a client with a good token does not become a connection.
@@ -79,10 +79,6 @@ impl Gateway {
             device: hello.device.clone(),
             session: hello.session.clone().unwrap_or_else(new_session),
             dialect: hello.dialect,
-            since: match hello.since {
-                Since::At(cursor) if hello.dialect == Dialect::V1 => Some(cursor),
-                _ => None,
-            },
         };
         let handle = Handle::new(
             identity.user.clone(),
@@ -109,9 +105,16 @@ impl Gateway {
             return Err(NotEntered::TurnedAway(away));
         }
         let mut out = Out::default();
-        let broadcast = self.channels.broadcast_position();
+        let start = Start {
+            since: match hello.since {
+                Since::At(cursor) if hello.dialect.tells() => Some(cursor),
+                _ => None,
+            },
+            broadcast: self.channels.broadcast_position(),
+            wanted: hello.wanted.clone(),
+        };
         let rules = self.rules.clone();
-        let session = Session::open(rules, identity, claims, broadcast, now, &mut out);
+        let session = Session::open(rules, identity, claims, start, now, &mut out);
         let mut arrived = Arrived::new(session, handle);
         let within = self.settings.gateway.handshake_timeout;
         let registered = arrived.register(out, &self.context);
@@ -129,7 +132,7 @@ impl Gateway {
                 return Err(NotEntered::Unregistered);
             }
         }
-        if hello.since == Since::Unreadable && hello.dialect == Dialect::V1 {
+        if hello.since == Since::Unreadable && hello.dialect.tells() {
             arrived.first.write_first(&ServerFrame::Error {
                 reference: None,
                 code: ErrorCode::InvalidField,

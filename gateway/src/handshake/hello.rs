@@ -6,11 +6,14 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_common::{
     auth::bearer,
     backend::Device,
-    ids::{Cursor, DeviceId, SessionId},
+    ids::{ChannelName, Cursor, DeviceId, SessionId},
     protocol::{BEARER_ITEM, CloseCode, Dialect, SUBPROTOCOL},
     settings::GatewaySettings,
 };
 use http::{HeaderMap, HeaderValue, Uri, header};
+
+use super::request::LAST_EVENT_ID;
+use crate::session::{EventId, Wanted};
 
 /// The upgrade request, as far as it matters.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) struct Hello {
     pub session: Option<SessionId>,
     /// Its position; an unreadable one is told and ignored.
     pub since: Since,
+    /// What it wants besides; of an event stream.
+    pub wanted: Option<Wanted>,
 }
 
 /// A client's `since`.
@@ -100,6 +105,7 @@ impl Hello {
             device: Device::Anonymous,
             session: None,
             since: Since::None,
+            wanted: None,
         };
         for (name, value) in query(uri.query().unwrap_or_default()) {
             match &*name {
@@ -134,6 +140,56 @@ impl Hello {
         }
         Ok(hello)
     }
+
+    /// Reads the request of an event stream, which says in it what a socket's client says in frames.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn of_stream(
+        uri: &Uri,
+        headers: &HeaderMap,
+        settings: &GatewaySettings,
+    ) -> Result<Self, TurnedAway> {
+        let mut hello = Self::read(uri, headers, settings)?;
+        hello.dialect = Dialect::Events;
+        let mut wanted = Wanted::default();
+        // A browser repeats the address with which it began, and knows better by now.
+        let mut came_with = headers
+            .get(LAST_EVENT_ID)
+            .map(|id| String::from_utf8_lossy(id.as_bytes()));
+        for (name, value) in query(uri.query().unwrap_or_default()) {
+            match &*name {
+                "channel" => wanted.channels.push(channel(&value)),
+                "last_event_id" | "since" if came_with.as_ref().is_none_or(|id| id.is_empty()) => {
+                    came_with = Some(value);
+                }
+                _ => {}
+            }
+        }
+        let came_with = came_with.filter(|id| !id.is_empty());
+        hello.since = match came_with.map(|id| id.parse::<EventId>()) {
+            None => Since::None,
+            Some(Err(_)) => Since::Unreadable,
+            Some(Ok(id)) => {
+                let inbox = id.inbox;
+                wanted.came_with = Some(id);
+                Since::At(inbox)
+            }
+        };
+        hello.wanted = Some(wanted);
+        Ok(hello)
+    }
+}
+
+/// The name of a channel, or what is wrong with it.
+fn channel(name: &str) -> Result<ChannelName, String> {
+    let channel =
+        ChannelName::new(name).map_err(|error| format!("the query's \"channel\": {error}"))?;
+    if channel.is_broadcast() {
+        let message = "the query's \"channel\": everyone is on the broadcast channel already";
+        return Err(message.to_owned());
+    }
+    Ok(channel)
 }
 
 /// The subprotocols of a request, in their order.
@@ -202,6 +258,45 @@ mod tests {
         let header = ("authorization", "Bearer from-header");
         let hello = read("/?token=from-query", &[protocol, header]).unwrap();
         assert_eq!(hello.token.as_deref(), Some("from-header"));
+    }
+
+    fn of_stream(uri: &str, last_event_id: Option<&str>) -> Hello {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = last_event_id {
+            headers.insert(LAST_EVENT_ID, id.parse().unwrap());
+        }
+        let settings = Settings::default().gateway;
+        Hello::of_stream(&uri.parse().unwrap(), &headers, &settings).unwrap()
+    }
+
+    #[test]
+    fn a_stream_says_all_in_its_request() {
+        let hello = of_stream(
+            "/?token=t&channel=orders&channel=*&channel=a%20b&device=d",
+            None,
+        );
+        assert_eq!(hello.dialect, Dialect::Events);
+        let channels = hello.wanted.unwrap().channels;
+        assert_eq!(channels[0], Ok(ChannelName::new("orders").unwrap()));
+        assert!(channels[1].as_ref().unwrap_err().contains("everyone"));
+        assert!(channels[2].as_ref().unwrap_err().contains("a channel must"));
+    }
+
+    #[test]
+    fn the_header_counts_before_the_address_with_which_a_browser_began() {
+        let at = |seq| Since::At(Cursor { seq, nonce: 3 });
+        for (uri, header, since) in [
+            ("/", None, Since::None),
+            ("/?since=5-3", None, at(5)),
+            ("/?last_event_id=6-3.9-9", None, at(6)),
+            ("/?since=&last_event_id=6-3", None, at(6)),
+            ("/?last_event_id=6-3", Some("7-3.9-9.ab:1-1"), at(7)),
+            ("/?last_event_id=6-3", Some(""), at(6)),
+            ("/?last_event_id=6-3", Some("seven"), Since::Unreadable),
+            ("/?since=nonsense", None, Since::Unreadable),
+        ] {
+            assert_eq!(of_stream(uri, header).since, since, "{uri} {header:?}");
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! How a socket of the public port becomes a connection, or is refused.
 
 mod accept;
+mod deny;
 mod enter;
 mod forwarded;
 mod head;
 mod hello;
 mod refuse;
 mod request;
+mod stream;
 mod switch;
 mod turn_away;
 mod upgrade;

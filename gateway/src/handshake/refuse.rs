@@ -46,6 +46,11 @@ pub(super) fn answer_unavailable_at_once(stream: &TcpStream) {
 }
 
 fn unavailable(refused: &Refused) -> Vec<u8> {
+    answer(&why_unavailable(refused), "")
+}
+
+/// Why somebody is not let in now.
+pub(super) fn why_unavailable(refused: &Refused) -> Problem {
     let (code, title, why) = match refused.reason {
         Reason::Draining => ("draining", "Draining", "takes no new connections"),
         Reason::Gone => (
@@ -76,14 +81,13 @@ fn unavailable(refused: &Refused) -> Vec<u8> {
         Reason::Connections => ("overloaded", "Overloaded", "is at its limit of connections"),
     };
     let seconds = refused.retry_after.as_secs();
-    let problem = Problem::new(503, code, title)
+    Problem::new(503, code, title)
         .detail(format!("this gateway {why}; try again in {seconds} s"))
-        .retry_after(refused.retry_after);
-    answer(&problem, "")
+        .retry_after(refused.retry_after)
 }
 
 /// A problem as the last answer of a connection.
-fn answer(problem: &Problem, fields: &str) -> Vec<u8> {
+pub(super) fn answer(problem: &Problem, fields: &str) -> Vec<u8> {
     let (status, headers, body) = problem.answer();
     let reason = status.canonical_reason().unwrap_or_default();
     let mut answer = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
@@ -101,7 +105,7 @@ fn answer(problem: &Problem, fields: &str) -> Vec<u8> {
 
 /// Writes the last answer and ends the connection. What the client still sends is read and thrown away:
 /// closing on it would reset the connection before the answer is read.
-async fn last_answer(guest: Guest, answer: &[u8]) {
+pub(super) async fn last_answer(guest: Guest, answer: &[u8]) {
     let Guest {
         mut stream, place, ..
     } = guest;

@@ -8,14 +8,17 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 const FIELDS: usize = 100;
 const VERSION: &str = "13";
 /// Fields of which a request has one at most, and what they say here.
-const ONCE: [HeaderName; 4] = [
+const ONCE: [HeaderName; 5] = [
     header::AUTHORIZATION,
     header::ORIGIN,
     header::SEC_WEBSOCKET_KEY,
     header::SEC_WEBSOCKET_VERSION,
+    LAST_EVENT_ID,
 ];
 /// Parameters of the query of which there is one at most.
-const ONE_PARAMETER: [&str; 4] = ["token", "device", "session", "since"];
+const ONE_PARAMETER: [&str; 5] = ["token", "device", "session", "since", "last_event_id"];
+/// The id of the last event that a client has read (HTML standard, section 9.2.4).
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// A handshake that can be answered with 101.
 #[derive(Debug)]
@@ -170,7 +173,7 @@ fn is_a_get(request: &httparse::Request<'_, '_>) -> Result<(), Refusal> {
 }
 
 /// RFC 9112, section 3.2.
-fn has_one_host(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn has_one_host(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) => Err(bad_request("the header Host is missing")),
@@ -186,10 +189,10 @@ fn has_one_host(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// What follows is frames: a body before them could be taken for some (RFC 9112, section 6).
-fn has_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn has_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(bad_request(
-            "a handshake has no body: leave Transfer-Encoding away",
+            "this request has no body: leave Transfer-Encoding away",
         ));
     }
     let none = |length: &HeaderValue| length == "0";
@@ -197,7 +200,7 @@ fn has_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(bad_request(
-        "a handshake has no body: leave Content-Length away",
+        "this request has no body: leave Content-Length away",
     ))
 }
 
@@ -242,7 +245,7 @@ fn has_item(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
 }
 
 /// Of two, another on the way may have looked at the other.
-fn says_each_thing_once(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn says_each_thing_once(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     for name in ONCE {
         if headers.get_all(&name).iter().nth(1).is_some() {
             return Err(bad_request(format!(

@@ -4,11 +4,10 @@ use carillon_common::{
     backend::{Gap, Page},
     ids::{ChannelName, Cursor},
     notification::Frame,
-    protocol::Dialect,
     telemetry::spans::Destination,
 };
 
-use super::{Call, Now, Out, Session, feed::Feed, traced::Traced};
+use super::{Call, Now, Out, Session, feed::Feed, streaming::At, traced::Traced};
 use crate::push::{ChannelGap, encode};
 
 impl Session {
@@ -21,14 +20,18 @@ impl Session {
         }
     }
 
-    /// Starts the broadcasts: from the device's position, or at once when nothing was missed.
-    pub(super) fn catch_up_broadcasts(&mut self, from: Cursor, now: Now, out: &mut Out) {
+    /// Starts the broadcasts from the device's position; answers that, if something was missed since.
+    pub(super) fn start_broadcasts(&mut self, from: Cursor) -> Option<Cursor> {
         let here = self.broadcast.position();
         self.broadcast.start(from);
-        if from == here {
-            self.finish_catch_up(&ChannelName::broadcast(), now, out);
-        } else {
-            out.ask(Call::History(ChannelName::broadcast(), from));
+        Some(from).filter(|_| from != here)
+    }
+
+    /// Reads what was missed of the broadcasts; where nothing was, they go on at once.
+    pub(super) fn catch_up_broadcasts(&mut self, missed: Option<Cursor>, now: Now, out: &mut Out) {
+        match missed {
+            None => self.finish_catch_up(&ChannelName::broadcast(), now, out),
+            Some(from) => out.ask(Call::History(ChannelName::broadcast(), from)),
         }
     }
 
@@ -58,7 +61,8 @@ impl Session {
         let dialect = self.dialect();
         for frame in &caught.frames {
             let traced = Traced::replayed(frame, Destination::Channel, dialect);
-            out.deliver(encode(frame, dialect, dialect == Dialect::V1), traced);
+            self.mark(At::Log(&channel, frame.cursor), out);
+            out.deliver(encode(frame, dialect, dialect.tells()), traced);
             self.note_written(true, frame.stored_at, out);
             self.wrote_to_channel(&channel, frame.cursor, now);
         }

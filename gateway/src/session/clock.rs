@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use carillon_common::{
-    ids::Millis,
-    protocol::{CloseCode, Dialect},
-};
+use carillon_common::{ids::Millis, protocol::CloseCode};
 use tokio::time::Instant;
 
 use super::{Now, Out, Session};
@@ -26,7 +23,8 @@ impl Session {
         // While a ping waits for its pong no other is sent.
         let ask = self.asks_alone_at(now);
         let ask = ask.filter(|_| !self.receipts.is_asking());
-        for due in [self.receipts.flush_at(), told, ask, self.live_by] {
+        let ends = self.stream.as_ref().and_then(|stream| stream.end_at());
+        for due in [self.receipts.flush_at(), told, ask, self.live_by, ends] {
             next = due.map_or(next, |due| next.min(due));
         }
         let end = if self.is_to_be_warned() {
@@ -48,6 +46,10 @@ impl Session {
         }
         if self.live_by.is_some_and(|by| by <= now.mono) {
             return out.close(CloseCode::Overloaded);
+        }
+        let ends = self.stream.as_ref().and_then(|stream| stream.end_at());
+        if ends.is_some_and(|at| at <= now.mono) {
+            return out.close(CloseCode::Unacked);
         }
         self.announce_close(now, out);
         if self.is_to_be_warned() && self.claims.exp_ms - now.wall <= EXPIRY_WARNING_MS {
@@ -76,7 +78,7 @@ impl Session {
 
     /// Whether frames of the gateway's own may be sent: never before `welcome`.
     pub(super) fn can_be_told(&self) -> bool {
-        self.dialect() == Dialect::V1 && self.fence.is_some()
+        self.dialect().tells() && self.fence.is_some()
     }
 
     /// A page was handled: until it has caught up for the first time, it has as long for the next one.

@@ -97,7 +97,7 @@ impl Session {
         let last = self.receipts.flush_last(broadcast);
         let ack = last.map(|ack| self.identity.ack(ack));
         let (durable, mut restorable) = self.channels.into_kept();
-        if clean || dialect == Dialect::V1 {
+        if clean || dialect != Dialect::Simple {
             restorable.clear();
         }
         Closing {

@@ -41,12 +41,16 @@ impl Session {
                     feed.wrote(cursor);
                 }
             }
+            // The client comes back with it.
+            Dialect::Events => {}
         }
     }
 
     /// A page of what was missed was written.
     pub(super) fn caught_up(&mut self, channel: &ChannelName, now: Now) {
-        if let Some(feed) = self.feed(channel) {
+        if self.dialect().is_asked()
+            && let Some(feed) = self.feed(channel)
+        {
             feed.replayed();
         }
         if self.dialect() == Dialect::Simple {
@@ -83,6 +87,9 @@ impl Session {
     }
 
     pub(super) fn ping(&mut self, now: Now, out: &mut Out) {
+        if !self.dialect().is_asked() {
+            return self.beat(now, out);
+        }
         let Some(payload) = self.receipts.ping(self.inbox.position()) else {
             return;
         };

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use carillon_common::{
     backend::{Gap, Page},
     ids::{ChannelName, Cursor, Millis},
-    protocol::{Dialect, ServerFrame},
+    protocol::ServerFrame,
     telemetry::spans::Destination,
 };
 
-use super::{Call, Note, Now, Out, Session, inbox::Step, traced::Traced};
+use super::{Call, Note, Now, Out, Session, inbox::Step, streaming::At, traced::Traced};
 use crate::push::{ChannelPush, Push, encode};
 
 impl Session {
@@ -27,8 +27,9 @@ impl Session {
 
     fn deliver_live(&mut self, push: &Arc<Push>, now: Now, out: &mut Out) {
         if push.deliverable(now.wall) {
+            self.mark(At::Inbox(push.frame.cursor), out);
             self.write_live(push, out);
-            self.receipts.wrote(push.frame.cursor);
+            self.wrote(push.frame.cursor, now, out);
         } else {
             self.skip(push.frame.cursor, push.frame.tombstone, out);
         }
@@ -84,6 +85,7 @@ impl Session {
         out: &mut Out,
     ) {
         if push.deliverable(now.wall) {
+            self.mark(At::Log(channel, push.frame.cursor), out);
             self.write_live(push, out);
             self.wrote_to_channel(channel, push.frame.cursor, now);
         }
@@ -116,9 +118,13 @@ impl Session {
         for frame in &page.frames {
             if frame.deliverable(now.wall) {
                 let traced = Traced::replayed(frame, Destination::Inbox, dialect);
+                self.mark(At::Inbox(frame.cursor), out);
                 out.deliver(encode(frame, dialect, true), traced);
                 self.note_written(true, frame.stored_at, out);
-                self.receipts.wrote(frame.cursor);
+                self.wrote(frame.cursor, now, out);
+                if out.closed().is_some() {
+                    return;
+                }
                 count += 1;
             } else {
                 if frame.is_loss() {
@@ -138,7 +144,7 @@ impl Session {
         if !std::mem::replace(&mut self.told_of_loss, true) {
             self.tell_gap(None, Gap::Rewound, at, out);
         }
-        if self.dialect() == Dialect::V1 {
+        if self.dialect().tells() {
             self.receipts.told_of_loss();
         }
     }
@@ -156,14 +162,18 @@ impl Session {
                     break;
                 }
             }
+            if out.closed().is_some() {
+                return;
+            }
         }
         if let Some(count) = replayed
-            && self.dialect() == Dialect::V1
+            && self.dialect().tells()
         {
-            out.write(&ServerFrame::Replayed {
+            let replayed = ServerFrame::Replayed {
                 cursor: self.inbox.position(),
                 count: count.into(),
-            });
+            };
+            self.write_at(At::Here, &replayed, out);
         }
     }
 
@@ -176,12 +186,14 @@ impl Session {
         out: &mut Out,
     ) {
         out.note(Note::Gap(reason));
-        if self.dialect() == Dialect::V1 {
-            out.write(&ServerFrame::Gap {
+        if self.dialect().tells() {
+            let at = channel.map_or(At::Inbox(resume), |channel| At::Log(channel, resume));
+            let gap = ServerFrame::Gap {
                 channel,
                 reason,
                 resume,
-            });
+            };
+            self.write_at(at, &gap, out);
         }
     }
 }

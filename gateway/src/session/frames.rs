@@ -72,7 +72,7 @@ impl Session {
 
     /// The simple protocol's answers carry no `ref`.
     fn echoed<'a>(&self, reference: Option<&'a Ref>) -> Option<&'a Ref> {
-        reference.filter(|_| self.dialect() == Dialect::V1)
+        reference.filter(|_| self.dialect().tells())
     }
 
     pub(super) fn refuse(

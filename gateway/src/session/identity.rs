@@ -19,8 +19,6 @@ pub(crate) struct Identity {
     pub session: SessionId,
     /// Which frames it speaks.
     pub dialect: Dialect,
-    /// The client's own position.
-    pub since: Option<Cursor>,
     /// When the connection was opened, in the store's time.
     pub opened: Millis,
 }

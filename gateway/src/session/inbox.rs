@@ -61,6 +61,11 @@ impl Inbox {
         self.position
     }
 
+    /// The client starts there.
+    pub(super) fn start(&mut self, at: Cursor) {
+        self.position = at;
+    }
+
     /// Whether something may be written already.
     pub(super) fn is_open(&self) -> bool {
         self.state != State::Opening

@@ -23,7 +23,8 @@ impl Session {
     pub(super) fn rejoin(&mut self, kept: Subscription, out: &mut Out) {
         let Subscription { channel, cursor } = kept;
         if self.may_join(&channel) && self.channels.get(&channel).is_none() {
-            let durable = self.dialect() == Dialect::V1;
+            let durable = self.dialect() != Dialect::Simple;
+            let cursor = self.channel_came_with(&channel).unwrap_or(cursor);
             self.join(channel, Some(cursor), durable, None, out);
         }
     }
@@ -32,10 +33,10 @@ impl Session {
     pub(super) fn keep(&mut self, subscription: Subscription, asked: bool, out: &mut Out) {
         let holder = match (self.dialect(), self.channels.get(&subscription.channel)) {
             (Dialect::Simple, _) => Holder::Session(self.identity.session.clone()),
-            (Dialect::V1, Some(member)) if member.durable => {
+            (Dialect::V1 | Dialect::Events, Some(member)) if member.durable => {
                 Holder::Device(self.identity.device.clone())
             }
-            (Dialect::V1, _) => return,
+            (Dialect::V1 | Dialect::Events, _) => return,
         };
         out.ask(Call::Keep {
             holder,
@@ -92,7 +93,7 @@ impl Session {
         };
         self.leave(&channel, out);
         out.note(Note::GaveWay);
-        if self.dialect() == Dialect::V1 {
+        if self.dialect().tells() {
             self.tell_too_many(&channel, out);
         }
         true

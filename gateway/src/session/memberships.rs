@@ -90,6 +90,12 @@ impl Memberships {
         Some(member)
     }
 
+    /// Where each stands in its channel's log.
+    pub(super) fn positions(&self) -> impl Iterator<Item = (&ChannelName, Cursor)> {
+        let all = self.all().iter();
+        all.map(|member| (&member.channel, member.feed.position()))
+    }
+
     pub(super) fn names(&self) -> Vec<ChannelName> {
         self.all()
             .iter()

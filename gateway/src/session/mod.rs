@@ -9,6 +9,7 @@ mod clock;
 mod closing;
 mod confirming;
 mod delivery;
+mod event_id;
 mod feed;
 mod frames;
 mod identity;
@@ -20,6 +21,7 @@ mod pace;
 mod receipts;
 mod registering;
 mod rules;
+mod streaming;
 mod subscribing;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use tokio::time::Instant;
 
 use asking::Asking;
 pub(crate) use closing::Closing;
+pub(crate) use event_id::EventId;
 use feed::Feed;
 pub(crate) use identity::Identity;
 use inbox::Inbox;
@@ -46,8 +49,21 @@ pub(crate) use out::Out;
 use pace::Pace;
 use receipts::Receipts;
 pub(crate) use rules::Rules;
+use streaming::Streaming;
+pub(crate) use streaming::Wanted;
 pub(crate) use traced::Marks;
 pub(crate) use vocabulary::{Call, Effect, Event, Note, Now};
+
+/// From where a session is to go on.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// The client's own position in the inbox.
+    pub since: Option<Cursor>,
+    /// Where the gateway stands in the log of broadcasts.
+    pub broadcast: Cursor,
+    /// What an event stream is asked for; `None` of every other dialect.
+    pub wanted: Option<Wanted>,
+}
 
 /// One connection's session.
 #[derive(Debug)]
@@ -63,6 +79,8 @@ pub(crate) struct Session {
     channels: Memberships,
     pace: Pace,
     asking: Asking,
+    /// Of an event stream. Boxed, because most are none.
+    stream: Option<Box<Streaming>>,
     /// When it is given up, unless it has caught up for the first time by then.
     live_by: Option<Instant>,
     /// How often this simple connection may still ask for subscriptions that others hold.
@@ -79,18 +97,22 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session that has yet to be registered; `broadcast` is where the gateway stands in that
-    /// log.
+    /// A session that has yet to be registered.
     pub(crate) fn open(
         rules: Arc<Rules>,
         identity: Identity,
         claims: Claims,
-        broadcast: Cursor,
+        start: Start,
         now: Now,
         out: &mut Out,
     ) -> Self {
+        let Start {
+            since,
+            broadcast,
+            wanted,
+        } = start;
         let pace = Pace::new(&rules.settings, now.mono);
-        let registration = identity.registration(None, identity.since, broadcast);
+        let registration = identity.registration(None, since, broadcast);
         out.ask(Call::Register(registration));
         Self {
             rules,
@@ -103,6 +125,7 @@ impl Session {
             channels: Memberships::new(),
             pace,
             asking: Asking::default(),
+            stream: wanted.map(|wanted| Box::new(Streaming::new(wanted))),
             live_by: Some(now.mono + clock::LIVE_WITHIN),
             claims_left: 3,
             warned_of_expiry: false,

@@ -15,18 +15,28 @@ pub(crate) struct Out(Vec<Effect>);
 impl Out {
     /// Writes a control frame.
     pub(super) fn write(&mut self, frame: &ServerFrame<'_>) {
-        self.0.push(Effect::Write(frame.encode().into()));
+        self.0.push(control(frame));
     }
 
     /// Writes a control frame before everything else.
     pub(crate) fn write_first(&mut self, frame: &ServerFrame<'_>) {
-        self.0.insert(0, Effect::Write(frame.encode().into()));
+        self.0.insert(0, control(frame));
     }
 
     /// Writes a notification, which may be traced.
     pub(super) fn deliver(&mut self, text: Utf8Bytes, traced: Option<Box<Traced>>) {
         self.0.push(Effect::Write(text));
         self.0.extend(traced.map(Effect::Traced));
+    }
+
+    /// Says where the client is once it has what is written next.
+    pub(super) fn position(&mut self, id: String) {
+        self.0.push(Effect::Position(id.into()));
+    }
+
+    /// Adds what was gathered apart.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 
     /// Sends a ping.
@@ -59,17 +69,23 @@ impl Out {
 
     /// Whether a text frame is among it.
     pub(super) fn has_text(&self) -> bool {
-        self.0.iter().any(|it| matches!(it, Effect::Write(_)))
+        let is_text = |effect: &Effect| matches!(effect, Effect::Write(_) | Effect::Control(..));
+        self.0.iter().any(is_text)
     }
 
-    /// Bytes of payload of each frame among it.
+    /// Bytes of payload of each frame among it, and of what else is written.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = usize> {
         self.0.iter().filter_map(|effect| match effect {
             Effect::Write(text) => Some(text.len()),
+            Effect::Control(_, text) | Effect::Position(text) => Some(text.len()),
             Effect::Ping(payload) => Some(payload.len()),
             _ => None,
         })
     }
+}
+
+fn control(frame: &ServerFrame<'_>) -> Effect {
+    Effect::Control(frame.kind(), frame.encode().into())
 }
 
 impl IntoIterator for Out {

@@ -104,6 +104,11 @@ impl Pace {
         self.next_ping = now + socket.ping_interval;
     }
 
+    /// Something went out that is not answered.
+    pub(super) fn beat(&mut self, now: Instant, socket: &SocketSettings) {
+        self.next_ping = now + socket.ping_interval;
+    }
+
     pub(super) fn ponged(&mut self) {
         self.pong_due = None;
     }

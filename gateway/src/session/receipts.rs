@@ -82,6 +82,16 @@ impl Receipts {
         self.broadcast_reported = broadcast;
     }
 
+    /// The client has everything up to where it started, which the store may not know.
+    pub(super) fn confirmed_before(&mut self) {
+        self.reported = Cursor::ZERO;
+    }
+
+    /// How many were written and are not confirmed.
+    pub(super) fn outstanding(&self) -> usize {
+        self.written.len()
+    }
+
     /// The inbox starts over here after a gap: earlier cursors mean nothing any more.
     pub(super) fn restart(&mut self, inbox: Cursor) {
         self.written.clear();
@@ -118,7 +128,7 @@ impl Receipts {
     /// Whether something was written that a pong would confirm.
     pub(super) fn wants_ping(&self, dialect: Dialect) -> bool {
         let written = dialect == Dialect::Simple && !self.written.is_empty();
-        !self.is_asking() && (written || self.unheard)
+        dialect.is_asked() && !self.is_asking() && (written || self.unheard)
     }
 
     /// Whether a ping waits for its pong.

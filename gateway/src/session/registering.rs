@@ -8,7 +8,7 @@ use carillon_common::{
     protocol::{CloseCode, Dialect, ServerFrame},
 };
 
-use super::{Call, Now, Out, Session, clock::millis};
+use super::{Call, Now, Out, Session, clock::millis, streaming::At};
 
 impl Session {
     /// The store's answer to a registration.
@@ -31,18 +31,30 @@ impl Session {
         let page = registered.page;
         if !again {
             self.receipts.start(page.start, registered.broadcast);
-            if self.dialect() == Dialect::V1 {
+            self.inbox.start(page.start);
+            self.acked_by_coming(page.start);
+            let broadcast = self.broadcast_came_with().unwrap_or(registered.broadcast);
+            let missed = self.start_broadcasts(broadcast);
+            // Joined before `welcome` is marked, which is to say where the client is in them.
+            let mut joins = Out::default();
+            self.join_wanted(&mut joins);
+            if self.dialect().tells() {
                 self.welcome(&page, out);
             }
-            self.catch_up_broadcasts(registered.broadcast, now, out);
+            out.append(joins);
+            self.catch_up_broadcasts(missed, now, out);
             for subscription in registered.subscriptions {
                 self.rejoin(subscription, out);
             }
             if self.dialect() == Dialect::Simple && registered.claimable {
                 out.ask(Call::Claim(Duration::ZERO));
             }
+            self.has_begun();
         }
         self.on_page(page, now, out);
+        if out.closed().is_some() {
+            return;
+        }
         // From here on: what had to wait for the registration.
         self.progressed(now);
         self.announce_close(now, out);
@@ -57,7 +69,7 @@ impl Session {
             Device::Named(device) => Some(device),
             Device::Anonymous => None,
         };
-        out.write(&ServerFrame::Welcome {
+        let welcome = ServerFrame::Welcome {
             protocol: ServerFrame::PROTOCOL,
             session: &self.identity.session,
             user: &self.identity.user,
@@ -67,7 +79,8 @@ impl Session {
             ping_interval_ms: millis(self.rules.socket().ping_interval),
             token_expires_at: rfc3339(self.claims.exp_ms),
             limits: self.rules.limits,
-        });
+        };
+        self.write_at(At::Here, &welcome, out);
     }
 
     /// Hints may have been missed, or the registration lost or taken.

@@ -3,13 +3,14 @@
 use carillon_common::{
     backend::{BackendError, Gap, Holder, Subscription},
     ids::{ChannelName, Cursor},
-    protocol::{Dialect, ErrorCode, Ref, ServerFrame},
+    protocol::{CloseCode, Dialect, ErrorCode, Ref, ServerFrame},
 };
 
 use super::{
     Call, Now, Out, Session,
     feed::Feed,
     memberships::{Answer, Member},
+    streaming::At,
 };
 
 impl Session {
@@ -47,7 +48,7 @@ impl Session {
         // The simple protocol has neither `since` nor `durable`.
         let (since, durable) = match self.dialect() {
             Dialect::Simple => (None, false),
-            Dialect::V1 => (since, durable),
+            Dialect::V1 | Dialect::Events => (since, durable),
         };
         self.join(channel, since, durable, Some(Answer { reference }), out);
     }
@@ -87,6 +88,11 @@ impl Session {
             return out.ask(Call::Leave(channel));
         };
         let Ok(last) = result else {
+            // Without it the client's next position would not say where it was on the channel. It comes back with
+            // the one that does.
+            if self.dialect() == Dialect::Events {
+                return out.close(CloseCode::Overloaded);
+            }
             let removed = self.channels.remove(&channel);
             if let Some(answer) = removed.and_then(|member| member.answer) {
                 let message = "the channel cannot be followed now; try again";
@@ -135,13 +141,14 @@ impl Session {
         recovered: bool,
         out: &mut Out,
     ) {
-        let v1 = self.dialect() == Dialect::V1;
-        out.write(&ServerFrame::Subscribed {
+        let told = self.dialect().tells();
+        let subscribed = ServerFrame::Subscribed {
             channel,
-            reference: reference.filter(|_| v1),
-            cursor: v1.then_some(cursor),
-            recovered: v1.then_some(recovered),
-        });
+            reference: reference.filter(|_| told),
+            cursor: told.then_some(cursor),
+            recovered: told.then_some(recovered),
+        };
+        self.write_at(At::Log(channel, cursor), &subscribed, out);
     }
 
     pub(super) fn unsubscribe(
@@ -152,7 +159,7 @@ impl Session {
     ) {
         self.leave(channel, out);
         // The simple protocol does not answer.
-        if self.dialect() == Dialect::V1 {
+        if self.dialect().tells() {
             out.write(&ServerFrame::Unsubscribed {
                 channel,
                 reference,
@@ -168,8 +175,10 @@ impl Session {
         out.ask(Call::Leave(channel.clone()));
         let holder = match self.dialect() {
             Dialect::Simple => Holder::Session(self.identity.session.clone()),
-            Dialect::V1 if member.durable => Holder::Device(self.identity.device.clone()),
-            Dialect::V1 => return,
+            Dialect::V1 | Dialect::Events if member.durable => {
+                Holder::Device(self.identity.device.clone())
+            }
+            Dialect::V1 | Dialect::Events => return,
         };
         out.ask(Call::Forget(holder, channel.clone()));
     }

@@ -20,6 +20,7 @@ mod delivery;
 mod giving_way;
 mod planned;
 mod revoked;
+mod streaming;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const WALL: Millis = 1_767_225_600_000;
@@ -90,7 +91,11 @@ impl Desk {
         Self::with(dialect, Settings::default())
     }
 
-    fn with(dialect: Dialect, mut settings: Settings) -> Self {
+    fn with(dialect: Dialect, settings: Settings) -> Self {
+        Self::starting(dialect, settings, Start::default())
+    }
+
+    fn starting(dialect: Dialect, mut settings: Settings, start: Start) -> Self {
         settings.auth.issuers = vec![IssuerSettings::hs256("test", SECRET)];
         let keyring = Keyring::new(settings.auth.credentials().unwrap());
         let rules = Arc::new(Rules::new(settings, keyring.clone()));
@@ -104,7 +109,6 @@ impl Desk {
             device: Device::Named(DeviceId::new("phone").unwrap()),
             session: SessionId::new("s1").unwrap(),
             dialect,
-            since: None,
             opened: WALL,
         };
         let now = Now {
@@ -112,7 +116,7 @@ impl Desk {
             wall: WALL,
         };
         let mut out = Out::default();
-        let session = Session::open(rules, identity, claims, Cursor::ZERO, now, &mut out);
+        let session = Session::open(rules, identity, claims, start, now, &mut out);
         let asked: Vec<_> = std::mem::take(&mut out).into_iter().collect();
         assert!(matches!(&asked[..], [Effect::Ask(call)] if matches!(**call, Call::Register(_))));
         Self { session, now, out }
@@ -170,10 +174,21 @@ impl Desk {
 
     fn said(&mut self) -> Said {
         self.session.after_writing(self.now, &mut self.out);
+        self.said_before()
+    }
+
+    /// Without what follows all that a wake-up brings.
+    fn said_before(&mut self) -> Said {
         let mut said = Said::default();
         for effect in std::mem::take(&mut self.out) {
             match effect {
                 Effect::Write(text) => said.written.push(serde_json::from_str(&text).unwrap()),
+                Effect::Control(kind, text) => {
+                    let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
+                    assert_eq!(frame["type"], kind);
+                    said.written.push(frame);
+                }
+                Effect::Position(id) => said.marks.push((said.written.len(), id.into())),
                 Effect::Ping(payload) => said.pings.push(payload),
                 Effect::Ask(call) => said.calls.push(*call),
                 Effect::Close(code) => said.closed = Some(code),
@@ -189,6 +204,8 @@ impl Desk {
 #[derive(Debug, Default)]
 struct Said {
     written: Vec<serde_json::Value>,
+    /// Which of them have an id, and what it is.
+    marks: Vec<(usize, String)>,
     pings: Vec<String>,
     calls: Vec<Call>,
     closed: Option<CloseCode>,

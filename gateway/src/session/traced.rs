@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carillon_common::{
     notification::Frame,
-    protocol::{Dialect, SUBPROTOCOL},
+    protocol::Dialect,
     telemetry::spans::{Destination, Spans},
 };
 
@@ -63,10 +63,7 @@ impl Marks {
     /// They have been written.
     pub(crate) fn written(self, spans: &Spans) {
         for Traced { what, dialect } in self.0.into_iter().flat_map(|those| those.0) {
-            let dialect = match dialect {
-                Dialect::Simple => "simple",
-                Dialect::V1 => SUBPROTOCOL,
-            };
+            let dialect = dialect.name();
             match what {
                 What::Live(push) => {
                     if let Some(delivery) = &push.trace {

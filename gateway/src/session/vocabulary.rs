@@ -77,9 +77,13 @@ impl Event {
 /// Something for the socket or the store.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// Write a text frame.
+    /// Write a notification's frame.
     Write(Utf8Bytes),
-    /// Send a ping with this payload.
+    /// Write a control frame of this type.
+    Control(&'static str, Box<str>),
+    /// Where the client is once it has what is written next; only of an event stream.
+    Position(Box<str>),
+    /// Send a ping with this payload, or what an event stream has instead.
     Ping(String),
     /// Ask the store; the answer comes back as an event.
     Ask(Box<Call>),

@@ -54,6 +54,24 @@ pub(super) fn dashboard() -> Dashboard {
                 )],
             ),
             panel(
+                "Event streams",
+                Unit::Count,
+                "Those that are open, among the connections. Many: networks or proxies let no WebSocket through.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"carillon_gateway_streams{*} and carillon_gateway_connections_limit{*} > 0"#,
+                )],
+            ),
+            panel(
+                "Event streams ended",
+                Unit::PerSecond,
+                "By code. 4204: their clients come back to ack; the others are in docs/protocol.md.",
+                &[(
+                    "{{code}}",
+                    r#"sum by (code) (rate(carillon_gateway_streams_ended_total{*}[$__rate_interval]))"#,
+                )],
+            ),
+            panel(
                 "Refused handshakes",
                 Unit::PerSecond,
                 "By reason. connections, rate and store are ours to mend; token_… is the client's.",

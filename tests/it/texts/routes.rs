@@ -46,7 +46,8 @@ fn routes_exist() {
     for folder in ["examples", "helm/carillon"] {
         texts.extend(files(folder, &["md", "conf", "yaml", "txt", "tpl"]));
     }
-    let sockets = Settings::default().gateway.path;
+    let settings = Settings::default();
+    let (sockets, streams) = (settings.gateway.path, settings.sse.path);
     let mut named = 0;
     for (place, text) in texts {
         for path in paths(&text, "/api/")
@@ -73,11 +74,12 @@ fn routes_exist() {
         {
             assert_eq!(path, sockets, "{place}");
         }
-        // `/sse/` was routed for long, and nobody served it.
-        assert!(
-            paths(&text, "/sse").is_empty(),
-            "{place}: /sse is served by nobody"
-        );
+        for path in paths(&text, "/sse/")
+            .into_iter()
+            .filter(|path| *path != "/sse/")
+        {
+            assert_eq!(path, streams, "{place}");
+        }
         for path in words(&text, "`/", |c| c.is_ascii_lowercase()) {
             let path = &path[1..];
             let is_admin = path.ends_with('z') || path == "/metrics";

@@ -4,6 +4,7 @@
 
 mod device;
 mod driver;
+mod events;
 mod record;
 mod rest;
 mod simple;
@@ -14,6 +15,7 @@ mod tests;
 pub mod token;
 mod v1;
 
+pub use events::{Ask, Event, EventStream, Heard};
 pub use record::{Journal, Received, Record};
 pub use rest::{Accepted, Api, Refusal, broadcast, notification};
 pub use simple::{SimpleClient, SimpleOptions};

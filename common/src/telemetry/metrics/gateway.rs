@@ -14,6 +14,10 @@ metrics! {
         connections_closed: IntCounterVec =
             "carillon_gateway_connections_closed_total" ["code", "initiator"]
             "Connections that ended, by close code (those of the protocol, else other) and by who began it (client, server, none). 1006: broken; 4102: did not read; see docs/protocol.md.";
+        streams: IntGauge = "carillon_gateway_streams" []
+            "Open event streams; they are among the connections. Many: networks or proxies let no WebSocket through.";
+        streams_ended: IntCounterVec = "carillon_gateway_streams_ended_total" ["code"]
+            "Event streams that ended, by close code; they are among the connections that ended. 4204: their clients come back to ack, the others mean what they do for sockets.";
         connection_duration: Histogram = "carillon_gateway_connection_duration_seconds" [] in LIVES
             "How long connections lived. Many of the same length: something between here and the client ends them.";
         handshakes_rejected: IntCounterVec =
