@@ -34,6 +34,7 @@ mod loss;
 mod moving;
 mod observed;
 mod outage;
+mod published;
 mod rebalanced;
 mod reconnect;
 mod refusing_store;
