@@ -78,7 +78,7 @@ impl Command {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Standalone(command) => command.run().await,
-            Self::Token(command) => command.run(),
+            Self::Token(command) => command.run().await,
             Self::Apikey(command) => command.run(),
             Self::Send(command) => command.run().await,
             Self::Broadcast(command) => command.run().await,

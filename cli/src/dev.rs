@@ -39,6 +39,8 @@ impl Dev {
             name: "dev".to_owned(),
             hash,
             scopes: vec![Scope::Send, Scope::Broadcast, Scope::Read, Scope::Admin],
+            users: None,
+            channels: None,
         });
         settings.gateway.listen.set_ip(Ipv4Addr::LOCALHOST.into());
         settings.admin.listen.set_ip(Ipv4Addr::LOCALHOST.into());

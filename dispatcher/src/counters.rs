@@ -71,7 +71,13 @@ impl Counters {
         self.metrics.problems.with_label_values(&code).inc();
         if matches!(
             error,
-            ApiError::NoApiKeys | ApiError::Unauthenticated(_) | ApiError::InsufficientScope(_)
+            ApiError::NoApiKeys
+                | ApiError::Unauthenticated(_)
+                | ApiError::TokenRefused(_)
+                | ApiError::KeysAwaited
+                | ApiError::InsufficientScope(_)
+                | ApiError::UserForbidden(_)
+                | ApiError::ChannelForbidden(_)
         ) {
             let reason = [error.code()];
             self.metrics.auth_failures.with_label_values(&reason).inc();

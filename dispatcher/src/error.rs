@@ -6,7 +6,11 @@ mod store;
 use std::borrow::Cow;
 
 use carillon_common::{
-    auth::Presented, backend::BackendError, http::FieldProblem, settings::Scope,
+    auth::{Presented, TokenError},
+    backend::BackendError,
+    http::FieldProblem,
+    ids::{ChannelName, UserId},
+    settings::Scope,
 };
 use http::StatusCode;
 
@@ -38,9 +42,23 @@ pub enum ApiError {
     /// No API key, or one that is not known.
     #[error("{}", remedy(*.0))]
     Unauthenticated(Presented),
+    /// A service's token that is refused.
+    #[error("{0}")]
+    TokenRefused(TokenError),
+    /// The keys of the token's issuer are still to come.
+    #[error("{}", TokenError::KeysAwaited)]
+    KeysAwaited,
     /// The key may not do this.
-    #[error("this needs an API key with the scope `{}`", .0.as_str())]
+    #[error("this needs an API key or a token with the scope `{}`", .0.as_str())]
     InsufficientScope(Scope),
+    /// The key may not send to this user.
+    #[error(
+        "this API key or token may not send to the user {:?}: its `users` do not include it", .0.as_str()
+    )]
+    UserForbidden(UserId),
+    /// The key may not send to this channel, or to everyone.
+    #[error("{}", channel_remedy(.0.as_ref()))]
+    ChannelForbidden(Option<ChannelName>),
     /// No such route.
     #[error("there is no such route")]
     NotFound,
@@ -130,6 +148,19 @@ fn summary(errors: &[FieldError]) -> String {
     match errors {
         [only] => only.problem.detail.clone(),
         _ => format!("{} fields are wrong, see errors", errors.len()),
+    }
+}
+
+/// What a service that is limited to others may not send to.
+fn channel_remedy(channel: Option<&ChannelName>) -> String {
+    match channel {
+        Some(channel) => format!(
+            "this API key or token may not send to the channel {:?}: its `channels` do not include it",
+            channel.as_str()
+        ),
+        None => "this API key or token may not send to everyone, because it is limited to some users or \
+                 channels: name a channel"
+            .to_owned(),
     }
 }
 

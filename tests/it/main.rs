@@ -35,6 +35,7 @@ mod moving;
 mod observed;
 mod outage;
 mod page;
+mod published;
 mod rebalanced;
 mod reconnect;
 mod refusing_store;

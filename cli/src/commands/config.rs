@@ -56,7 +56,7 @@ impl Config {
                 if credentials.verifier.is_empty() {
                     say("but without [[auth.issuers]] or auth.dir no client can connect")?;
                 }
-                if credentials.api_keys.is_empty() {
+                if credentials.api_keys.is_empty() && credentials.services.is_empty() {
                     say("but without [[auth.api_keys]] or auth.dir no service can send")?;
                 }
             }

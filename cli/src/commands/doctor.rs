@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use carillon_common::{
     backend::{redis::link::Link, url::StoreUrl},
     checks::{
-        Expected, Finding, Level, check_deployment, check_local, check_node, gather, in_memory,
-        recorded_partitions,
+        Expected, Finding, Level, check_deployment, check_key_sets, check_local, check_node,
+        gather, in_memory, recorded_partitions,
     },
     settings::Settings,
 };
@@ -88,6 +88,7 @@ impl Doctor {
 /// What the services see: configuration, machine and store.
 async fn check_services(settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let mut findings = check_local(settings);
+    findings.extend(check_key_sets(settings).await);
     let url = match &settings.backend.store {
         StoreUrl::Memory => {
             findings.push(in_memory(true));

@@ -81,10 +81,10 @@ pub(crate) struct Inspect {
 }
 
 impl Token {
-    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Mint(mint) => mint.run(),
-            Self::Inspect(inspect) => inspect.run(),
+            Self::Inspect(inspect) => inspect.run().await,
         }
     }
 }
@@ -109,7 +109,7 @@ impl Mint {
 }
 
 impl Inspect {
-    fn run(self) -> Result<ExitCode, Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         let token = match self.token.as_str() {
             "-" => stdin()?,
             token => token.to_owned(),
@@ -122,7 +122,7 @@ impl Inspect {
             Err(why) => vec![why.clone()],
         };
         let parts = parts.unwrap_or_default();
-        let verifier = self.verifier(&parts)?;
+        let verifier = self.verifier(&parts).await?;
         if let Some(verifier) = &verifier {
             let refused = verifier.verify(token, now).err();
             objections.extend(refused.map(|error| error.to_string()));
@@ -145,12 +145,12 @@ impl Inspect {
 
     /// What it is checked against: a secret that was named, else the configuration, else the secret of
     /// the environment.
-    fn verifier(&self, parts: &Parts) -> Result<Option<Verifier>, Failure> {
+    async fn verifier(&self, parts: &Parts) -> Result<Option<Verifier>, Failure> {
         let secret = match (&self.secret_file, &self.config) {
             (Some(file), _) => Some(secret_file(file)?),
             (None, Some(config)) => {
                 let auth = settings(Some(config))?.auth;
-                return Ok(Some(auth.credentials()?.verifier));
+                return Ok(Some(auth.fetched_credentials().await?.verifier));
             }
             (None, None) => secret_variable("CARILLON_SECRET"),
         };
@@ -350,22 +350,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_signature_is_checked_with_whatever_there_is() {
+    #[tokio::test]
+    async fn the_signature_is_checked_with_whatever_there_is() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "\u{feff}{SECRET}").unwrap();
         let now = now_ms();
         let token = minted(now / 1000 + 60, now / 1000);
-        let inspect = |token: &str| {
+        let inspect = async |token: &str| {
             let inspect = Inspect {
                 token: token.to_owned(),
                 config: None,
                 secret_file: Some(file.path().to_owned()),
                 json: true,
             };
-            inspect.run().unwrap()
+            inspect.run().await.unwrap()
         };
-        assert_eq!(inspect(&token), ExitCode::SUCCESS);
+        assert_eq!(inspect(&token).await, ExitCode::SUCCESS);
         let forged = mint(
             &IssuerSettings::hs256("other", &SECRET.replace('0', "x")),
             &NewToken {
@@ -374,6 +374,6 @@ mod tests {
                 ..NewToken::default()
             },
         );
-        assert_eq!(inspect(&forged.unwrap()), ExitCode::FAILURE);
+        assert_eq!(inspect(&forged.unwrap()).await, ExitCode::FAILURE);
     }
 }

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use super::{CredentialKind, Secret};
+use super::issuer::GLOBS;
+use super::{CredentialKind, Reach, Secret};
 use crate::settings::{ApiKeySettings, Scope, SettingsError};
 
 /// Start of every key, so that people and secret scanners recognise one.
@@ -22,7 +23,8 @@ const KEY_LENGTH: usize = PREFIX.len() + 43;
 pub struct ApiKey {
     /// The service's name, for logs and metrics.
     pub name: Arc<str>,
-    scopes: Box<[Scope]>,
+    pub(super) scopes: Arc<[Scope]>,
+    pub(super) reach: Arc<Reach>,
     hash: [u8; 32],
 }
 
@@ -70,6 +72,11 @@ impl ApiKeys {
                     "list some of send, broadcast, read, admin",
                 );
             }
+            let reach = Reach::new(key.users.as_deref(), key.channels.as_deref());
+            let reach = reach.unwrap_or_else(|(field, wrong)| {
+                error(field, &wrong.to_string(), GLOBS);
+                Reach::default()
+            });
             let Some(hash) = parse_hash(&key.hash) else {
                 let remedy = "write the 64 hex digits that `carillon apikey new` prints";
                 // Never what stands there: it may be a key.
@@ -90,6 +97,7 @@ impl ApiKeys {
             keys.push(ApiKey {
                 name,
                 scopes: key.scopes.as_slice().into(),
+                reach: Arc::new(reach),
                 hash,
             });
         }
@@ -179,6 +187,8 @@ mod tests {
             name: name.into(),
             hash: hash.into(),
             scopes: scopes.to_vec(),
+            users: None,
+            channels: None,
         }
     }
 
@@ -242,6 +252,14 @@ mod tests {
             settings("", &"b".repeat(64), &[]),
             settings("c", &"g".repeat(64), &[Scope::Send]),
             settings("d", "ck_plain", &[Scope::Send]),
+            ApiKeySettings {
+                users: Some(Vec::new()),
+                ..settings("e", &"e".repeat(64), &[Scope::Send])
+            },
+            ApiKeySettings {
+                channels: Some(vec!["orders.*".into(), "a b".into()]),
+                ..settings("f", &"f".repeat(64), &[Scope::Send])
+            },
         ];
         let errors = ApiKeys::new(&wrong).unwrap_err();
         let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
@@ -252,7 +270,9 @@ mod tests {
                 "auth.api_keys.2.name",
                 "auth.api_keys.2.scopes",
                 "auth.api_keys.3.hash",
-                "auth.api_keys.4.hash"
+                "auth.api_keys.4.hash",
+                "auth.api_keys.5.users",
+                "auth.api_keys.6.channels"
             ]
         );
         assert!(

@@ -1,6 +1,6 @@
 //! Which channels a client may join: patterns of its token, and rules of the namespaces.
 
-use super::Claims;
+use super::{Claims, glob};
 use crate::settings::{Namespace, NamespaceKind};
 
 /// A channel's name, or a glob in which `*` stands for any run of characters, the empty one too.
@@ -24,25 +24,8 @@ impl ChannelPattern {
     }
 
     /// Whether `name` is covered, in linear time.
-    ///
-    /// The parts between stars are looked for from left to right, each at its first place: an earlier
-    /// place never makes a later part harder to find, so nothing is ever tried again.
     pub fn matches(&self, name: &str) -> bool {
-        let Some((first, rest)) = self.0.split_once('*') else {
-            return *self.0 == *name;
-        };
-        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-        let Some(inner) = name
-            .strip_prefix(first)
-            .and_then(|name| name.strip_suffix(last))
-        else {
-            return false;
-        };
-        let mut parts = middle.split('*');
-        let left = parts.try_fold(inner, |left, part| {
-            Some(&left[left.find(part)? + part.len()..])
-        });
-        left.is_some()
+        glob::covers(&self.0, name)
     }
 }
 

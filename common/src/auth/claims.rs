@@ -2,11 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use jsonwebtoken::Algorithm;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 
 use super::token::{TokenError, is_object};
-use super::{ChannelPattern, Warrant, key::Key};
+use super::{ChannelPattern, Warrant, issuer::Issuer};
 
 /// Last millisecond of the year 9999. What lies beyond it is no date in seconds, but one in milliseconds, by
 /// the usual slip, and would make a token valid for ever.
@@ -55,14 +54,14 @@ impl TokenTimes {
 /// The payload as it stands in the token.
 #[derive(serde::Deserialize)]
 pub(super) struct Payload {
-    sub: Option<Box<str>>,
+    pub(super) sub: Option<Box<str>>,
     exp: Option<NumericDate>,
     nbf: Option<NumericDate>,
     iat: Option<NumericDate>,
     jti: Option<Box<str>>,
     pub(super) iss: Option<Box<str>>,
     aud: Option<Audience>,
-    channels: Option<Vec<Box<str>>>,
+    pub(super) channels: Option<Vec<Box<str>>>,
 }
 
 /// One audience or several (RFC 7519 §4.1.3).
@@ -139,42 +138,51 @@ impl Payload {
         })
     }
 
-    /// Judges a payload whose signature by `key` with `algorithm` is right, at `now_ms`.
-    pub(super) fn judge(
-        self,
-        key: &Key,
-        algorithm: Algorithm,
+    /// Judges a payload whose signature by a key of `issuer` is right, at `now_ms`. What its claims are
+    /// for, beyond these, is its reader's business.
+    pub(super) fn check(
+        &self,
+        issuer: &Issuer,
         now_ms: i64,
         times: TokenTimes,
-    ) -> Result<Claims, TokenError> {
-        let leeway_ms = times.leeway_ms();
-        let sub = self
-            .sub
-            .ok_or(TokenError::Claim("sub is missing; it names the user"))?;
+    ) -> Result<(), TokenError> {
+        let sub =
+            (self.sub.as_ref()).ok_or(TokenError::Claim("sub is missing; it names the user"))?;
         let exp = self
             .exp
             .ok_or(TokenError::Claim("exp is missing; tokens must end"))?;
-        if !(1..=MAX_ID_BYTES).contains(&sub.len()) {
+        let fits = |id: &str| (1..=MAX_ID_BYTES).contains(&id.len());
+        if !fits(sub) {
             return Err(TokenError::Claim("sub must have 1 to 255 bytes"));
         }
-        if self
-            .jti
-            .as_ref()
-            .is_some_and(|jti| !(1..=MAX_ID_BYTES).contains(&jti.len()))
-        {
+        if !self.jti.as_deref().is_none_or(fits) {
             return Err(TokenError::Claim("jti must have 1 to 255 bytes"));
         }
-        match (&self.aud, &key.audience) {
-            (None, None) => {}
-            (Some(aud), Some(audience)) if aud.includes(audience) => {}
-            (Some(_), Some(_)) => return Err(TokenError::Claim("aud names another service")),
-            (None, Some(_)) => return Err(TokenError::Claim("aud is missing")),
-            (Some(_), None) => {
-                return Err(TokenError::Claim(
-                    "aud is set, but this service has no audience: set the issuer's `audience`",
-                ));
-            }
+        self.check_audience(issuer.audience.as_deref())?;
+        self.check_times(exp, issuer.max_lifetime, now_ms, times)
+    }
+
+    /// RFC 7519 §4.1.3: whoever is not named in `aud` must refuse the token.
+    fn check_audience(&self, ours: Option<&str>) -> Result<(), TokenError> {
+        match (&self.aud, ours) {
+            (None, None) => Ok(()),
+            (Some(aud), Some(audience)) if aud.includes(audience) => Ok(()),
+            (Some(_), Some(_)) => Err(TokenError::Claim("aud names another service")),
+            (None, Some(_)) => Err(TokenError::Claim("aud is missing")),
+            (Some(_), None) => Err(TokenError::Claim(
+                "aud is set, but this service has no audience: set the issuer's `audience`",
+            )),
         }
+    }
+
+    fn check_times(
+        &self,
+        exp: NumericDate,
+        max_lifetime: Option<Duration>,
+        now_ms: i64,
+        times: TokenTimes,
+    ) -> Result<(), TokenError> {
+        let leeway_ms = times.leeway_ms();
         if exp.0.saturating_add(leeway_ms) <= now_ms {
             return Err(TokenError::Expired);
         }
@@ -186,16 +194,31 @@ impl Payload {
         {
             return Err(TokenError::NotYetValid);
         }
-        if !times.allow(self.iat.map_or(now_ms, |iat| iat.0), exp.0) {
-            return Err(TokenError::Claim(
-                "exp is later than auth.max_lifetime allows: issue tokens for a shorter time",
-            ));
+        let bound = TokenTimes {
+            max_lifetime: max_lifetime.unwrap_or(times.max_lifetime),
+            ..times
+        };
+        match bound.allow(self.iat.map_or(now_ms, |iat| iat.0), exp.0) {
+            true => Ok(()),
+            false => Err(TokenError::Claim(match max_lifetime {
+                Some(_) => {
+                    "exp is later than the issuer's max_lifetime allows: issue tokens for a shorter time"
+                }
+                None => {
+                    "exp is later than auth.max_lifetime allows: issue tokens for a shorter time"
+                }
+            })),
         }
+    }
+
+    /// What is kept of a client's token that was checked.
+    pub(super) fn into_claims(self, warrant: Warrant) -> Result<Claims, TokenError> {
         Ok(Claims {
-            sub,
-            exp_ms: exp.0,
+            // Checked: they are there.
+            sub: self.sub.unwrap_or_default(),
+            exp_ms: self.exp.map_or(0, |exp| exp.0),
             jti: self.jti,
-            warrant: key.warrant(algorithm, self.iss.as_deref()),
+            warrant,
             channels: channels(self.channels.unwrap_or_default())?,
         })
     }

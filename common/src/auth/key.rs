@@ -1,8 +1,12 @@
 //! Keys that tokens are verified with, each bound to its algorithms when it is made.
 
+use std::sync::Arc;
+
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use sha2::{Digest, Sha256};
 
+use super::issuer::{Issuer, mistake};
+use super::jwks::PublicKey;
 use super::warrant::{Warrant, fingerprint};
 use crate::settings::{IssuerSettings, SettingsError, TokenAlgorithm};
 
@@ -15,23 +19,20 @@ pub(crate) struct Key {
     algorithms: Box<[Algorithm]>,
     /// The same for every key of the same secret and audience, whatever else is said of it.
     id: u64,
-    name: Box<str>,
-    pub(super) issuer: Option<Box<str>>,
-    pub(super) audience: Option<Box<str>>,
+    pub(super) issuer: Arc<Issuer>,
     pub(super) kid: Option<Box<str>>,
 }
 
 impl Key {
     /// Makes a key of `settings`, which stand at `path`.
-    pub(super) fn new(settings: &IssuerSettings, path: &str) -> Result<Self, SettingsError> {
+    pub(super) fn new(
+        settings: &IssuerSettings,
+        issuer: Arc<Issuer>,
+        path: &str,
+    ) -> Result<Self, SettingsError> {
         let algorithms: Box<[_]> = settings.algorithms.iter().copied().map(algorithm).collect();
-        let error = |key: &str, problem: &str, remedy: &str| {
-            let named = match &*settings.name {
-                "" => problem.to_owned(),
-                name => format!("{problem} (of the issuer `{name}`)"),
-            };
-            SettingsError::new(format!("{path}.{key}"), named, remedy)
-        };
+        let error =
+            |key: &str, problem: &str, remedy: &str| mistake(settings, path, key, problem, remedy);
         let Some(family) = algorithms.first().map(|first| first.family()) else {
             return Err(error(
                 "algorithms",
@@ -70,15 +71,30 @@ impl Key {
                 return Err(error("algorithms", "these need a public key", remedy));
             }
         };
-        let boxed = |text: &Option<String>| text.as_deref().map(Box::from);
         Ok(Self {
             key,
             algorithms,
-            id: id(material, settings.audience.as_deref()),
-            name: settings.name.as_str().into(),
-            issuer: boxed(&settings.issuer),
-            audience: boxed(&settings.audience),
-            kid: boxed(&settings.kid),
+            id: id(material, issuer.audience.as_deref()),
+            issuer,
+            kid: settings.kid.as_deref().map(Box::from),
+        })
+    }
+
+    /// One of those that an issuer publishes, for as many of `algorithms` as it can serve; none if it
+    /// serves none of them.
+    pub(super) fn published(
+        public: &PublicKey,
+        issuer: Arc<Issuer>,
+        algorithms: &[Algorithm],
+    ) -> Option<Self> {
+        let mut algorithms = algorithms.to_vec();
+        algorithms.retain(|it| public.serves(*it));
+        (!algorithms.is_empty()).then(|| Self {
+            key: public.key.clone(),
+            algorithms: algorithms.into(),
+            id: id(&public.material, issuer.audience.as_deref()),
+            issuer,
+            kid: public.kid.clone(),
         })
     }
 
@@ -88,9 +104,10 @@ impl Key {
 
     /// What it is called in logs.
     pub(super) fn label(&self) -> String {
+        let name = &self.issuer.name;
         match &self.kid {
-            Some(kid) => format!("issuer {} (kid {kid})", self.name),
-            None => format!("issuer {}", self.name),
+            Some(kid) => format!("issuer {name} (kid {kid})"),
+            None => format!("issuer {name}"),
         }
     }
 
@@ -106,15 +123,16 @@ impl Key {
     /// Whether it is the key that stands for this token, and is still good for it.
     pub(super) fn stands_for(&self, warrant: &Warrant) -> bool {
         let iss_fits = || {
-            let issuer = self.issuer.as_deref();
-            issuer.is_none() || fingerprint(issuer) == warrant.iss
+            let iss = self.issuer.iss.as_deref();
+            iss.is_none() || fingerprint(iss) == warrant.iss
         };
         self.id == warrant.key && self.serves(warrant.algorithm) && iss_fits()
     }
 
     /// Whether it is good for every token that `other` was good for.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        let iss_fits = self.issuer.is_none() || self.issuer == other.issuer;
+        let (iss, others) = (&self.issuer.iss, &other.issuer.iss);
+        let iss_fits = iss.is_none() || iss == others;
         let serves_all = other.algorithms.iter().all(|it| self.serves(*it));
         self.id == other.id && iss_fits && serves_all
     }
@@ -123,7 +141,7 @@ impl Key {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.covers(other)
             && other.covers(self)
-            && (&self.name, &self.kid) == (&other.name, &other.kid)
+            && (&self.issuer, &self.kid) == (&other.issuer, &other.kid)
     }
 
     /// Whether `signature` (base64url) is this key's over `message`; false, too, for an algorithm that

@@ -77,9 +77,15 @@ impl IssuerSettings {
             secret_file: None,
             public_key: None,
             public_key_file: None,
+            jwks_url: None,
+            jwks_ca_file: None,
             issuer: None,
             audience: None,
             kid: None,
+            max_lifetime: None,
+            scopes: None,
+            users: None,
+            channels: None,
         }
     }
 }

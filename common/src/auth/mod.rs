@@ -3,15 +3,22 @@
 mod api_key;
 mod channel;
 mod claims;
+mod glob;
+mod issuer;
+pub(crate) mod jwks;
 mod key;
 mod keyring;
 mod kind;
 mod mint;
 mod presented;
+mod reach;
+mod remote;
 mod secret;
+mod service;
 #[cfg(test)]
 mod tests;
 mod token;
+mod verifier;
 mod warrant;
 
 pub use self::api_key::{ApiKey, ApiKeys};
@@ -20,9 +27,13 @@ pub use self::claims::{Claims, TokenTimes};
 pub use self::keyring::Keyring;
 pub use self::kind::CredentialKind;
 pub use self::mint::{MintError, NewToken, mint};
-pub use self::presented::Presented;
+pub use self::presented::{Presented, Unproven};
+pub use self::reach::Reach;
 pub use self::secret::Secret;
-pub use self::token::{MAX_TOKEN_BYTES, TokenError, Verifier};
+pub use self::service::Service;
+pub use self::token::{MAX_TOKEN_BYTES, TokenError};
+pub(crate) use self::verifier::Issuers;
+pub use self::verifier::Verifier;
 pub use self::warrant::Warrant;
 pub use crate::settings::Scope;
 

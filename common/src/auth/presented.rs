@@ -1,8 +1,9 @@
-//! The API key of a request, or what stood in its place.
+//! The service that a request comes from, or what stood in the place of its credentials.
 
 use axum::http::{HeaderMap, header};
 
-use super::{ApiKey, ApiKeys, CredentialKind, bearer};
+use super::{CredentialKind, Service, TokenError, bearer};
+use crate::settings::Credentials;
 
 /// What stood in the place of an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum Presented {
     Several,
     /// Another scheme of authorization, or none.
     OtherScheme,
-    /// A JWT.
+    /// A JWT, where no issuer of services is known.
     Token,
     /// What the configuration holds of a key.
     KeyHash,
@@ -21,25 +22,56 @@ pub enum Presented {
     Unknown,
 }
 
-impl ApiKeys {
-    /// The key that a request was made with.
+/// Why a request comes from no service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproven {
+    /// No service could be known here: there is neither a key nor an issuer of services.
+    Nobody,
+    /// What stood in the place of its credentials.
+    Presented(Presented),
+    /// Its token is refused.
+    Token(TokenError),
+}
+
+impl Credentials {
+    /// The service that a request comes from, by an API key or by a token that is valid at `now_ms` (Unix
+    /// time in ms).
     ///
     /// # Errors
-    /// What stood in its place.
-    pub fn of_request(&self, headers: &HeaderMap) -> Result<&ApiKey, Presented> {
-        let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let header = match (values.next(), values.next()) {
-            (Some(only), None) => only,
-            (None, _) => return Err(Presented::Nothing),
-            (Some(_), Some(_)) => return Err(Presented::Several),
-        };
-        let presented = header.to_str().ok().and_then(bearer);
-        let presented = presented.ok_or(Presented::OtherScheme)?;
-        self.authenticate(presented)
-            .ok_or_else(|| match CredentialKind::of(presented) {
-                Some(CredentialKind::Token) => Presented::Token,
-                Some(CredentialKind::KeyHash) => Presented::KeyHash,
-                Some(CredentialKind::ApiKey) | None => Presented::Unknown,
-            })
+    /// What stood in the place of either.
+    pub fn service(&self, headers: &HeaderMap, now_ms: i64) -> Result<Service, Unproven> {
+        if self.api_keys.is_empty() && self.services.is_empty() {
+            return Err(Unproven::Nobody);
+        }
+        let presented = credentials(headers).map_err(Unproven::Presented)?;
+        if let Some(key) = self.api_keys.authenticate(presented) {
+            return Ok(key.into());
+        }
+        // A key has no dot.
+        if presented.contains('.') && !self.services.is_empty() {
+            let verified = self.services.verify_service(presented, now_ms);
+            return verified.map_err(Unproven::Token);
+        }
+        Err(Unproven::Presented(unknown(presented)))
+    }
+}
+
+/// What a request shows (RFC 6750 §2.1).
+fn credentials(headers: &HeaderMap) -> Result<&str, Presented> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let header = match (values.next(), values.next()) {
+        (Some(only), None) => only,
+        (None, _) => return Err(Presented::Nothing),
+        (Some(_), Some(_)) => return Err(Presented::Several),
+    };
+    let presented = header.to_str().ok().and_then(bearer);
+    presented.ok_or(Presented::OtherScheme)
+}
+
+fn unknown(presented: &str) -> Presented {
+    match CredentialKind::of(presented) {
+        Some(CredentialKind::Token) => Presented::Token,
+        Some(CredentialKind::KeyHash) => Presented::KeyHash,
+        Some(CredentialKind::ApiKey) | None => Presented::Unknown,
     }
 }

@@ -1,20 +1,14 @@
-//! Verification of client tokens: JWTs (RFC 7519) signed by one of the configured keys.
-//!
-//! The rules that keep forgeries out (RFC 8725): a key serves only the algorithms that it was
-//! configured with, so the token cannot choose how it is verified; there is no `none`; nothing of the
-//! payload is believed before the signature is right.
+//! Tokens in their compact form (RFC 7515 §7.1), and why one is refused.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
+use serde::de::IgnoredAny;
 
-use super::claims::{Claims, Payload, TokenTimes};
-use super::key::Key;
 use super::kind::CredentialKind;
-use super::warrant::Warrant;
-use crate::settings::{IssuerSettings, SettingsError};
 
 /// Longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8192;
@@ -49,12 +43,20 @@ pub enum TokenError {
     /// `nbf` or `iat` lies ahead.
     #[error("the token is not valid yet: check the clock of its issuer")]
     NotYetValid,
+    /// The keys of its issuer are being fetched: all of them, or the one that it names.
+    #[error("the keys of the token's issuer are being fetched: try again in a moment")]
+    KeysAwaited,
     /// A claim is missing or wrong.
     #[error("the token cannot be accepted: {0}")]
     Claim(&'static str),
 }
 
 impl TokenError {
+    /// The one code after which the same token may be accepted.
+    pub const KEYS_AWAITED: &'static str = "token_keys_awaited";
+    /// How long it is best waited for then.
+    pub const AWAIT: Duration = Duration::from_secs(5);
+
     /// The stable code that clients branch on.
     pub fn code(&self) -> &'static str {
         match self {
@@ -67,15 +69,10 @@ impl TokenError {
             Self::Signature => "token_signature",
             Self::Expired => "token_expired",
             Self::NotYetValid => "token_not_yet_valid",
+            Self::KeysAwaited => Self::KEYS_AWAITED,
             Self::Claim(_) => "token_claim",
         }
     }
-}
-
-/// Verifies tokens against the configured keys.
-pub struct Verifier {
-    keys: Vec<Key>,
-    times: TokenTimes,
 }
 
 /// The protected header, as far as it matters (RFC 7515 §4.1).
@@ -84,80 +81,27 @@ struct Header<'a> {
     #[serde(borrow)]
     alg: Cow<'a, str>,
     kid: Option<Box<str>>,
-    crit: Option<serde::de::IgnoredAny>,
+    typ: Option<Box<str>>,
+    crit: Option<IgnoredAny>,
+    jwk: Option<IgnoredAny>,
+    jku: Option<IgnoredAny>,
+    x5u: Option<IgnoredAny>,
 }
 
-impl Verifier {
-    /// Parses every key. Reports all keys that are wrong; no key at all is no mistake, it only refuses
-    /// every token.
-    pub fn new(issuers: &[IssuerSettings], times: TokenTimes) -> Result<Self, Vec<SettingsError>> {
-        Ok(Self {
-            keys: Self::parse(issuers)?,
-            times,
-        })
-    }
+/// A token taken apart. Nothing of it is believed before its signature is right.
+pub(super) struct Compact<'a> {
+    /// What the signature is about.
+    pub(super) message: &'a str,
+    pub(super) signature: &'a str,
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<Box<str>>,
+    /// The claims' JSON.
+    pub(super) payload: Vec<u8>,
+}
 
-    /// One that knows no key.
-    pub(crate) fn none(times: TokenTimes) -> Self {
-        Self {
-            keys: Vec::new(),
-            times,
-        }
-    }
-
-    /// The keys of `issuers`, or all that is wrong with them.
-    pub(crate) fn parse(issuers: &[IssuerSettings]) -> Result<Vec<Key>, Vec<SettingsError>> {
-        let mut keys = Vec::with_capacity(issuers.len());
-        let mut errors = Vec::new();
-        for (index, issuer) in issuers.iter().enumerate() {
-            match Key::new(issuer, &format!("auth.issuers.{index}")) {
-                Ok(key) => keys.push(key),
-                Err(error) => errors.push(error),
-            }
-        }
-        match errors.is_empty() {
-            true => Ok(keys),
-            false => Err(errors),
-        }
-    }
-
-    /// Knows these keys as well.
-    pub(crate) fn add(&mut self, keys: Vec<Key>) {
-        self.keys.extend(keys);
-    }
-
-    /// Whether a token that was accepted by this is signed with a key that is known here. When it
-    /// ends is not asked.
-    pub fn stands(&self, warrant: &Warrant) -> bool {
-        self.keys.iter().any(|key| key.stands_for(warrant))
-    }
-
-    /// Whether every token that `other` accepted by its key stands here, too.
-    pub(crate) fn covers(&self, other: &Self) -> bool {
-        let is_covered = |key: &Key| self.keys.iter().any(|ours| ours.covers(key));
-        other.keys.iter().all(is_covered)
-    }
-
-    /// What the keys are called that `other` does not know, or knows otherwise.
-    pub(crate) fn beyond(&self, other: &Self) -> impl Iterator<Item = String> {
-        let is_there = |key: &Key| other.keys.iter().any(|it| it.is_same(key));
-        let missing = self.keys.iter().filter(move |key| !is_there(key));
-        missing.map(Key::label)
-    }
-
-    /// Whether it knows no key, so that every token will be refused.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// How many keys it knows.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// The claims of `token`, if it is signed by a configured key and valid at `now_ms` (Unix time in
-    /// ms, in the backend's time, so that all gateways agree).
-    pub fn verify(&self, token: &str, now_ms: i64) -> Result<Claims, TokenError> {
+impl<'a> Compact<'a> {
+    /// Takes a token apart, and refuses what no key could make good.
+    pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
         if token.is_empty() {
             return Err(TokenError::Missing);
         }
@@ -176,59 +120,42 @@ impl Verifier {
             .filter(|json| is_object(json))
             .and_then(|json| serde_json::from_slice(json).ok())
             .ok_or_else(|| TokenError::Malformed(wrong_header(&header)))?;
-        if header.crit.is_some() {
-            // RFC 7515 §4.1.11: extensions that are not understood must be refused.
-            return Err(TokenError::Malformed("it demands an extension (crit)"));
-        }
-        let algorithm: Algorithm = header.alg.parse().map_err(|_| TokenError::Algorithm)?;
-        let payload = Payload::parse(&decode(payload)?)?;
-
-        let signed = Signed {
+        header.check()?;
+        Ok(Self {
             message,
             signature,
-            algorithm,
-            kid: header.kid.as_deref(),
-        };
-        let key = self.signing_key(&signed, payload.iss.as_deref())?;
-        payload.judge(key, algorithm, now_ms, self.times)
-    }
-
-    /// The key that the token is signed with. Keys with the token's `kid` are tried alone; where none
-    /// has it, those without one of their own are.
-    fn signing_key(&self, token: &Signed<'_>, iss: Option<&str>) -> Result<&Key, TokenError> {
-        let serving = || self.keys.iter().filter(|key| key.serves(token.algorithm));
-        let mut error = if serving().next().is_some() {
-            TokenError::Key
-        } else {
-            TokenError::Algorithm
-        };
-        let named = |key: &&Key| token.kid.is_some() && key.kid.as_deref() == token.kid;
-        let fitting =
-            || serving().filter(|key| key.issuer.is_none() || key.issuer.as_deref() == iss);
-        let known = fitting().any(|key| named(&key));
-        for key in fitting() {
-            let candidate = if known {
-                named(&key)
-            } else {
-                token.kid.is_none() || key.kid.is_none()
-            };
-            if candidate && key.signed(token.message, token.signature, token.algorithm) {
-                return Ok(key);
-            }
-            if candidate {
-                error = TokenError::Signature;
-            }
-        }
-        Err(error)
+            algorithm: header.alg.parse().map_err(|_| TokenError::Algorithm)?,
+            kid: header.kid,
+            payload: decode(payload)?,
+        })
     }
 }
 
-/// The parts of a token that its signature is about.
-struct Signed<'a> {
-    message: &'a str,
-    signature: &'a str,
-    algorithm: Algorithm,
-    kid: Option<&'a str>,
+impl Header<'_> {
+    fn check(&self) -> Result<(), TokenError> {
+        if self.crit.is_some() {
+            // RFC 7515 §4.1.11: extensions that are not understood must be refused.
+            return Err(TokenError::Malformed("it demands an extension (crit)"));
+        }
+        if self.jwk.is_some() || self.jku.is_some() || self.x5u.is_some() {
+            // RFC 8725 §3.10: a token does not choose the key that it is verified with.
+            let why = "it brings a key of its own, or names where one is (jwk, jku, x5u)";
+            return Err(TokenError::Malformed(why));
+        }
+        let is_ours = self.typ.as_deref().is_none_or(is_access_token);
+        // RFC 8725 §3.11: one that says what else it is, such as a logout token, is none for here.
+        let why = "its header's typ is that of another kind of token than JWT and at+jwt";
+        is_ours.then_some(()).ok_or(TokenError::Malformed(why))
+    }
+}
+
+/// RFC 7519 §5.1 and RFC 9068 §2.1; `application/` may be left out (RFC 7515 §4.1.9).
+fn is_access_token(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    matches!(
+        typ.strip_prefix("application/").unwrap_or(&typ),
+        "jwt" | "at+jwt"
+    )
 }
 
 /// What is wrong with a header; asked only when something is.
@@ -238,6 +165,7 @@ fn wrong_header(json: &[u8]) -> &'static str {
     match error.map(|error| error.path().to_string()).as_deref() {
         Some("alg") => "its header's alg must be a text",
         Some("kid") => "its header's kid must be a text",
+        Some("typ") => "its header's typ must be a text",
         _ => "its header is not a JSON object with an alg",
     }
 }

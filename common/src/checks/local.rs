@@ -6,6 +6,8 @@ use crate::{
     settings::{Credentials, Fault, Settings, SettingsError},
 };
 
+pub(super) const KEY_SETS: &str = "key sets";
+pub(super) const SERVICE_KEY_SETS: &str = "key sets of services";
 /// Below this a gateway is no gateway.
 const FEW_CONNECTIONS: u32 = 4_000;
 
@@ -30,17 +32,65 @@ pub fn in_memory(whole: bool) -> Finding {
 pub fn check_local(settings: &Settings) -> Vec<Finding> {
     let (credentials, faults) = settings.auth.usable();
     let mut findings = folder(settings, &faults);
-    findings.extend(check_running(settings, &credentials));
+    let mut running = check_running(settings, &credentials).to_vec();
+    // Nothing has been fetched here.
+    running.retain(|finding| ![KEY_SETS, SERVICE_KEY_SETS].contains(&finding.what));
+    findings.extend(running);
     findings
 }
 
 /// Open files, and who may connect and send, as a process has it.
-pub(super) fn check_running(settings: &Settings, credentials: &Credentials) -> [Finding; 3] {
+pub(super) fn check_running(settings: &Settings, credentials: &Credentials) -> [Finding; 5] {
+    let Credentials {
+        verifier,
+        services,
+        api_keys,
+    } = credentials;
     [
         descriptors(settings, raise_descriptors()),
-        issuers(credentials.verifier.len()),
-        api_keys(credentials.api_keys.len()),
+        issuers(verifier.len()),
+        callers(api_keys.len(), services.len()),
+        key_sets(KEY_SETS, &verifier.awaited().collect::<Vec<_>>()),
+        key_sets(SERVICE_KEY_SETS, &services.awaited().collect::<Vec<_>>()),
     ]
+}
+
+/// The keys that issuers publish, fetched from here and now.
+pub async fn check_key_sets(settings: &Settings) -> Vec<Finding> {
+    let (credentials, _) = settings.auth.usable();
+    let fetch = settings.auth.fetch();
+    let mut findings = Vec::new();
+    for source in credentials.all_sources() {
+        let (issuer, host) = (source.issuer(), source.host());
+        findings.push(match source.look(&fetch).await {
+            Ok((keys, passed_over)) => Finding::ok(
+                KEY_SETS,
+                format!(
+                    "{keys} keys of {issuer} from {host}, and {passed_over} that cannot be used"
+                ),
+            ),
+            Err(error) => Finding::failure(
+                KEY_SETS,
+                format!("those of {issuer} cannot be fetched from {host}: {error}"),
+                "see to its jwks_url, and that it can be reached from where the services run",
+            ),
+        });
+    }
+    findings
+}
+
+fn key_sets(what: &'static str, awaited: &[&str]) -> Finding {
+    match awaited {
+        [] => Finding::ok(what, "none is missing"),
+        names => Finding::warning(
+            what,
+            format!(
+                "none has come yet of {}: their tokens are refused",
+                names.join(", ")
+            ),
+            "the log has the reason: see to the issuer's jwks_url, and that it can be reached from here",
+        ),
+    }
 }
 
 /// Every mistake of every file.
@@ -94,15 +144,19 @@ fn issuers(count: usize) -> Finding {
     }
 }
 
-fn api_keys(count: usize) -> Finding {
+fn callers(api_keys: usize, issuers: usize) -> Finding {
     const WHAT: &str = "API keys";
-    match count {
-        0 => Finding::warning(
+    match (api_keys, issuers) {
+        (0, 0) => Finding::warning(
             WHAT,
             "none: no service can send",
             "make one with `carillon apikey new`",
         ),
-        n => Finding::ok(WHAT, format!("{n} configured")),
+        (n, 0) => Finding::ok(WHAT, format!("{n} configured")),
+        (n, issuers) => {
+            let detail = format!("{n} configured, and {issuers} issuers of services");
+            Finding::ok(WHAT, detail)
+        }
     }
 }
 

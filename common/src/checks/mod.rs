@@ -7,7 +7,7 @@ mod node;
 mod start;
 
 pub use facts::{NodeFacts, gather, look, recorded_partitions};
-pub use local::{check_local, in_memory};
+pub use local::{check_key_sets, check_local, in_memory};
 pub use node::{Expected, check_deployment, check_node, check_store};
 pub use start::{REASONS, Role, watch};
 

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{
     Expected, Finding, Level, check_store,
-    local::{check_running, in_memory},
+    local::{KEY_SETS, check_running, in_memory},
     look,
 };
 use crate::{
@@ -21,10 +21,12 @@ use crate::{
 };
 
 /// What is looked at, as the gauge's `reason` has it: all of these, always.
-pub const REASONS: [&str; 9] = [
+pub const REASONS: [&str; 11] = [
     "api_keys",
     "eviction",
     "issuers",
+    "key_sets",
+    "key_sets_of_services",
     "open_files",
     "persistence",
     "replicas",
@@ -54,14 +56,15 @@ impl Role {
     /// somebody connect, or somebody send.
     pub(crate) fn is_of_use(self, credentials: &Credentials) -> bool {
         let connects = self != Self::Dispatcher && !credentials.verifier.is_empty();
-        let sends = self != Self::Gateway && !credentials.api_keys.is_empty();
+        let callers = !credentials.api_keys.is_empty() || !credentials.services.is_empty();
+        let sends = self != Self::Gateway && callers;
         connects || sends
     }
 
     fn concerns(self, finding: &Finding) -> bool {
         match finding.what {
             "API keys" => self != Self::Gateway,
-            "issuers" | "open files" => self != Self::Dispatcher,
+            "issuers" | "open files" | KEY_SETS => self != Self::Dispatcher,
             _ => true,
         }
     }
@@ -231,8 +234,15 @@ mod tests {
             all.retain(|it| role.concerns(it));
             all.into_iter().map(|it| it.what).collect()
         };
-        assert_eq!(of(Role::Gateway), ["open files", "issuers"]);
-        assert_eq!(of(Role::Dispatcher), ["API keys"]);
-        assert_eq!(of(Role::Standalone), ["open files", "issuers", "API keys"]);
+        let (clients, services) = ("key sets", "key sets of services");
+        assert_eq!(
+            of(Role::Gateway),
+            ["open files", "issuers", clients, services]
+        );
+        assert_eq!(of(Role::Dispatcher), ["API keys", services]);
+        assert_eq!(
+            of(Role::Standalone),
+            ["open files", "issuers", "API keys", clients, services]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Reads `auth.dir` again while the process runs: when it changed, and at once when asked to (SIGHUP).
+//! Reads `auth.dir` again while the process runs: when it changed, and at once when asked to (SIGHUP). And
+//! puts the keys in force that issuers publish, when they have come.
 //!
 //! The folder is looked at again and again. A watch of the kernel's (inotify) would tell sooner, but
 //! nothing on network and FUSE mounts, nothing of the files elsewhere that a file in it names, and its
@@ -14,7 +15,7 @@ use tokio::time::sleep;
 
 use super::Shutdown;
 use crate::{
-    auth::Keyring,
+    auth::{Keyring, jwks::Followers},
     checks::Role,
     settings::{
         AuthSettings, Credentials, Fault, InForce, Reading, SettingsErrors, Stamp, all_errors,
@@ -37,6 +38,8 @@ pub(super) struct Reload {
     /// What was reported to be wrong.
     reported: Vec<Fault>,
     metrics: ReloadMetrics,
+    role: Role,
+    followers: Followers,
 }
 
 /// A reading, and what the folder looked like just before it.
@@ -64,7 +67,7 @@ impl Reload {
     ///
     /// # Errors
     /// All that is not in order, if nothing is left that a process of this `role` could be of use
-    /// with.
+    /// with. That an issuer's keys cannot be fetched is no reason.
     pub(super) fn start(
         auth: &AuthSettings,
         role: Role,
@@ -84,7 +87,10 @@ impl Reload {
             seen: Arc::new(seen),
             reported: Vec::new(),
             metrics: metrics.reload.clone(),
+            role,
+            followers: Followers::new(Arc::new(auth.fetch()), metrics.jwks.clone()),
         };
+        reload.follow();
         reload.report(faults);
         Ok(reload)
     }
@@ -108,6 +114,7 @@ impl Reload {
                     self.read_at_once().await;
                     shutdown.tell_reloaded();
                 }
+                () = self.followers.changed() => self.take_keys(),
                 () = sleep(pause), if self.auth.dir.is_some() => {
                     touched = self.look(touched.take()).await;
                 }
@@ -167,22 +174,10 @@ impl Reload {
     fn apply(&mut self, seen: Seen) -> bool {
         let (credentials, faults) = self.in_force.take(&seen.reading);
         self.seen = Arc::new(seen);
-        let (came, went) = {
-            let before = self.keyring.current();
-            (credentials.beyond(&before), before.beyond(&credentials))
-        };
-        let changed = !came.is_empty() || !went.is_empty();
-        if changed {
-            let Credentials { verifier, api_keys } = &credentials;
-            tracing::info!(
-                ?came,
-                ?went,
-                issuers = verifier.len(),
-                api_keys = api_keys.len(),
-                "auth.dir was read again: credentials have changed"
-            );
-            self.keyring.replace(credentials);
-        }
+        let changed = self.put_in_force(
+            credentials,
+            "auth.dir was read again: credentials have changed",
+        );
         let result = match (faults.is_empty(), changed) {
             (false, _) => "faulty",
             (true, true) => "changed",
@@ -191,6 +186,45 @@ impl Reload {
         self.metrics.reloads.with_label_values(&[result]).inc();
         self.report(faults);
         changed
+    }
+
+    /// Puts in force what issuers publish now, with all else as it was read last.
+    fn take_keys(&mut self) {
+        // What is wrong with a file has been said.
+        let (credentials, _) = self.in_force.take(&self.seen.reading);
+        self.put_in_force(credentials, "issuers' keys have changed");
+    }
+
+    /// Says what came and what went; answers whether anything did.
+    fn put_in_force(&mut self, credentials: Credentials, why: &str) -> bool {
+        let (came, went) = {
+            let before = self.keyring.current();
+            (credentials.beyond(&before), before.beyond(&credentials))
+        };
+        let changed = !came.is_empty() || !went.is_empty();
+        if changed {
+            tracing::info!(
+                ?came,
+                ?went,
+                issuers = credentials.verifier.len() + credentials.services.len(),
+                api_keys = credentials.api_keys.len(),
+                "{why}"
+            );
+            self.keyring.replace(credentials);
+            self.follow();
+        }
+        changed
+    }
+
+    /// Fetches what is in force now, and nothing else: the keys that clients' tokens are signed with are
+    /// no business of a dispatcher.
+    fn follow(&mut self) {
+        let credentials = self.keyring.current();
+        let sources = match self.role {
+            Role::Dispatcher => credentials.sources_of_services(),
+            Role::Gateway | Role::Standalone => credentials.all_sources(),
+        };
+        self.followers.follow(&sources);
     }
 
     /// Logs what is wrong, once, and shows whether anything is.

@@ -14,7 +14,16 @@ settings! {
         pub leeway: Duration,
         /// The longest that a token may last; zero for any.
         pub max_lifetime: Duration,
-        /// Keys that client tokens are verified with.
+        /// How old a key set becomes before it is fetched again.
+        pub jwks_refresh: Duration,
+        /// Time between two fetches of a key set for keys that it lacks; the longest between two attempts
+        /// while they fail.
+        pub jwks_interval: Duration,
+        /// Longest time of one fetch.
+        pub jwks_timeout: Duration,
+        /// Whether a key set may come over http from another machine.
+        pub jwks_http: bool,
+        /// Keys that tokens are verified with.
         pub issuers: Vec<IssuerSettings>,
         /// Keys of services.
         pub api_keys: Vec<ApiKeySettings>,
@@ -24,11 +33,11 @@ settings! {
 }
 
 settings! {
-    /// `[[auth.issuers]]`: one key of one issuer, bound to its algorithms.
+    /// `[[auth.issuers]]`: one key of one issuer, or all that it publishes, bound to their algorithms.
     pub struct IssuerSettings {
-        /// For errors.
+        /// For errors and logs; of a services' issuer also the sender's name.
         pub name: String,
-        /// The only algorithms that the key serves, all of one family.
+        /// The only algorithms that are accepted; those of one key are all of one family.
         pub algorithms: Vec<TokenAlgorithm>,
         /// HMAC secret.
         pub secret: Option<Secret<String>>,
@@ -38,12 +47,24 @@ settings! {
         pub public_key: Option<String>,
         /// File that holds the public key.
         pub public_key_file: Option<PathBuf>,
+        /// Where the issuer publishes its keys (RFC 7517 §5).
+        pub jwks_url: Option<String>,
+        /// The authorities to trust there instead of the public ones.
+        pub jwks_ca_file: Option<PathBuf>,
         /// Required `iss`.
         pub issuer: Option<String>,
         /// Required `aud`.
         pub audience: Option<String>,
         /// The key's id.
         pub kid: Option<String>,
+        /// The longest that its tokens may last, instead of `auth.max_lifetime`.
+        pub max_lifetime: Option<Duration>,
+        /// Makes it an issuer of services: the most that its tokens allow.
+        pub scopes: Option<Vec<Scope>>,
+        /// Of services: the users that they may send to.
+        pub users: Option<Vec<String>>,
+        /// Of services: the channels that they may send to.
+        pub channels: Option<Vec<String>>,
     }
 }
 
@@ -56,6 +77,10 @@ settings! {
         pub hash: String,
         /// What the key may do.
         pub scopes: Vec<Scope>,
+        /// The users that it may send to; any without.
+        pub users: Option<Vec<String>>,
+        /// The channels that it may send to; any without.
+        pub channels: Option<Vec<String>>,
     }
 }
 

@@ -5,16 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::auth::AuthSettings;
+use super::auth::{AuthSettings, IssuerSettings};
 use super::error::{SettingsError, SettingsErrors};
 use super::folder::{Part, Reading, Tables};
-use crate::auth::{ApiKeys, TokenTimes, Verifier};
+use crate::auth::jwks::{OverHttp, Pace, Source, Sources};
+use crate::auth::{ApiKeys, Issuers, TokenTimes, Verifier};
 
 /// Everything that credentials are judged by, as it stood when it was read.
 pub struct Credentials {
     /// Judges the tokens of clients.
     pub verifier: Verifier,
+    /// Judges the tokens of services.
+    pub services: Verifier,
     /// Judges the keys of services.
     pub api_keys: ApiKeys,
 }
@@ -35,6 +39,7 @@ pub(crate) struct InForce {
     own: Tables,
     files: BTreeMap<PathBuf, Part>,
     times: TokenTimes,
+    sources: Sources,
 }
 
 impl AuthSettings {
@@ -47,6 +52,34 @@ impl AuthSettings {
         match faults.is_empty() {
             true => Ok(credentials),
             false => Err(all_errors(faults)),
+        }
+    }
+
+    /// As [`credentials`](Self::credentials), with the keys that issuers publish. An issuer whose keys
+    /// cannot be fetched has none.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn fetched_credentials(&self) -> Result<Credentials, SettingsErrors> {
+        let (mut in_force, reading) = (InForce::nothing(self), Reading::of(self));
+        let (credentials, faults) = in_force.take(&reading);
+        if !faults.is_empty() {
+            return Err(all_errors(faults));
+        }
+        let fetch = self.fetch();
+        for source in credentials.all_sources() {
+            if let Err(error) = source.look(&fetch).await {
+                let (issuer, host) = (source.issuer(), source.host());
+                tracing::warn!(issuer, host, "the issuer's keys cannot be fetched: {error}");
+            }
+        }
+        Ok(in_force.take(&reading).0)
+    }
+
+    /// What fetches key sets, as these settings say.
+    pub(crate) fn fetch(&self) -> OverHttp {
+        OverHttp {
+            timeout: self.jwks_timeout,
         }
     }
 
@@ -77,6 +110,13 @@ impl InForce {
                 leeway: auth.leeway,
                 max_lifetime: auth.max_lifetime,
             },
+            sources: Sources::new(
+                Pace {
+                    refresh: auth.jwks_refresh,
+                    interval: auth.jwks_interval,
+                },
+                auth.jwks_http,
+            ),
         }
     }
 
@@ -85,12 +125,12 @@ impl InForce {
     pub(crate) fn take(&mut self, reading: &Reading) -> (Credentials, Vec<Fault>) {
         let mut credentials = Credentials::none(self.times);
         let mut faults = Vec::new();
-        if let Err(errors) = credentials.add(&self.own) {
+        if let Err(errors) = credentials.add(&self.own, &self.sources) {
             faults.push(Fault::new(None, errors));
         }
         let before = std::mem::take(&mut self.files);
         for (path, tables) in &reading.files {
-            match credentials.add(tables) {
+            match credentials.add(tables, &self.sources) {
                 Ok(()) => drop(self.files.insert(path.clone(), tables.part.clone())),
                 Err(errors) => faults.push(Fault::new(Some(path), errors)),
             }
@@ -101,12 +141,14 @@ impl InForce {
             else {
                 continue;
             };
-            credentials.keep(part);
+            credentials.keep(part, &self.sources);
             self.files.insert(path.clone(), part.clone());
             fault.kept = true;
         }
         if let Some((folder, error)) = &reading.unreadable {
-            before.values().for_each(|part| credentials.keep(part));
+            before
+                .values()
+                .for_each(|part| credentials.keep(part, &self.sources));
             faults.push(Fault {
                 kept: !before.is_empty(),
                 ..Fault::new(Some(folder), vec![error.clone()])
@@ -132,48 +174,110 @@ impl Credentials {
     fn none(times: TokenTimes) -> Self {
         Self {
             verifier: Verifier::none(times),
+            services: Verifier::none(times),
             api_keys: ApiKeys::default(),
         }
     }
 
     /// What they hold is called, as far as `others` do not hold it, or hold it otherwise.
     pub(crate) fn beyond(&self, others: &Self) -> Vec<String> {
-        let issuers = self.verifier.beyond(&others.verifier);
+        let clients = self.verifier.beyond(&others.verifier);
+        let services = self.services.beyond(&others.services);
+        let issuers = clients.chain(services);
         issuers
             .chain(self.api_keys.beyond(&others.api_keys))
             .collect()
     }
 
+    /// Where the keys come from that issuers publish, each place once.
+    pub(crate) fn all_sources(&self) -> Vec<Arc<Source>> {
+        each_once(self.verifier.sources().chain(self.services.sources()))
+    }
+
+    /// The same for the issuers of services alone.
+    pub(crate) fn sources_of_services(&self) -> Vec<Arc<Source>> {
+        each_once(self.services.sources())
+    }
+
     /// Adds those of one place, if all of it is in order.
-    fn add(&mut self, tables: &Tables) -> Result<(), Vec<SettingsError>> {
+    fn add(&mut self, tables: &Tables, sources: &Sources) -> Result<(), Vec<SettingsError>> {
         let Tables { part, errors } = tables;
-        let keys = Verifier::parse(&part.issuers).map_err(|mut errors| {
-            errors.retain(|error| !part.is_unread(error));
-            errors
-        });
+        let issuers = Issuers::parse(&part.issuers, sources)
+            .map_err(|mut errors| {
+                errors.retain(|error| !part.is_unread(error));
+                errors
+            })
+            .and_then(|issuers| self.check_audiences(&part.issuers).map(|()| issuers));
         let api_keys = self.api_keys.parse(&part.api_keys);
-        let (keys, api_keys) = match (keys, api_keys) {
-            (Ok(keys), Ok(api_keys)) if errors.is_empty() => (keys, api_keys),
-            (keys, api_keys) => {
-                let judged = [keys.err(), api_keys.err()].into_iter().flatten().flatten();
+        let (issuers, api_keys) = match (issuers, api_keys) {
+            (Ok(issuers), Ok(api_keys)) if errors.is_empty() => (issuers, api_keys),
+            (issuers, api_keys) => {
+                let judged = [issuers.err(), api_keys.err()];
+                let judged = judged.into_iter().flatten().flatten();
                 let located = judged.map(|error| part.locate(error));
                 return Err(errors.iter().cloned().chain(located).collect());
             }
         };
-        self.verifier.add(keys);
+        let (clients, services) = issuers.apart();
+        self.verifier.add(clients);
+        self.services.add(services);
         self.api_keys.add(api_keys);
         Ok(())
     }
 
-    /// Adds what was in order before, apart from keys that are here already.
-    fn keep(&mut self, part: &Part) {
+    /// An issuer often signs for clients and for services with the same keys: what tells their tokens
+    /// apart is whom they are meant for. So no audience is both.
+    fn check_audiences(&self, issuers: &[IssuerSettings]) -> Result<(), Vec<SettingsError>> {
+        let is_taken = |issuer: &IssuerSettings| {
+            let ours = issuer.audience.as_deref()?;
+            let others = match issuer.scopes {
+                Some(_) => &self.verifier,
+                None => &self.services,
+            };
+            let beside = |other: &IssuerSettings| {
+                other.audience.as_deref() == Some(ours)
+                    && other.scopes.is_some() != issuer.scopes.is_some()
+            };
+            let taken = others.audiences().any(|it| it == ours) || issuers.iter().any(beside);
+            taken.then_some(())
+        };
+        let taken = (0..).zip(issuers).filter(|(_, it)| is_taken(it).is_some());
+        let errors: Vec<_> = taken.map(|(index, _)| both_audiences(index)).collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(errors),
+        }
+    }
+
+    /// Adds what was in order before, apart from what is here already.
+    fn keep(&mut self, part: &Part, sources: &Sources) {
         let mut part = part.clone();
         part.api_keys.retain(|key| !self.api_keys.knows(key));
+        let is_apart = |it: &IssuerSettings| self.check_audiences(std::slice::from_ref(it)).is_ok();
+        part.issuers.retain(is_apart);
         let tables = Tables {
             part,
             errors: Vec::new(),
         };
         // It was in order by itself, and now nothing of it stands elsewhere.
-        drop(self.add(&tables));
+        drop(self.add(&tables, sources));
     }
+}
+
+fn both_audiences(index: usize) -> SettingsError {
+    SettingsError::new(
+        format!("auth.issuers.{index}.audience"),
+        "is that of clients and of services (`scopes`), so that one could pass for the other",
+        "have the issuer give them tokens with another `aud`",
+    )
+}
+
+fn each_once<'a>(sources: impl Iterator<Item = &'a Arc<Source>>) -> Vec<Arc<Source>> {
+    let mut all: Vec<Arc<Source>> = Vec::new();
+    for source in sources {
+        if !all.iter().any(|it| Arc::ptr_eq(it, source)) {
+            all.push(source.clone());
+        }
+    }
+    all
 }

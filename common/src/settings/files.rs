@@ -9,6 +9,7 @@ use super::tree::{self, Node};
 use super::{IssuerSettings, Settings};
 use crate::auth::Secret;
 use crate::text::decoded;
+use crate::tls::{Tls, client_config};
 
 /// More than any of these files needs, and as much as a Secret of Kubernetes holds.
 const MOST_BYTES: u64 = 1 << 20;
@@ -49,13 +50,14 @@ pub(super) fn read_issuer(
         issuer.secret_file.is_some(),
         issuer.public_key.is_some(),
         issuer.public_key_file.is_some(),
+        issuer.jwks_url.is_some(),
     ];
     let given = given.into_iter().filter(|given| *given).count();
     if given != 1 {
         errors.push(SettingsError::new(
             path,
             format!("{given} keys are given"),
-            "set exactly one of `secret`, `secret_file`, `public_key`, `public_key_file`",
+            "set exactly one of `secret`, `secret_file`, `public_key`, `public_key_file`, `jwks_url`",
         ));
         return;
     }
@@ -73,6 +75,18 @@ pub(super) fn read_issuer(
             Ok(text) => issuer.public_key = Some(text),
             Err(error) => errors.push(error),
         }
+    }
+    // Read anew for each fetch; here only to see that it is in order.
+    if let Some(file) = &issuer.jwks_ca_file {
+        let tls = Tls {
+            ca_file: Some(file.clone()),
+            identity: None,
+        };
+        errors.extend(client_config(&tls).err().map(|error| {
+            let remedy =
+                "name a file with the host's authority in PEM, or leave it out for the public ones";
+            SettingsError::new(format!("{path}.jwks_ca_file"), error.problem, remedy)
+        }));
     }
 }
 

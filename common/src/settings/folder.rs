@@ -203,7 +203,9 @@ impl Part {
     pub(super) fn is_unread(&self, error: &SettingsError) -> bool {
         position(&error.path, ISSUERS)
             .and_then(|(index, _)| self.issuers.get(index))
-            .is_some_and(|issuer| issuer.secret.is_none() && issuer.public_key.is_none())
+            .is_some_and(|issuer| {
+                issuer.secret.is_none() && issuer.public_key.is_none() && issuer.jwks_url.is_none()
+            })
     }
 
     /// An error about a position in these lists becomes one about its place.

@@ -83,7 +83,7 @@ mod stores;
 pub use self::{
     dispatcher::{CanaryMetrics, DispatcherMetrics},
     gateway::GatewayMetrics,
-    process::{ProcessMetrics, ReloadMetrics, TracingMetrics},
+    process::{JwksMetrics, ProcessMetrics, ReloadMetrics, TracingMetrics},
     stores::{MemoryMetrics, RedisMetrics},
 };
 
@@ -101,6 +101,8 @@ pub struct Metrics {
     pub config_warnings: IntGaugeVec,
     /// Of what keeps the credentials up to date.
     pub reload: ReloadMetrics,
+    /// Of the key sets that issuers publish.
+    pub jwks: JwksMetrics,
     /// Of what sends spans.
     pub tracing: TracingMetrics,
     /// Of the canary.
@@ -119,12 +121,14 @@ impl Metrics {
             dispatcher: DispatcherMetrics::new(),
             config_warnings: process.config_warnings.clone(),
             reload: ReloadMetrics::new(),
+            jwks: JwksMetrics::new(),
             tracing: TracingMetrics::new(),
             canary: CanaryMetrics::new(),
             process,
         };
         metrics.add(metrics.process.collectors());
         metrics.add(metrics.reload.collectors());
+        metrics.add(metrics.jwks.collectors());
         metrics.add(metrics.tracing.collectors());
         metrics.add(metrics.canary.collectors());
         metrics.add(metrics.gateway.collectors());
@@ -147,6 +151,7 @@ impl Metrics {
         [
             ProcessMetrics::DECLARED,
             ReloadMetrics::DECLARED,
+            JwksMetrics::DECLARED,
             TracingMetrics::DECLARED,
             GatewayMetrics::DECLARED,
             DispatcherMetrics::DECLARED,

@@ -9,8 +9,8 @@ mod usage;
 
 pub use self::logging::LogLevel;
 pub use self::metrics::{
-    CanaryMetrics, Collector, DispatcherMetrics, GatewayMetrics, MemoryMetrics, Metrics,
-    ProcessMetrics, RedisMetrics, ReloadMetrics, TracingMetrics,
+    CanaryMetrics, Collector, DispatcherMetrics, GatewayMetrics, JwksMetrics, MemoryMetrics,
+    Metrics, ProcessMetrics, RedisMetrics, ReloadMetrics, TracingMetrics,
 };
 pub use self::rarely::Rarely;
 pub use self::redact::redact_query;

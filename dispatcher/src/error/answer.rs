@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use carillon_common::{auth::Presented, http::Problem};
+use carillon_common::{
+    auth::{Presented, TokenError},
+    http::Problem,
+};
 use http::{HeaderValue, StatusCode, header};
 
 use super::{ApiError, FieldError, store};
@@ -44,6 +47,23 @@ impl ApiError {
             ),
             Self::NoApiKeys => kind(S::UNAUTHORIZED, "no_api_keys", "No API key is configured"),
             Self::Unauthenticated(_) => kind(S::UNAUTHORIZED, "unauthenticated", "API key needed"),
+            Self::TokenRefused(_) => kind(S::UNAUTHORIZED, "unauthenticated", "Token refused"),
+            Self::KeysAwaited => kind(
+                S::SERVICE_UNAVAILABLE,
+                "token_keys_awaited",
+                "Keys are being fetched",
+            )
+            .after(TokenError::AWAIT.as_secs()),
+            Self::UserForbidden(_) => kind(
+                S::FORBIDDEN,
+                "user_forbidden",
+                "The API key may not send to this user",
+            ),
+            Self::ChannelForbidden(_) => kind(
+                S::FORBIDDEN,
+                "channel_forbidden",
+                "The API key may not send to this channel",
+            ),
             Self::InsufficientScope(_) => kind(
                 S::FORBIDDEN,
                 "insufficient_scope",
@@ -90,10 +110,15 @@ impl ApiError {
         if let Some(seconds) = kind.retry_after {
             problem = problem.retry_after(Duration::from_secs(seconds));
         }
-        if let Self::InvalidFields(errors) = self {
-            problem.errors = errors.iter().map(|error| error.problem.clone()).collect();
+        match self {
+            Self::InvalidFields(errors) => {
+                problem.errors = errors.iter().map(|error| error.problem.clone()).collect();
+                problem
+            }
+            Self::UserForbidden(_) => problem.at("/target_user", self.to_string()),
+            Self::ChannelForbidden(_) => problem.at("/channel", self.to_string()),
+            _ => problem,
         }
-        problem
     }
 
     /// The answer, with the problem that names the request.
@@ -114,7 +139,7 @@ impl ApiError {
             | Self::Unauthenticated(
                 Presented::Nothing | Presented::Several | Presented::OtherScheme,
             ) => "Bearer",
-            Self::Unauthenticated(_) => r#"Bearer error="invalid_token""#,
+            Self::Unauthenticated(_) | Self::TokenRefused(_) => r#"Bearer error="invalid_token""#,
             Self::InsufficientScope(scope) => {
                 let scope = scope.as_str();
                 let text = format!(r#"Bearer error="insufficient_scope", scope="{scope}""#);

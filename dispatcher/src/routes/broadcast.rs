@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     accepted,
-    caller::may,
+    caller::{may, may_broadcast},
     post::{Post, Posts},
 };
 use crate::{
@@ -53,6 +53,7 @@ async fn accept(app: &App, post: &mut Post<may::Broadcast>) -> Result<Response, 
     let posted = post.read(app).await?;
     let fields = posted.fields()?;
     let request = BroadcastRequest::read(&fields, &app.settings)?;
+    may_broadcast(posted.service, request.channel.as_ref())?;
     let settings = &app.settings.idempotency;
     let order = publish_order(&request, app.stamp(), posted.repeatable(), settings)?;
     let order = PublishOrder {

@@ -3,13 +3,17 @@
 use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use axum::extract::FromRequestParts;
-use carillon_common::{auth::Keyring, settings::Scope};
+use carillon_common::{
+    auth::{Service, TokenError, Unproven},
+    ids::{ChannelName, UserId},
+    settings::Scope,
+};
 use http::{HeaderMap, request::Parts};
 use tokio::time::Instant;
 
 use crate::{app::App, edge::Arrival, error::ApiError, extract::refuse_query};
 
-/// What a route asks of the API key that it is called with.
+/// What a route asks of the service that calls it.
 pub(crate) trait Right: Send + Sync {
     const SCOPE: Scope;
 }
@@ -42,8 +46,9 @@ pub(crate) mod may {
 
 /// A caller that has the right `R`. As an argument of a route, one that gave no query parameters either.
 pub(crate) struct Caller<R> {
-    /// The name of its API key.
+    /// Its name: its API key's, or that of its token's issuer.
     pub(crate) name: Arc<str>,
+    pub(crate) service: Service,
     pub(crate) arrival: Arrival,
     /// The instant at which its request's time is over.
     pub(crate) deadline: Instant,
@@ -57,8 +62,10 @@ impl<R: Right> Caller<R> {
         let arrival = arrival.ok_or(ApiError::Internal(Cow::Borrowed(
             "a request reached its route past the edge",
         )))?;
+        let service = authorize(app, &head.headers, R::SCOPE)?;
         Ok(Self {
-            name: authorize(&app.keyring, &head.headers, R::SCOPE)?,
+            name: service.name.clone(),
+            service,
             deadline: arrival.at + app.settings.dispatcher.request_timeout,
             arrival,
             right: PhantomData,
@@ -76,19 +83,51 @@ impl<R: Right> FromRequestParts<Arc<App>> for Caller<R> {
     }
 }
 
-/// The name of the API key that a request was made with, if it has this scope.
-fn authorize(keyring: &Keyring, headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, ApiError> {
-    let credentials = keyring.current();
-    let keys = &credentials.api_keys;
-    if keys.is_empty() {
-        return Err(ApiError::NoApiKeys);
+/// The service that a request was made by, if it has this scope.
+fn authorize(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Service, ApiError> {
+    let now = app.stamp().now;
+    let service = app.keyring.current().service(headers, now);
+    let service = service.map_err(|unproven| match unproven {
+        Unproven::Nobody => ApiError::NoApiKeys,
+        Unproven::Presented(presented) => ApiError::Unauthenticated(presented),
+        Unproven::Token(TokenError::KeysAwaited) => ApiError::KeysAwaited,
+        Unproven::Token(error) => ApiError::TokenRefused(error),
+    })?;
+    match service.allows(scope) {
+        true => Ok(service),
+        false => Err(ApiError::InsufficientScope(scope)),
     }
-    let key = keys
-        .of_request(headers)
-        .map_err(ApiError::Unauthenticated)?;
-    if key.allows(scope) {
-        Ok(key.name.clone())
-    } else {
-        Err(ApiError::InsufficientScope(scope))
+}
+
+/// Whether the service may send to this user, under the name of this channel where it has one.
+///
+/// # Errors
+/// What it may not.
+pub(super) fn may_send(
+    service: &Service,
+    user: &UserId,
+    label: Option<&ChannelName>,
+) -> Result<(), ApiError> {
+    if !service.may_reach_user(user.as_str()) {
+        return Err(ApiError::UserForbidden(user.clone()));
+    }
+    label.map_or(Ok(()), |channel| may_broadcast(service, Some(channel)))
+}
+
+/// Whether the service may send to this channel, or to everyone.
+///
+/// # Errors
+/// What it may not.
+pub(super) fn may_broadcast(
+    service: &Service,
+    channel: Option<&ChannelName>,
+) -> Result<(), ApiError> {
+    let may = match channel {
+        Some(channel) => service.may_reach_channel(channel.as_str()),
+        None => service.may_reach_everyone(),
+    };
+    match may {
+        true => Ok(()),
+        false => Err(ApiError::ChannelForbidden(channel.cloned())),
     }
 }

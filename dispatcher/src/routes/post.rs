@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use carillon_common::{
+    auth::Service,
     ids::NotificationId,
     telemetry::spans::{Destination, Trace},
 };
@@ -87,6 +88,7 @@ impl<R: Posts> Post<R> {
         };
         Ok(Posted {
             caller: name,
+            service: &caller.service,
             deadline,
             route: R::ROUTE,
             key,
@@ -98,8 +100,9 @@ impl<R: Posts> Post<R> {
 
 /// A request to take a notification, read.
 pub(super) struct Posted<'a> {
-    /// The name of the caller's API key.
+    /// The caller's name.
     pub(super) caller: &'a str,
+    pub(super) service: &'a Service,
     pub(super) deadline: Instant,
     route: &'static str,
     key: Option<IdempotencyKey<'a>>,
@@ -127,7 +130,7 @@ impl Posted<'_> {
             Input::Query(query) => query.as_bytes(),
         };
         self.key.map(|key| Repeatable {
-            caller: self.caller,
+            caller: &self.service.identity,
             key,
             fingerprint: fingerprint(self.route, input),
         })

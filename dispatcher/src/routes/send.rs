@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     accepted,
-    caller::may,
+    caller::{may, may_send},
     post::{Post, Posts},
 };
 use crate::{
@@ -55,6 +55,7 @@ async fn accept(app: &App, post: &mut Post<may::Send>) -> Result<Response, ApiEr
     let posted = post.read(app).await?;
     let fields = posted.fields()?;
     let request = SendRequest::read(&fields, &app.settings)?;
+    may_send(posted.service, &request.user, request.label.as_ref())?;
     let settings = &app.settings.idempotency;
     let order = send_order(&request, app.stamp(), posted.repeatable(), settings)?;
     let order = SendOrder {

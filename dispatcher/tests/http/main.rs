@@ -13,6 +13,7 @@ mod bad_requests;
 mod gateways;
 mod operation;
 mod pods;
+mod reach;
 mod service;
 mod store;
 mod stored;

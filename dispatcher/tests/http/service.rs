@@ -127,6 +127,8 @@ fn api_key(name: &str, hash: String, scopes: &[Scope]) -> ApiKeySettings {
         name: name.to_owned(),
         hash,
         scopes: scopes.to_vec(),
+        users: None,
+        channels: None,
     }
 }
 

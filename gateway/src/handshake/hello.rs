@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_common::{
-    auth::bearer,
+    auth::{TokenError, bearer},
     backend::Device,
     ids::{ChannelName, Cursor, DeviceId, SessionId},
     protocol::{BEARER_ITEM, CloseCode, Dialect, SUBPROTOCOL},
@@ -53,12 +53,14 @@ pub(crate) struct TurnedAway {
 }
 
 impl TurnedAway {
-    /// For its token, or for want of one.
+    /// For its token, or for want of one. Where the token's keys are still to come, the client may come
+    /// again with it.
     pub(crate) fn by_token(reason: &'static str) -> Self {
-        Self {
-            code: CloseCode::Unauthenticated,
-            reason,
-        }
+        let code = match reason {
+            TokenError::KEYS_AWAITED => CloseCode::Overloaded,
+            _ => CloseCode::Unauthenticated,
+        };
+        Self { code, reason }
     }
 }
 

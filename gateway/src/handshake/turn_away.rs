@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use carillon_common::http::Place;
+use carillon_common::{http::Place, protocol::CloseCode};
 use tokio::time::Instant;
 
 use super::{Guest, hello::TurnedAway, refuse::answer_unavailable, switch::Handshake};
@@ -47,7 +47,8 @@ impl Gateway {
         reason: &'static str,
     ) {
         let away = TurnedAway::by_token(reason);
-        let again = token.and_then(|it| self.refused_tokens.refuse(address, it, Instant::now()));
+        let bad = token.filter(|_| away.code == CloseCode::Unauthenticated);
+        let again = bad.and_then(|it| self.refused_tokens.refuse(address, it, Instant::now()));
         let Some(((hold, _held), _spare)) = again.zip(self.admission.spare()) else {
             close_refused(socket, &waiting, away).await;
             return;

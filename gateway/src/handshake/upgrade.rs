@@ -141,7 +141,8 @@ impl Gateway {
                 self.rejected(reason);
                 if let Err(refused) = self.may_be_told(address) {
                     self.rejected(refused.reason.as_str());
-                    close_refused_at_once(socket, CloseCode::Unauthenticated, reason);
+                    let away = TurnedAway::by_token(reason);
+                    close_refused_at_once(socket, away.code, away.reason);
                     return None;
                 }
                 self.refuse_token(socket, waiting, address, token, reason)

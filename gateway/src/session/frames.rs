@@ -1,7 +1,7 @@
 //! What a client's frames do.
 
 use carillon_common::{
-    auth::may_join,
+    auth::{TokenError, may_join},
     ids::{ChannelName, Millis},
     notification::rfc3339,
     protocol::{ClientFrame, CloseCode, Dialect, ErrorCode, Ref, Request, ServerFrame},
@@ -99,8 +99,11 @@ impl Session {
         let claims = match keys.verifier.verify(token, now.wall) {
             Ok(claims) => claims,
             Err(error) => {
-                let message = error.to_string();
-                return self.refuse(reference, ErrorCode::TokenRefused, &message, None, out);
+                let code = match error {
+                    TokenError::KeysAwaited => ErrorCode::Unavailable,
+                    _ => ErrorCode::TokenRefused,
+                };
+                return self.refuse(reference, code, &error.to_string(), None, out);
             }
         };
         if *claims.sub != *self.identity.user.as_str() {

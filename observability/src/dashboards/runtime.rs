@@ -117,6 +117,33 @@ pub(super) fn dashboard() -> Dashboard {
                 )],
             ),
             panel(
+                "Age of issuers' keys",
+                Unit::Seconds,
+                "Since the key set of an issuer was last fetched. Far beyond auth.jwks_refresh: its host does not answer, or with nonsense.",
+                &[(
+                    "{{issuer}} {{pod}} {{instance}}",
+                    r#"time() - carillon_jwks_last_success_timestamp_seconds{*}"#,
+                )],
+            ),
+            panel(
+                "Fetches of issuers' keys",
+                Unit::PerSecond,
+                "By what became of them: changed and unchanged are well, all others say what kept the keys from coming.",
+                &[(
+                    "{{issuer}} {{result}}",
+                    r#"sum by (issuer, result) (rate(carillon_jwks_fetches_total{*}[$__rate_interval]))"#,
+                )],
+            ),
+            panel(
+                "Issuers' keys",
+                Unit::Count,
+                "Of the sets in force. Those that are passed over are of other kinds or uses.",
+                &[(
+                    "{{issuer}} {{use}}",
+                    r#"max by (issuer, use) (carillon_jwks_keys{*})"#,
+                )],
+            ),
+            panel(
                 "Spans",
                 Unit::PerSecond,
                 "Of traced notifications, by what became of them. Failed or dropped ones are gaps in traces, and nothing else.",

@@ -31,6 +31,7 @@ fn metrics_exist() {
             "carillon_process_",
             "carillon_runtime_",
             "carillon_tracing_",
+            "carillon_jwks_",
         ];
         for group in groups {
             for name in words(&text, group, part) {

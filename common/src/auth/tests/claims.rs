@@ -195,6 +195,42 @@ fn a_lifetime_may_be_bounded() {
 }
 
 #[test]
+fn an_issuer_may_have_a_bound_of_its_own() {
+    let bounds = |all: u64, own: Option<u64>| {
+        let issuer = IssuerSettings {
+            max_lifetime: own.map(Duration::from_secs),
+            ..hs256()
+        };
+        let times = TokenTimes {
+            max_lifetime: Duration::from_secs(all),
+            ..TIMES
+        };
+        let token = hs256_token(&json!({"sub": "a", "iat": NOW, "exp": NOW + 1800}));
+        let judged = Verifier::new(&[issuer], times)
+            .unwrap()
+            .verify(&token, NOW * 1000);
+        judged.map_err(|error| error.to_string()).err()
+    };
+    for (all, own, told) in [
+        (0, None, None),
+        (3600, None, None),
+        (600, None, Some("auth.max_lifetime")),
+        (600, Some(3600), None),
+        (600, Some(0), None),
+        (0, Some(600), Some("the issuer's max_lifetime")),
+        (3600, Some(600), Some("the issuer's max_lifetime")),
+    ] {
+        let error = bounds(all, own);
+        let fits = match (&error, told) {
+            (None, None) => true,
+            (Some(error), Some(told)) => error.contains(told),
+            _ => false,
+        };
+        assert!(fits, "{all} {own:?}: {error:?}");
+    }
+}
+
+#[test]
 fn claims_are_kept() {
     let payload = json!({
         "sub": "älice", "exp": NOW + 60, "iat": NOW as f64 - 1.5, "jti": "j", "channels": ["a.*"],

@@ -4,7 +4,9 @@
 //! were thrown away; the public halves lie beside it.
 
 mod claims;
+mod hostile;
 mod keys;
+mod services;
 mod warrants;
 
 use std::time::Duration;

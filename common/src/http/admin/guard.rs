@@ -1,6 +1,10 @@
-//! Who may operate: an API key with the scope `admin`, judged as a dispatcher judges its callers.
+//! Who may operate: an API key, or a service's token, with the scope `admin`, judged as a dispatcher judges its
+//! callers.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     extract::{Request, State},
@@ -10,7 +14,7 @@ use axum::{
 };
 
 use crate::{
-    auth::{Keyring, Presented},
+    auth::{Keyring, Presented, TokenError, Unproven},
     http::Problem,
     settings::Scope,
 };
@@ -46,20 +50,36 @@ pub(super) async fn guard(
 }
 
 fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Box<Problem>> {
-    let unknown = |detail: &str| {
-        let problem = Problem::new(401, "unauthenticated", "API key needed");
-        Box::new(problem.detail(detail))
-    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_millis());
     let credentials = keyring.current();
-    let keys = &credentials.api_keys;
-    if keys.is_empty() {
-        let detail = "this process knows no API key: give it one with the scope admin ([[api_keys]] in a \
-                      file of auth.dir, or [[auth.api_keys]]; `carillon apikey new --scopes admin` makes it)";
-        let problem = Problem::new(401, "no_api_keys", "No API key is configured");
-        return Err(Box::new(problem.detail(detail)));
+    let service = credentials
+        .service(headers, i64::try_from(now).unwrap_or(i64::MAX))
+        .map_err(|unproven| Box::new(refusal(unproven)))?;
+    if service.allows(Scope::Admin) {
+        return Ok(service.name);
     }
-    let key = keys.of_request(headers).map_err(|presented| {
-        unknown(match presented {
+    let detail = "the API key or token lacks the scope admin";
+    let problem = Problem::new(403, "insufficient_scope", "The API key may not do this");
+    Err(Box::new(problem.detail(detail)))
+}
+
+/// What is told of it, as a dispatcher tells it.
+fn refusal(unproven: Unproven) -> Problem {
+    let unknown =
+        |detail: &str| Problem::new(401, "unauthenticated", "API key needed").detail(detail);
+    match unproven {
+        Unproven::Nobody => Problem::new(401, "no_api_keys", "No API key is configured").detail(
+            "this process knows no API key: give it one with the scope admin ([[api_keys]] in a \
+             file of auth.dir, or [[auth.api_keys]]; `carillon apikey new --scopes admin` makes it)",
+        ),
+        Unproven::Token(error @ TokenError::KeysAwaited) => {
+            Problem::new(503, TokenError::KEYS_AWAITED, "Keys are being fetched")
+                .detail(error.to_string())
+                .retry_after(TokenError::AWAIT)
+        }
+        Unproven::Token(error) => unknown(&error.to_string()),
+        Unproven::Presented(presented) => unknown(match presented {
             Presented::Nothing | Presented::Several => {
                 "send exactly one header `Authorization: Bearer ck_...`"
             }
@@ -67,12 +87,6 @@ fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Box<Prob
             Presented::Token => "this is a client's token; an API key begins with ck_",
             Presented::KeyHash => "this is a key's hash; send the key, which begins with ck_",
             Presented::Unknown => "the API key is not known here",
-        })
-    })?;
-    if key.allows(Scope::Admin) {
-        return Ok(key.name.clone());
+        }),
     }
-    let detail = "the API key lacks the scope admin";
-    let problem = Problem::new(403, "insufficient_scope", "The API key may not do this");
-    Err(Box::new(problem.detail(detail)))
 }

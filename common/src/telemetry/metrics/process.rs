@@ -50,6 +50,18 @@ metrics! {
 }
 
 metrics! {
+    /// Of the key sets that issuers publish.
+    pub struct JwksMetrics {
+        fetched_at: IntGaugeVec = "carillon_jwks_last_success_timestamp_seconds" ["issuer"]
+            "When the key set of an issuer was last fetched. Older than auth.jwks_refresh: keys that the issuer added since are not known, and those that it took away still are.";
+        fetches: IntCounterVec = "carillon_jwks_fetches_total" ["issuer", "result"]
+            "Fetches of key sets (changed, unchanged; what kept one from coming: timeout, unreachable, ca_file, redirect, status, too_large, malformed, too_many_keys, no_keys).";
+        keys: IntGaugeVec = "carillon_jwks_keys" ["issuer", "use"]
+            "Keys of the set in force (usable; passed_over: of kinds, or for uses, that tokens are not verified with).";
+    }
+}
+
+metrics! {
     /// What became of spans.
     pub struct TracingMetrics {
         spans: IntCounterVec = "carillon_tracing_spans_total" ["result"]
