@@ -15,10 +15,10 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart dashboards bench attack overhead pictures traces images push test-client test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart dashboards contract-docs contract bench attack overhead pictures traces images push test-client test-kind doc clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what building and testing need and is missing (asks for nothing)
 	@scripts/setup
@@ -51,6 +51,13 @@ dashboards: setup ## make the dashboards and the rules of the service levels out
 	target/$(HOST)/release/carillon-observability
 	@scripts/setup chart
 	scripts/chart docs
+
+contract-docs: setup ## write docs/openapi.json, docs/asyncapi.json and docs/errors.md out of the code
+	$(BUILD) --bin carillon-contract
+	target/$(HOST)/release/carillon-contract
+
+contract: build ## ask a running service by its own contract what nobody thought of (schemathesis, from PyPI)
+	scripts/schemathesis $(ARGS)
 
 bench: build ## measure cost per connection, delivery, connect and send against a floor
 	$(BUILD) --bin bench

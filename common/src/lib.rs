@@ -5,6 +5,7 @@ pub mod auth;
 pub mod backend;
 pub mod checks;
 pub mod descriptors;
+pub mod errors;
 pub mod http;
 pub mod ids;
 pub mod json;

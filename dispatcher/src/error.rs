@@ -1,4 +1,5 @@
-//! Every way a request can fail. `answer.rs` is what the caller gets for each, `store.rs` for the store's.
+//! Every way a request can fail. `answer.rs` is what the caller gets for each, `store.rs` for the store's; what
+//! stands in the problem of each kind is in the table of `carillon_common::errors`.
 
 mod answer;
 mod store;
@@ -8,6 +9,7 @@ use std::borrow::Cow;
 use carillon_common::{
     auth::{Presented, TokenError},
     backend::BackendError,
+    errors::ProblemKind,
     http::FieldProblem,
     ids::{ChannelName, UserId},
     settings::Scope,
@@ -111,8 +113,8 @@ pub enum ApiError {
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// The problem's `code`, if all fields have the same.
-    pub code: &'static str,
+    /// The problem's, if all fields have the same.
+    pub kind: ProblemKind,
     /// Where it is (a query parameter counts as a member of an object), what is wrong with it, and
     /// what would be right.
     pub problem: FieldProblem,
@@ -121,7 +123,12 @@ pub struct FieldError {
 impl ApiError {
     /// Stable; clients branch on it.
     pub fn code(&self) -> &'static str {
-        self.kind().code
+        self.kind().code()
+    }
+
+    /// HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// What only the log may say. Of a store that refuses, the store's own log line a minute says it.
@@ -140,7 +147,7 @@ impl ApiError {
 
     /// Whether it shows a defect rather than a caller's mistake or a store that is away.
     pub(crate) fn is_defect(&self) -> bool {
-        self.kind().status == StatusCode::INTERNAL_SERVER_ERROR
+        self.kind() == ProblemKind::Internal
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod app;
 mod canary;
+pub mod contract;
 mod counters;
 mod dispatch;
 mod dispatcher;
@@ -20,4 +21,4 @@ mod traced;
 
 pub use dispatcher::Dispatcher;
 pub use error::{ApiError, FieldError};
-pub use paths::ROUTES;
+pub use paths::{PAGES, ROUTES};

@@ -1,34 +1,19 @@
-//! Every route, and what answers where there is none.
+//! Every route with its description, and what answers where there is none.
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::Request,
-    middleware,
-    response::IntoResponse,
-    routing::{get, post},
-};
+use axum::{Router, extract::Request, middleware, response::IntoResponse};
 use carillon_common::http::Front;
 use http::{Method, header};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::App,
-    edge,
-    error::ApiError,
-    paths::{BROADCAST, DRAIN, GATEWAYS, ONLINE_COUNT, REBALANCE, SEND},
-    routes,
-};
+use crate::{app::App, contract, edge, error::ApiError, routes::*};
 
 /// The REST service.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route(SEND, post(routes::send))
-        .route(BROADCAST, post(routes::broadcast))
-        .route(ONLINE_COUNT, get(routes::online_count))
-        .route(GATEWAYS, get(routes::gateways))
-        .route(DRAIN, post(routes::drain))
-        .route(REBALANCE, post(routes::rebalance))
+    let (routes, _described) = api().split_for_parts();
+    routes
+        .merge(contract::served(&app.settings))
         .fallback(async |request: Request| {
             let page = Front::Dispatcher.shown(&request);
             page.unwrap_or_else(|| unserved(&request, ApiError::NotFound).into_response())
@@ -38,6 +23,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         })
         .layer(middleware::from_fn_with_state(app.clone(), edge::edge))
         .with_state(app)
+}
+
+/// The routes, each by its handler, beside which its path, its method and its description stand.
+pub(crate) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(contract::base())
+        .routes(routes!(send::send))
+        .routes(routes!(broadcast::broadcast))
+        .routes(routes!(online_count::online_count))
+        .routes(routes!(gateways::gateways))
+        .routes(routes!(operator::drain))
+        .routes(routes!(operator::rebalance))
 }
 
 /// The answer to what no route takes; a browser's preflight (Fetch, section 4.8) is one of a kind.

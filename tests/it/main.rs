@@ -23,6 +23,7 @@ mod contract;
 mod costs;
 mod counted;
 mod delivery;
+mod described;
 mod drain;
 mod edge;
 mod failover;

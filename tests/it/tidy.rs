@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use carillon_common::protocol::RESERVED_TYPES;
+use carillon_common::errors::ProblemKind;
+use carillon_common::protocol::{CloseCode, ErrorCode, RESERVED_TYPES};
 
 /// Lines of code that a file may have, its tests apart.
 const LINES: usize = 400;
@@ -276,19 +277,18 @@ fn values(path: &str) -> Vec<String> {
 #[test]
 fn the_protocol_is_documented() {
     let document = read("docs/protocol.md");
-    let codes = values("common/src/protocol/error.rs");
-    let closes = values("common/src/protocol/close.rs");
-    assert!(
-        codes.len() >= 11 && closes.len() >= 40,
-        "{codes:?} {closes:?}"
-    );
-    let missing: Vec<_> = codes
+    let codes = ErrorCode::ALL
         .iter()
-        .chain(&closes)
-        .filter(|value| {
-            !document.contains(&format!("`{value}`")) && !document.contains(&format!("| {value} |"))
-        })
-        .collect();
+        .map(|code| format!("`{}`", code.as_str()));
+    let closes = CloseCode::ALL
+        .iter()
+        .map(|close| format!("| {} |", close.code()));
+    let reasons = CloseCode::ALL
+        .iter()
+        .filter(|close| **close != CloseCode::Normal);
+    let reasons = reasons.map(|close| format!("`{}`", close.reason()));
+    let all = codes.chain(closes).chain(reasons);
+    let missing: Vec<_> = all.filter(|value| !document.contains(value)).collect();
     assert!(missing.is_empty(), "not in docs/protocol.md: {missing:?}");
     let reserved: Vec<_> = RESERVED_TYPES
         .iter()
@@ -313,23 +313,49 @@ fn every_reason_to_refuse_a_token_is_documented() {
     assert!(missing.is_empty(), "not in docs/protocol.md: {missing:?}");
 }
 
+/// A problem is of the table, whoever answers with it: there it is explained, and so in docs/errors.md.
 #[test]
-fn the_problems_of_rest_are_documented() {
-    let document = read("docs/api.md");
-    let texts = files("dispatcher/src/error", &["rs"]);
-    let code_of = |line: &str| {
-        let text = line.split('"').nth(1)?;
-        let is_code = text.len() > 4 && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        is_code.then(|| text.to_owned())
-    };
-    let lines = texts.values().flat_map(|text| code(text));
-    let codes: Vec<String> = lines.filter_map(code_of).collect();
-    assert!(codes.len() >= 20, "{codes:?}");
-    let missing: Vec<_> = codes
+fn every_problem_is_of_the_table() {
+    let known: Vec<_> = ProblemKind::ALL
         .iter()
-        .filter(|it| !document.contains(&format!("`{it}`")))
+        .map(|kind| (kind.status(), kind.code()))
         .collect();
-    assert!(missing.is_empty(), "not in docs/api.md: {missing:?}");
+    let mut named = 0;
+    for (path, text) in product() {
+        if path == "common/src/http/problem.rs" {
+            continue;
+        }
+        let text = code(&text).join(" ");
+        for call in text.split("Problem::new(").skip(1) {
+            let mut arguments = call.split(',').map(str::trim);
+            let (status, code) = (arguments.next().unwrap(), arguments.next().unwrap());
+            let (Ok(status), Some(code)) = (
+                status.parse::<u16>(),
+                code.strip_prefix('"')
+                    .and_then(|code| code.strip_suffix('"')),
+            ) else {
+                continue;
+            };
+            named += 1;
+            assert!(known.contains(&(status, code)), "{path}: {status} {code}");
+        }
+    }
+    assert!(named > 8, "{named}");
+    let refusals = read("gateway/src/handshake/refuse.rs");
+    for code in ["draining", "unavailable", "overloaded"] {
+        assert!(refusals.contains(&format!("\"{code}\"")) && known.contains(&(503, code)));
+    }
+}
+
+/// Nothing is mounted without its description but what shows the descriptions.
+#[test]
+fn routes_are_mounted_with_their_description() {
+    let mut dispatcher = files("dispatcher/src", &["rs"]);
+    dispatcher
+        .remove("dispatcher/src/contract/served.rs")
+        .unwrap();
+    let undescribed = [".route(", ".route_service(", ".nest(", ".nest_service("];
+    forbid(&dispatcher, &undescribed, "use `routes!` in router.rs");
 }
 
 #[test]

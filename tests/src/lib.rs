@@ -4,6 +4,7 @@
 pub mod alertmanager;
 pub mod attack;
 pub mod bench;
+pub mod breaking;
 pub mod chaos_proxy;
 pub mod child;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod contract;
 pub mod costs;
 pub mod deployment;
 pub mod figures;
+pub mod generate;
 pub mod jaeger;
 pub mod ledger;
 pub mod nginx;

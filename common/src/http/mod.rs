@@ -15,5 +15,5 @@ pub use self::crowd::{Crowd, Place};
 pub use self::front::{Front, Page};
 pub use self::health::Health;
 pub use self::listen::{IN_KERNEL, listen};
-pub use self::problem::{FieldProblem, PROBLEM_JSON, Problem};
+pub use self::problem::{ERRORS_PAGE, FieldProblem, PROBLEM_JSON, Problem};
 pub use self::serve::{Taken, serve, serve_connection, serve_until_taken};

@@ -9,15 +9,21 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::errors::{ProblemKind, Retry};
+
 /// Media type of a problem (RFC 9457 §6.1).
 pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The page on which a dispatcher explains its problems, with an anchor for each code.
+pub const ERRORS_PAGE: &str = "/docs/errors";
 
 /// What went wrong with a request. Tells nothing about what lies behind the service.
 ///
 /// Read leniently: all but the code may be missing, as RFC 9457 allows; what is without one is not ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// `urn:carillon:problem:<code>`.
+    /// `/docs/errors#<code>`, where the service has that page (a reference relative to what was asked, RFC 9457
+    /// section 3.1.1); else `urn:carillon:problem:<code>`.
     #[serde(rename = "type", default)]
     pub kind: Cow<'static, str>,
     /// The same for every problem of this code.
@@ -74,6 +80,20 @@ impl Problem {
             retryable: false,
             errors: Vec::new(),
             retry_after: None,
+        }
+    }
+
+    /// One of a service that explains its problems at [`ERRORS_PAGE`].
+    pub fn explained(kind: ProblemKind) -> Self {
+        let row = kind.explained();
+        let problem = Self::new(kind.status(), row.code, row.title);
+        let problem = Self {
+            kind: format!("{ERRORS_PAGE}#{}", row.code).into(),
+            ..problem
+        };
+        match row.retry {
+            Retry::After(seconds) => problem.retry_after(Duration::from_secs(seconds)),
+            _ => problem,
         }
     }
 
@@ -166,6 +186,21 @@ mod tests {
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Problem>(json).unwrap(), problem);
+    }
+
+    #[test]
+    fn a_problem_of_the_table_leads_to_its_explanation() {
+        let problem = Problem::explained(ProblemKind::StoreRefuses);
+        assert_eq!(problem.kind, "/docs/errors#unavailable");
+        assert_eq!(
+            (problem.status, &*problem.title),
+            (503, "The store refuses")
+        );
+        assert_eq!(
+            (problem.retryable, problem.retry_after),
+            (true, Some(Duration::from_secs(10)))
+        );
+        assert!(!Problem::explained(ProblemKind::NotFound).retryable);
     }
 
     #[test]

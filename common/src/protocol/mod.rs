@@ -4,6 +4,7 @@ mod client;
 mod close;
 mod error;
 mod reference;
+pub mod schema;
 mod server;
 
 pub use client::{ClientFrame, FrameError, Request};

@@ -2,15 +2,17 @@
 
 use carillon_common::{backend::LiveGateway, ids::GatewayId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A gateway may hold so much more than the mean, in percent, before it is asked to move any:
 /// clients come and go, and each that moves has to connect anew.
 const TOLERATED: u64 = 10;
 
 /// A gateway that has too many, and how many of them are to move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Excess {
     /// Its name in the deployment.
+    #[schema(value_type = crate::contract::GatewayName)]
     pub(crate) id: GatewayId,
     /// How many users have a connection there.
     pub(crate) users: u64,

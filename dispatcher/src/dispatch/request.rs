@@ -3,8 +3,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use carillon_common::{
+    errors::ProblemKind,
     ids::{ChannelName, UserId},
-    protocol::is_reserved_type,
+    protocol::{is_reserved_type, schema::names::TYPE_BYTES},
     settings::Settings,
 };
 use serde_json::value::RawValue;
@@ -13,9 +14,6 @@ use crate::{
     error::ApiError,
     extract::{FieldReader, Fields},
 };
-
-/// A type's length is bounded as it becomes a label and a key of the application's handlers.
-const MAX_TYPE_BYTES: usize = 128;
 
 /// A personal notification to be sent.
 pub(crate) struct SendRequest<'a> {
@@ -59,7 +57,7 @@ impl<'a> SendRequest<'a> {
     pub(crate) fn read(fields: &'a Fields<'a>, settings: &Settings) -> Result<Self, ApiError> {
         let mut reader = FieldReader::new(fields);
         let user = reader.required_text("target_user");
-        let user = reader.parsed("target_user", user, "invalid_field");
+        let user = reader.parsed("target_user", user, ProblemKind::InvalidField);
         let message = Message::read(&mut reader);
         let label = channel(&mut reader);
         let ttl = ttl(&mut reader, settings.inbox.ttl, "inbox.ttl");
@@ -87,13 +85,13 @@ impl<'a> BroadcastRequest<'a> {
         if log.is_none() {
             let detail = "no namespace of the configuration covers this channel, so nobody can \
                           join it";
-            reader.refuse("invalid_channel", "channel", detail.to_owned());
+            reader.refuse(ProblemKind::InvalidChannel, "channel", detail.to_owned());
         }
         let log = log.unwrap_or_else(|| LogRules::broadcast(settings));
         let ttl = ttl(&mut reader, log.age, log.setting);
         if ttl.is_zero() {
             let detail = "ttl must be above 0: a broadcast is always kept in its channel's log";
-            reader.refuse("invalid_field", "ttl", detail.to_owned());
+            reader.refuse(ProblemKind::InvalidField, "ttl", detail.to_owned());
         }
         let errors = reader.finish();
         match message {
@@ -148,24 +146,24 @@ impl LogRules {
 }
 
 fn check_type(reader: &mut FieldReader<'_>, kind: &str) {
-    if !(1..=MAX_TYPE_BYTES).contains(&kind.len()) {
-        let detail = format!("notification_type must be 1 to {MAX_TYPE_BYTES} bytes long");
-        reader.refuse("invalid_field", "notification_type", detail);
+    if !(1..=TYPE_BYTES).contains(&kind.len()) {
+        let detail = format!("notification_type must be 1 to {TYPE_BYTES} bytes long");
+        reader.refuse(ProblemKind::InvalidField, "notification_type", detail);
     } else if is_reserved_type(kind) {
         let detail = format!(
             "`{kind}` is one of the protocol's own frames; notifications take another type, such \
              as `order.{kind}`"
         );
-        reader.refuse("reserved_type", "notification_type", detail);
+        reader.refuse(ProblemKind::ReservedType, "notification_type", detail);
     }
 }
 
 fn channel(reader: &mut FieldReader<'_>) -> Option<ChannelName> {
     let text = reader.text("channel");
-    let name: ChannelName = reader.parsed("channel", text, "invalid_channel")?;
+    let name: ChannelName = reader.parsed("channel", text, ProblemKind::InvalidChannel)?;
     if name.is_broadcast() {
         let detail = "channel `*` is reserved; a broadcast without a channel reaches everyone";
-        reader.refuse("invalid_channel", "channel", detail.to_owned());
+        reader.refuse(ProblemKind::InvalidChannel, "channel", detail.to_owned());
     }
     Some(name)
 }
@@ -178,7 +176,7 @@ fn ttl(reader: &mut FieldReader<'_>, longest: Duration, setting: &str) -> Durati
     if ttl > longest {
         let longest = longest.as_secs_f64();
         let detail = format!("ttl may be at most {longest} seconds here ({setting})");
-        reader.refuse("ttl_too_long", "ttl", detail);
+        reader.refuse(ProblemKind::TtlTooLong, "ttl", detail);
     }
     ttl
 }

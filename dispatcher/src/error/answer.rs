@@ -1,114 +1,51 @@
 //! The problem (RFC 9457) that answers a failed request.
 
-use std::time::Duration;
-
 use axum::response::{IntoResponse, Response};
-use carillon_common::{
-    auth::{Presented, TokenError},
-    http::Problem,
-};
-use http::{HeaderValue, StatusCode, header};
+use carillon_common::{auth::Presented, errors::ProblemKind, http::Problem};
+use http::{HeaderValue, header};
 
 use super::{ApiError, FieldError, store};
 
-/// The answer's fixed part.
-pub(super) struct Kind {
-    pub(super) status: StatusCode,
-    pub(super) code: &'static str,
-    title: &'static str,
-    /// In so many seconds the same request may succeed; `None`: never unchanged.
-    retry_after: Option<u64>,
-}
-
 impl ApiError {
-    pub(super) fn kind(&self) -> Kind {
-        use StatusCode as S;
+    /// Its row in the table of all problems.
+    pub(crate) fn kind(&self) -> ProblemKind {
         match self {
-            Self::MalformedJson(_) => kind(S::BAD_REQUEST, "malformed_json", "Not JSON"),
-            Self::MalformedQuery(_) => kind(
-                S::BAD_REQUEST,
-                "malformed_query",
-                "Undecodable query string",
-            ),
-            Self::UnexpectedQuery(_) => kind(
-                S::BAD_REQUEST,
-                "unexpected_query",
-                "Unexpected query parameters",
-            ),
-            Self::InvalidFields(errors) => kind(
-                S::UNPROCESSABLE_ENTITY,
-                common_code(errors),
-                "Invalid fields",
-            ),
-            Self::InvalidIdempotencyKey => kind(
-                S::BAD_REQUEST,
-                "invalid_idempotency_key",
-                "Invalid idempotency key",
-            ),
-            Self::NoApiKeys => kind(S::UNAUTHORIZED, "no_api_keys", "No API key is configured"),
-            Self::Unauthenticated(_) => kind(S::UNAUTHORIZED, "unauthenticated", "API key needed"),
-            Self::TokenRefused(_) => kind(S::UNAUTHORIZED, "unauthenticated", "Token refused"),
-            Self::KeysAwaited => kind(
-                S::SERVICE_UNAVAILABLE,
-                "token_keys_awaited",
-                "Keys are being fetched",
-            )
-            .after(TokenError::AWAIT.as_secs()),
-            Self::UserForbidden(_) => kind(
-                S::FORBIDDEN,
-                "user_forbidden",
-                "The API key may not send to this user",
-            ),
-            Self::ChannelForbidden(_) => kind(
-                S::FORBIDDEN,
-                "channel_forbidden",
-                "The API key may not send to this channel",
-            ),
-            Self::InsufficientScope(_) => kind(
-                S::FORBIDDEN,
-                "insufficient_scope",
-                "The API key may not do this",
-            ),
-            Self::NotFound => kind(S::NOT_FOUND, "not_found", "No such route"),
-            Self::GatewayUnknown => kind(S::NOT_FOUND, "gateway_unknown", "No such gateway"),
-            Self::MethodNotAllowed => kind(
-                S::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "No such method here",
-            ),
-            Self::Preflight => kind(S::METHOD_NOT_ALLOWED, "preflight_refused", "Not for pages"),
-            Self::BodyTimeout => kind(
-                S::REQUEST_TIMEOUT,
-                "body_timeout",
-                "The body came too slowly",
-            )
-            .after(1),
-            Self::BodyIncomplete => kind(S::BAD_REQUEST, "body_incomplete", "Incomplete body"),
-            Self::BodyTooLarge(_) => kind(S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
-            Self::UnsupportedMediaType(_) => kind(
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Not application/json",
-            ),
-            Self::Overloaded => {
-                kind(S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests").after(1)
-            }
-            Self::TooManyBodies(_) => {
-                kind(S::TOO_MANY_REQUESTS, "too_many_bodies", "Too many bodies").after(1)
-            }
-            Self::Internal(_) => kind(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::MalformedJson(_) => ProblemKind::MalformedJson,
+            Self::MalformedQuery(_) => ProblemKind::MalformedQuery,
+            Self::UnexpectedQuery(_) => ProblemKind::UnexpectedQuery,
+            Self::InvalidFields(errors) => common_kind(errors),
+            Self::InvalidIdempotencyKey => ProblemKind::InvalidIdempotencyKey,
+            Self::NoApiKeys => ProblemKind::NoApiKeys,
+            Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
+            Self::TokenRefused(_) => ProblemKind::TokenRefused,
+            Self::KeysAwaited => ProblemKind::KeysAwaited,
+            Self::UserForbidden(_) => ProblemKind::UserForbidden,
+            Self::ChannelForbidden(_) => ProblemKind::ChannelForbidden,
+            Self::InsufficientScope(_) => ProblemKind::InsufficientScope,
+            Self::NotFound => ProblemKind::NotFound,
+            Self::GatewayUnknown => ProblemKind::GatewayUnknown,
+            Self::MethodNotAllowed => ProblemKind::MethodNotAllowed,
+            Self::Preflight => ProblemKind::Preflight,
+            Self::BodyTimeout => ProblemKind::BodyTimeout,
+            Self::BodyIncomplete => ProblemKind::BodyIncomplete,
+            Self::BodyTooLarge(_) => ProblemKind::BodyTooLarge,
+            Self::UnsupportedMediaType(_) => ProblemKind::UnsupportedMediaType,
+            Self::Overloaded => ProblemKind::Overloaded,
+            Self::TooManyBodies(_) => ProblemKind::TooManyBodies,
+            Self::Internal(_) => ProblemKind::Internal,
             Self::Backend(error) => store::kind_of(error),
         }
     }
 
     /// What the caller is told.
     fn problem(&self, request_id: &HeaderValue) -> Problem {
-        let kind = self.kind();
-        let mut problem = Problem::new(kind.status.as_u16(), kind.code, kind.title)
+        let mut problem = Problem::explained(self.kind())
             .detail(self.to_string())
             .request_id(request_id.to_str().unwrap_or_default());
-        if let Some(seconds) = kind.retry_after {
-            problem = problem.retry_after(Duration::from_secs(seconds));
+        if let Self::Backend(error) = self
+            && let Some(sooner) = store::sooner(error)
+        {
+            problem = problem.retry_after(sooner);
         }
         match self {
             Self::InvalidFields(errors) => {
@@ -154,32 +91,126 @@ impl ApiError {
 /// Only carries the error out: the edge of the service, which knows the request's id, answers it.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = self.kind().status.into_response();
+        let mut response = self.status().into_response();
         response.extensions_mut().insert(self);
         response
     }
 }
 
-impl Kind {
-    pub(super) fn after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
-        self
-    }
-}
-
-pub(super) fn kind(status: StatusCode, code: &'static str, title: &'static str) -> Kind {
-    Kind {
-        status,
-        code,
-        title,
-        retry_after: None,
-    }
-}
-
-/// The one code that all fields share, else the general one.
-fn common_code(errors: &[FieldError]) -> &'static str {
+/// The one kind that all fields share, else the general one.
+fn common_kind(errors: &[FieldError]) -> ProblemKind {
     match errors {
-        [first, rest @ ..] if rest.iter().all(|error| error.code == first.code) => first.code,
-        _ => "invalid_field",
+        [first, rest @ ..] if rest.iter().all(|error| error.kind == first.kind) => first.kind,
+        _ => ProblemKind::InvalidField,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, collections::HashSet};
+
+    use carillon_common::{
+        auth::TokenError,
+        backend::{BackendError, Fault, FaultKind},
+        errors::At,
+        http::FieldProblem,
+        settings::Scope,
+    };
+
+    use super::*;
+
+    /// Each failure once; those of the store and of fields in all their kinds.
+    fn all() -> Vec<ApiError> {
+        let refused = |kind| Fault::new(kind, "");
+        let stores = [
+            BackendError::InboxFull,
+            BackendError::IdempotencyMismatch,
+            BackendError::StoreFull(""),
+            BackendError::Unavailable(String::new()),
+            BackendError::Refused(refused(FaultKind::Disk)),
+            BackendError::Refused(refused(FaultKind::Replica)),
+            BackendError::Partly(refused(FaultKind::Disk)),
+            BackendError::Unknown(String::new()),
+            BackendError::Unexpected(String::new()),
+        ];
+        let fields = [
+            ProblemKind::InvalidField,
+            ProblemKind::MissingField,
+            ProblemKind::UnknownField,
+            ProblemKind::ReservedType,
+            ProblemKind::InvalidChannel,
+            ProblemKind::TtlTooLong,
+        ];
+        let mut all = vec![
+            ApiError::MalformedJson(String::new()),
+            ApiError::MalformedQuery(String::new()),
+            ApiError::UnexpectedQuery(""),
+            ApiError::InvalidIdempotencyKey,
+            ApiError::NoApiKeys,
+            ApiError::Unauthenticated(Presented::Unknown),
+            ApiError::TokenRefused(TokenError::Key),
+            ApiError::KeysAwaited,
+            ApiError::UserForbidden("alice".parse().unwrap()),
+            ApiError::ChannelForbidden(None),
+            ApiError::InsufficientScope(Scope::Send),
+            ApiError::NotFound,
+            ApiError::GatewayUnknown,
+            ApiError::Preflight,
+            ApiError::MethodNotAllowed,
+            ApiError::BodyTimeout,
+            ApiError::BodyIncomplete,
+            ApiError::BodyTooLarge(1),
+            ApiError::TooManyBodies(1),
+            ApiError::UnsupportedMediaType(""),
+            ApiError::Overloaded,
+            ApiError::Internal(Cow::Borrowed("")),
+        ];
+        all.extend(fields.map(|kind| ApiError::InvalidFields(vec![wrong(kind)])));
+        all.extend(stores.map(ApiError::Backend));
+        all
+    }
+
+    fn wrong(kind: ProblemKind) -> FieldError {
+        let (pointer, detail) = ("/a".to_owned(), String::new());
+        FieldError {
+            kind,
+            problem: FieldProblem { pointer, detail },
+        }
+    }
+
+    #[test]
+    fn every_failure_is_answered_as_the_table_says() {
+        let id = HeaderValue::from_static("r1");
+        let mut seen = HashSet::new();
+        for error in all() {
+            let row = error.kind().explained();
+            let answer = error.answer(&id);
+            assert_eq!(Some(answer.status().as_u16()), row.number, "{error:?}");
+            let again = answer.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(again, row.retry.is_possible(), "{error:?}");
+            seen.insert(error.kind());
+        }
+        let of_rest = ProblemKind::ALL.iter().filter(|kind| kind.at() == At::Rest);
+        let never: Vec<_> = of_rest.filter(|kind| !seen.contains(kind)).collect();
+        assert!(never.is_empty(), "nothing is answered with {never:?}");
+    }
+
+    #[test]
+    fn fields_share_a_code_where_they_have_one() {
+        let (one, other) = (ProblemKind::MissingField, ProblemKind::UnknownField);
+        assert_eq!(common_kind(&[wrong(one), wrong(one)]), one);
+        let mixed = [wrong(one), wrong(other)];
+        assert_eq!(common_kind(&mixed), ProblemKind::InvalidField);
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_over_sooner() {
+        let refused = |kind| ApiError::Backend(BackendError::Refused(Fault::new(kind, "")));
+        let after = |kind| {
+            let answer = refused(kind).answer(&HeaderValue::from_static("r1"));
+            answer.headers()[header::RETRY_AFTER].clone()
+        };
+        assert_eq!(after(FaultKind::Disk), "10");
+        assert_eq!(after(FaultKind::Replica), "1");
     }
 }

@@ -1,47 +1,34 @@
 //! What a caller is told when the store refuses or fails: never its address or its own words.
 
-use carillon_common::backend::{BackendError, Fault, FaultKind};
-use http::StatusCode as S;
+use std::time::Duration;
 
-use super::answer::{Kind, kind};
+use carillon_common::{
+    backend::{BackendError, Fault, FaultKind},
+    errors::ProblemKind,
+};
 
-/// The answer's fixed part.
-pub(super) fn kind_of(error: &BackendError) -> Kind {
+/// Its row in the table of all problems.
+pub(super) fn kind_of(error: &BackendError) -> ProblemKind {
     match error {
-        BackendError::InboxFull => kind(S::CONFLICT, "inbox_full", "The inbox is full"),
-        BackendError::IdempotencyMismatch => kind(
-            S::UNPROCESSABLE_ENTITY,
-            "idempotency_mismatch",
-            "Idempotency key used before",
-        ),
-        BackendError::StoreFull(_) => {
-            kind(S::INSUFFICIENT_STORAGE, "store_full", "The store is full").after(10)
-        }
-        BackendError::Unavailable(_) => {
-            kind(S::SERVICE_UNAVAILABLE, "unavailable", "The store is away").after(1)
-        }
-        BackendError::Refused(fault) => {
-            kind(S::SERVICE_UNAVAILABLE, "unavailable", "The store refuses")
-                .after(if fault.kind.passes() { 1 } else { 10 })
-        }
-        BackendError::Unknown(_) => kind(
-            S::SERVICE_UNAVAILABLE,
-            "outcome_unknown",
-            "The store did not confirm",
-        )
-        .after(1),
-        BackendError::Partly(_) => kind(
-            S::SERVICE_UNAVAILABLE,
-            "outcome_unknown",
-            "The store refuses a part",
-        )
-        .after(10),
+        BackendError::InboxFull => ProblemKind::InboxFull,
+        BackendError::IdempotencyMismatch => ProblemKind::IdempotencyMismatch,
+        BackendError::StoreFull(_) => ProblemKind::StoreFull,
+        BackendError::Unavailable(_) => ProblemKind::Unavailable,
+        BackendError::Refused(_) => ProblemKind::StoreRefuses,
+        BackendError::Unknown(_) => ProblemKind::OutcomeUnknown,
+        BackendError::Partly(_) => ProblemKind::StoredInPart,
         BackendError::Replaced
         | BackendError::TooManyConnections
         | BackendError::TooManyChannels
-        | BackendError::Unexpected(_) => {
-            kind(S::INTERNAL_SERVER_ERROR, "internal", "Internal error")
-        }
+        | BackendError::Unexpected(_) => ProblemKind::Internal,
+    }
+}
+
+/// When to try again, where that is sooner than for others of its kind: what passes by itself is over soon.
+pub(super) fn sooner(error: &BackendError) -> Option<Duration> {
+    match error {
+        BackendError::Refused(fault) if fault.kind.passes() => Some(Duration::from_secs(1)),
+        _ => None,
     }
 }
 

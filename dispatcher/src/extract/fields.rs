@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
-use carillon_common::{http::FieldProblem, json, text::decoded};
+use carillon_common::{errors::ProblemKind, http::FieldProblem, json, text::decoded};
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -38,7 +38,7 @@ impl<'a> Fields<'a> {
         }
         serde_json::from_str(text).map_err(|error| match error.classify() {
             Category::Data => ApiError::InvalidFields(vec![FieldError {
-                code: "invalid_field",
+                kind: ProblemKind::InvalidField,
                 problem: FieldProblem {
                     pointer: String::new(),
                     detail: format!("the body must be a JSON object, not {}", json::kind(text)),
@@ -112,7 +112,7 @@ impl<'f> FieldReader<'f> {
             Some(value) => self.checked(name, text_of(value)),
             None => {
                 let detail = format!("{name} is missing");
-                self.refuse("missing_field", name, detail);
+                self.refuse(ProblemKind::MissingField, name, detail);
                 None
             }
         }
@@ -123,12 +123,12 @@ impl<'f> FieldReader<'f> {
         &mut self,
         name: &'static str,
         text: Option<Cow<'f, str>>,
-        code: &'static str,
+        otherwise: ProblemKind,
     ) -> Option<T> {
         match text?.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.refuse(code, name, format!("{name}: {error}"));
+                self.refuse(otherwise, name, format!("{name}: {error}"));
                 None
             }
         }
@@ -142,7 +142,7 @@ impl<'f> FieldReader<'f> {
                 Ok(raw) => raw,
                 Err(error) => {
                     self.refuse(
-                        "invalid_field",
+                        ProblemKind::InvalidField,
                         name,
                         format!("{name} is not JSON: {}", json::fault(&error)),
                     );
@@ -170,9 +170,9 @@ impl<'f> FieldReader<'f> {
     }
 
     /// Notes that a field is wrong.
-    pub(crate) fn refuse(&mut self, code: &'static str, name: &str, detail: String) {
+    pub(crate) fn refuse(&mut self, kind: ProblemKind, name: &str, detail: String) {
         self.errors.push(FieldError {
-            code,
+            kind,
             problem: FieldProblem {
                 pointer: pointer(name),
                 detail,
@@ -190,7 +190,7 @@ impl<'f> FieldReader<'f> {
             if !self.known.iter().any(|known| known == name) {
                 let known = self.known.join(", ");
                 let detail = format!("this field is not known here; known are {known}");
-                self.refuse("unknown_field", name, detail);
+                self.refuse(ProblemKind::UnknownField, name, detail);
             }
         }
         self.errors
@@ -203,7 +203,11 @@ impl<'f> FieldReader<'f> {
         let mut values = fields.0.iter().filter(|(given, _)| given == name);
         let (_, value) = values.next()?;
         if values.next().is_some() {
-            self.refuse("invalid_field", name, format!("{name} is given twice"));
+            self.refuse(
+                ProblemKind::InvalidField,
+                name,
+                format!("{name} is given twice"),
+            );
         }
         match value {
             Value::Json(raw) if raw.get() == "null" => None,
@@ -212,8 +216,10 @@ impl<'f> FieldReader<'f> {
     }
 
     fn checked<T>(&mut self, name: &'static str, read: Result<T, String>) -> Option<T> {
-        read.map_err(|wrong| self.refuse("invalid_field", name, format!("{name} {wrong}")))
-            .ok()
+        read.map_err(|wrong| {
+            self.refuse(ProblemKind::InvalidField, name, format!("{name} {wrong}"))
+        })
+        .ok()
     }
 }
 

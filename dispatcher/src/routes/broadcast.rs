@@ -6,9 +6,15 @@ use axum::{extract::State, response::Response};
 use carillon_common::{
     backend::PublishOrder,
     ids::{Cursor, NotificationId},
+    protocol::schema::names,
     telemetry::spans::Destination,
 };
 use serde::Serialize;
+use serde_json::json;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::path::{Parameter, ParameterIn},
+};
 
 use super::{
     accepted,
@@ -17,8 +23,13 @@ use super::{
 };
 use crate::{
     app::App,
+    contract::{
+        self, BroadcastTtl, Data, Field, OfBroadcasts, Posting, described, fields, optional, query,
+        refer, required,
+    },
     dispatch::{BroadcastRequest, deliver, publish_order},
     error::ApiError,
+    paths::BROADCAST,
     traced::traced,
 };
 
@@ -28,20 +39,66 @@ impl Posts for may::Broadcast {
     const IN_QUERY: bool = true;
 }
 
-/// Publishes a notification to a channel's members, or to every user.
+described! {
+    /// What a broadcast says; [`BroadcastRequest::read`] reads it.
+    BroadcastFields: fields(said(Place::Body));
+}
+
+/// The same as parameters of the query.
+enum BroadcastQuery {}
+
+impl IntoParams for BroadcastQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query(said(Place::Query))
+    }
+}
+
+enum Place {
+    Body,
+    Query,
+}
+
+fn said(place: Place) -> Vec<Field> {
+    let mut channel = names::channel();
+    channel["description"] = "Whose members it is for; absent: everyone".into();
+    let (data, ttl) = match place {
+        Place::Body => (refer::<Data>(), refer::<BroadcastTtl>()),
+        Place::Query => (
+            json!({ "type": "string", "contentMediaType": "application/json", "description": "A text that is JSON" }),
+            refer::<BroadcastTtl>(),
+        ),
+    };
+    vec![
+        required("notification_type", names::notification_type()),
+        required(
+            "content",
+            json!({ "type": "string", "description": "Text for people; may be empty" }),
+        ),
+        optional("channel", channel),
+        optional("data", data),
+        optional("ttl", ttl),
+    ]
+}
+
+/// Publishes a notification to a channel's members, or to everyone
 ///
-/// Scope `broadcast`. Header `Idempotency-Key` (optional) as for a send; keys are counted per
-/// channel.
-///
-/// Request, as `application/json` or, with an empty body, as query parameters of the same names:
-/// - `notification_type` (string, 1–128 bytes, none of the protocol's own types)
-/// - `content` (string, may be empty)
-/// - `channel` (string, optional): absent, everyone
-/// - `data` (any JSON, in the query a text that is JSON; optional, `{}`)
-/// - `ttl` (seconds, or a text such as `"10m"`; optional): above 0, at most the age of the
-///   channel's log (`channels.ttl`, its namespace's, or `channels.broadcast_ttl`)
-///
-/// Answers: 200 [`BroadcastAnswer`]; problems 400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 507.
+/// Who is reconnecting gets it from the channel's log. The fields are in a JSON body or, with an empty body, in the
+/// query, under the same names.
+#[utoipa::path(
+    post,
+    path = BROADCAST,
+    tag = "notifications",
+    params(Posting, BroadcastQuery),
+    request_body(content = Option<BroadcastFields>, description = "At most `dispatcher.body_bytes`, in UTF-8, not compressed"),
+    responses(
+        (status = 200, description = "Accepted", body = BroadcastAnswer, headers(
+            ("Idempotent-Replayed" = String, description = "`true`, where an earlier request was repeated"),
+            ("X-Request-Id" = String, description = "The request's name in the log"),
+        )),
+        OfBroadcasts,
+    ),
+    security(("api_key" = ["broadcast"])),
+)]
 pub(crate) async fn broadcast(
     State(app): State<Arc<App>>,
     mut post: Post<may::Broadcast>,
@@ -78,14 +135,16 @@ async fn accept(app: &App, post: &mut Post<may::Broadcast>) -> Result<Response, 
 }
 
 /// A notification's place in its channel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BroadcastAnswer {
-    /// `ok`
+    #[schema(value_type = contract::Ok)]
     status: &'static str,
     /// For people.
     message: &'static str,
     /// The notification's identity, as clients see it.
+    #[schema(value_type = contract::Id)]
     id: NotificationId,
     /// Its place in the channel's log.
+    #[schema(value_type = contract::Cursor)]
     cursor: Cursor,
 }

@@ -5,13 +5,33 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use carillon_common::ids::GatewayId;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::caller::{Caller, may};
-use crate::{app::App, dispatch::deliver, error::ApiError};
+use crate::{
+    app::App,
+    contract::{self, Asking, OfReads},
+    dispatch::deliver,
+    error::ApiError,
+    paths::GATEWAYS,
+};
 
-/// The gateways whose lease holds.
+/// Lists the gateways whose lease holds
 ///
-/// Scope `read`. No parameters. Answers: 200 [`Gateways`]; problems 400, 401, 403, 500, 503.
+/// By name.
+#[utoipa::path(
+    get,
+    path = GATEWAYS,
+    tag = "gateways",
+    params(Asking),
+    responses(
+        (status = 200, description = "The gateways", body = Gateways, headers(
+            ("X-Request-Id" = String, description = "The request's name in the log"),
+        )),
+        OfReads,
+    ),
+    security(("api_key" = ["read"])),
+)]
 pub(crate) async fn gateways(
     State(app): State<Arc<App>>,
     caller: Caller<may::Read>,
@@ -31,15 +51,16 @@ pub(crate) async fn gateways(
 }
 
 /// All gateways, by name.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Gateways {
     gateways: Vec<Gateway>,
 }
 
 /// A gateway.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Gateway {
     /// Its name in the deployment.
+    #[schema(value_type = contract::GatewayName)]
     id: GatewayId,
     /// Its lease's; higher than that of every earlier lease.
     generation: u64,
@@ -50,5 +71,6 @@ pub(crate) struct Gateway {
     /// Whether it lets clients in; one that drains does, until load balancers have heard of it.
     accepting: bool,
     /// The pod that it runs in, where pods are watched.
+    #[schema(required)]
     pod: Option<String>,
 }

@@ -1,18 +1,12 @@
 //! The routes: each reads, plans, delivers, answers.
 
-mod broadcast;
+pub(crate) mod broadcast;
 mod caller;
-mod gateways;
-mod online_count;
-mod operator;
+pub(crate) mod gateways;
+pub(crate) mod online_count;
+pub(crate) mod operator;
 mod post;
-mod send;
-
-pub(crate) use broadcast::broadcast;
-pub(crate) use gateways::gateways;
-pub(crate) use online_count::online_count;
-pub(crate) use operator::{drain, rebalance};
-pub(crate) use send::send;
+pub(crate) mod send;
 
 use axum::{
     Json,

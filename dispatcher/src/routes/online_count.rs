@@ -4,13 +4,33 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::caller::{Caller, may};
-use crate::{app::App, dispatch::deliver, error::ApiError};
+use crate::{
+    app::App,
+    contract::{Asking, OfReads},
+    dispatch::deliver,
+    error::ApiError,
+    paths::ONLINE_COUNT,
+};
 
-/// Counts the users that are connected, in the whole deployment; up to a second old.
+/// Counts the users that are connected
 ///
-/// Scope `read`. No parameters. Answers: 200 [`OnlineCount`]; problems 400, 401, 403, 500, 503.
+/// Distinct users with at least one connection, in the whole deployment; up to a second old.
+#[utoipa::path(
+    get,
+    path = ONLINE_COUNT,
+    tag = "notifications",
+    params(Asking),
+    responses(
+        (status = 200, description = "The count", body = OnlineCount, headers(
+            ("X-Request-Id" = String, description = "The request's name in the log"),
+        )),
+        OfReads,
+    ),
+    security(("api_key" = ["read"])),
+)]
 pub(crate) async fn online_count(
     State(app): State<Arc<App>>,
     caller: Caller<may::Read>,
@@ -23,7 +43,7 @@ pub(crate) async fn online_count(
 }
 
 /// Who is there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OnlineCount {
     /// Distinct users with at least one connection.
     online_count: u64,

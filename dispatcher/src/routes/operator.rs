@@ -13,20 +13,36 @@ use carillon_common::{
 };
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::caller::{Caller, may};
 use crate::{
     app::App,
+    contract::{self, Asking, OfDrains, OfGateway, OfOperators},
     dispatch::{Excess, deliver, excesses},
     error::ApiError,
+    paths::{DRAIN, REBALANCE},
 };
 
 type Operator = Caller<may::Admin>;
 
-/// Asks a gateway to drain. It is done when the gateway lets nobody in and has no user any more; asking
-/// again changes nothing.
+/// Asks a gateway to drain
 ///
-/// Scope `admin`. No parameters. Answers: 202 [`Drain`]; problems 400, 401, 403, 404, 500, 503.
+/// It moves its clients elsewhere and takes no new ones. Done when its `accepting` is false and its `users` are 0;
+/// asking again changes nothing.
+#[utoipa::path(
+    post,
+    path = DRAIN,
+    tag = "gateways",
+    params(Asking, OfGateway),
+    responses(
+        (status = 202, description = "The gateway will be told, within a second or so", body = Drain, headers(
+            ("X-Request-Id" = String, description = "The request's name in the log"),
+        )),
+        OfDrains,
+    ),
+    security(("api_key" = ["admin"])),
+)]
 pub(crate) async fn drain(
     State(app): State<Arc<App>>,
     operator: Operator,
@@ -50,11 +66,25 @@ pub(crate) async fn drain(
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 
-/// Asks every gateway that has too many users to move those above the mean. Asking again moves nobody
-/// twice.
+/// Asks every gateway that has too many users to move those above the mean
 ///
-/// Scope `admin`. No parameters. Answers: 202 [`Rebalance`], 200 when nobody was asked; problems 400,
-/// 401, 403, 500, 503.
+/// Too many are more than 10 % above the mean of `users`. Asking again moves nobody twice.
+#[utoipa::path(
+    post,
+    path = REBALANCE,
+    tag = "gateways",
+    params(Asking),
+    responses(
+        (status = 200, description = "They are balanced: nobody was asked, and `moving` is empty", body = Rebalance, headers(
+            ("X-Request-Id" = String, description = "The request's name in the log"),
+        )),
+        (status = 202, description = "These will be told, within a second or so", body = Rebalance, headers(
+            ("X-Request-Id" = String, description = "The request's name in the log"),
+        )),
+        OfOperators,
+    ),
+    security(("api_key" = ["admin"])),
+)]
 pub(crate) async fn rebalance(
     State(app): State<Arc<App>>,
     operator: Operator,
@@ -144,17 +174,22 @@ impl Action<'_> {
 }
 
 /// A gateway was asked to drain.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Drain {
+    #[schema(value_type = contract::Ok)]
     status: &'static str,
+    /// For people.
     message: String,
+    #[schema(value_type = contract::GatewayName)]
     id: GatewayId,
 }
 
 /// What was asked of which gateway.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Rebalance {
+    #[schema(value_type = contract::Ok)]
     status: &'static str,
+    /// For people.
     message: String,
     /// By name; empty when they are balanced.
     moving: Vec<Excess>,

@@ -6,10 +6,13 @@ use axum::{extract::State, response::Response};
 use carillon_common::{
     backend::{SendOrder, Sent},
     ids::{Cursor, NotificationId},
+    protocol::schema::names,
     telemetry::spans::Destination,
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::{
     accepted,
@@ -18,8 +21,12 @@ use super::{
 };
 use crate::{
     app::App,
+    contract::{
+        self, Data, OfSends, Posting, SendTtl, described, fields, optional, refer, required,
+    },
     dispatch::{SendRequest, deliver, send_order},
     error::ApiError,
+    paths::SEND,
     traced::traced,
 };
 
@@ -29,21 +36,43 @@ impl Posts for may::Send {
     const IN_QUERY: bool = false;
 }
 
-/// Sends a notification to a user: to the connected devices now, to the others when they come.
+described! {
+    /// What a send says; [`SendRequest::read`] reads it.
+    SendFields: fields(vec![
+        required("target_user", names::user()),
+        required("notification_type", names::notification_type()),
+        required("content", json!({ "type": "string", "description": "Text for people; may be empty" })),
+        optional("channel", label()),
+        optional("data", refer::<Data>()),
+        optional("ttl", refer::<SendTtl>()),
+    ]);
+}
+
+fn label() -> Value {
+    let mut label = names::channel();
+    label["description"] = "A label that clients read, nothing else".into();
+    label
+}
+
+/// Sends a notification to a user
 ///
-/// Scope `send`. Header `Idempotency-Key` (optional): a repetition within `idempotency.ttl` is
-/// answered with the first one's id and cursor, and `Idempotent-Replayed: true`.
-///
-/// Request (`application/json`):
-/// - `target_user` (string, 1–255 bytes)
-/// - `notification_type` (string, 1–128 bytes, none of the protocol's own types)
-/// - `content` (string, may be empty)
-/// - `channel` (string, optional): a label on the notification, nothing else
-/// - `data` (any JSON, optional, `{}`): passed on as it is written
-/// - `ttl` (seconds, or a text such as `"10m"`; optional, `inbox.ttl`, which is also the most):
-///   how long it may be delivered. 0: to whoever is connected now, stored nowhere
-///
-/// Answers: 200 [`SendAnswer`]; problems 400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503, 507.
+/// To the connected devices now, to every other device when it comes. With an `Idempotency-Key` it may be repeated:
+/// the answer then has the first one's `id` and `cursor`.
+#[utoipa::path(
+    post,
+    path = SEND,
+    tag = "notifications",
+    params(Posting),
+    request_body(content = SendFields, description = "At most `dispatcher.body_bytes`, in UTF-8, not compressed"),
+    responses(
+        (status = 200, description = "Accepted", body = SendAnswer, headers(
+            ("Idempotent-Replayed" = String, description = "`true`, where an earlier request was repeated"),
+            ("X-Request-Id" = String, description = "The request's name in the log"),
+        )),
+        OfSends,
+    ),
+    security(("api_key" = ["send"])),
+)]
 pub(crate) async fn send(
     State(app): State<Arc<App>>,
     mut post: Post<may::Send>,
@@ -76,15 +105,18 @@ async fn accept(app: &App, post: &mut Post<may::Send>) -> Result<Response, ApiEr
 }
 
 /// What became of a notification.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SendAnswer {
-    /// `ok`
+    #[schema(value_type = contract::Ok)]
     status: &'static str,
     /// For people.
+    #[schema(value_type = String)]
     message: Cow<'static, str>,
     /// The notification's identity, as clients see it.
+    #[schema(value_type = contract::Id)]
     id: NotificationId,
     /// Its place in the user's inbox; null when it is stored nowhere.
+    #[schema(value_type = Option<contract::Cursor>, required)]
     cursor: Option<Cursor>,
     outcome: Outcome,
     /// How many devices of the user are connected now.
@@ -94,7 +126,7 @@ pub(crate) struct SendAnswer {
 }
 
 /// Where a notification went.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
     /// To the devices that are connected; the inbox keeps it for the others.

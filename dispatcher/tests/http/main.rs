@@ -10,6 +10,7 @@
 mod answers;
 mod bad_bodies;
 mod bad_requests;
+mod contract;
 mod gateways;
 mod operation;
 mod pods;

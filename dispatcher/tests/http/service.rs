@@ -183,7 +183,7 @@ impl Answer {
             "{problem}"
         );
         let code = problem["code"].as_str().unwrap().to_owned();
-        assert_eq!(problem["type"], format!("urn:carillon:problem:{code}"));
+        assert_eq!(problem["type"], format!("/docs/errors#{code}"));
         assert_eq!(problem["retryable"], self.header("retry-after").is_some());
         code
     }

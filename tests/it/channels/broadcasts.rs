@@ -2,6 +2,7 @@
 
 use carillon_tests::client::{Handshake, Socket, TokenIn};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{publish_to, through_a_proxy};
 use crate::world::{
@@ -47,8 +48,9 @@ async fn a_broadcast_reaches_everyone_and_who_was_reconnecting() {
     let mut stranger = world.open("dave", "phone").await.socket;
     silent(&mut stranger).await.unwrap();
     // And nobody can join it by name.
+    let request = json!({ "type": "subscribe", "channel": "*" });
     again
-        .send(&json!({ "type": "subscribe", "channel": "*" }))
+        .send_message(Message::text(request.to_string()))
         .await
         .unwrap();
     assert_eq!(

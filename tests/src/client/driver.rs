@@ -2,12 +2,14 @@
 //! dialect's decision; the sockets and the clock are here.
 
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 use super::record::{Journal, Record};
@@ -68,7 +70,8 @@ enum Order {
 #[derive(Debug)]
 pub(super) struct Handle {
     orders: mpsc::Sender<Order>,
-    task: JoinHandle<()>,
+    /// None once it was waited for.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Handle {
@@ -89,7 +92,7 @@ impl Handle {
         };
         Self {
             orders,
-            task: tokio::spawn(driver.run()),
+            task: Some(tokio::spawn(driver.run())),
         }
     }
 
@@ -114,13 +117,32 @@ impl Handle {
     pub(super) async fn close(mut self) {
         // A client that has given up takes no orders, and is closed already.
         drop(self.orders.send(Order::Close).await);
-        drop((&mut self.task).await);
+        if let Some(task) = self.task.take() {
+            fail_with(task.await);
+        }
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.task.abort();
+        let Some(mut task) = self.task.take() else {
+            return;
+        };
+        task.abort();
+        // A frame that is not as its schema says has ended the client: its test fails with it.
+        if !std::thread::panicking()
+            && let Some(ended) = (&mut task).now_or_never()
+        {
+            fail_with(ended);
+        }
+    }
+}
+
+fn fail_with(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        resume_unwind(error.into_panic());
     }
 }
 

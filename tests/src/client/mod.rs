@@ -1,12 +1,13 @@
 //! Clients of Carillon, written from its documented protocol alone: what they read and write of it they
 //! share with neither the services nor `carillon-client`, so that a change of the wire shows, and a fault
-//! of that client, too.
+//! of that client, too. Each frame that passes is held against its schema in docs/asyncapi.json.
 
 mod device;
 mod driver;
 mod events;
 mod record;
 mod rest;
+pub mod schemas;
 mod simple;
 mod socket;
 mod targets;

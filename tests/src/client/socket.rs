@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::Url;
 
+use super::schemas::{self, Dialect};
+
 const PATH: &str = "/ws/notifications";
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -127,7 +129,7 @@ impl Handshake {
 /// What comes in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incoming {
-    /// A text frame; null if it was not JSON.
+    /// A text frame.
     Frame(Value),
     /// The end; 1006 without a close frame.
     Closed(u16, String),
@@ -137,6 +139,7 @@ pub enum Incoming {
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
+    dialect: Dialect,
 }
 
 impl Socket {
@@ -160,16 +163,24 @@ impl Socket {
             tcp.set_nodelay(true)?;
             anyhow::Ok(client_async_with_config(request.clone(), tcp, Some(config)).await?)
         };
-        let (stream, _response) = timeout(OPEN_WITHIN, opening).await??;
-        Ok(Self { stream })
+        let (stream, response) = timeout(OPEN_WITHIN, opening).await??;
+        let chosen = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+        let dialect = match chosen {
+            Some(_) => Dialect::V1,
+            None => Dialect::Simple,
+        };
+        Ok(Self { stream, dialect })
     }
 
     /// The next text frame or the end; safe to cancel.
+    ///
+    /// # Panics
+    /// When the frame is not one of the protocol's, to the letter.
     pub async fn next(&mut self) -> Incoming {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {
-                    return Incoming::Frame(serde_json::from_str(&text).unwrap_or_default());
+                    return Incoming::Frame(schemas::answered(self.dialect, &text));
                 }
                 Some(Ok(Message::Close(frame))) => {
                     // The library has queued the answer; flushing it completes the handshake.
@@ -211,11 +222,15 @@ impl Socket {
         timeout(within, ending).await.context("not closed")
     }
 
-    /// Sends a frame as JSON text.
+    /// Sends a frame as JSON text. One that no client should send goes through [`Socket::send_message`].
     ///
     /// # Errors
     /// When the connection has ended.
+    ///
+    /// # Panics
+    /// When the frame is not one of the protocol's.
     pub async fn send(&mut self, frame: &Value) -> Result<(), Error> {
+        schemas::asked(self.dialect, frame);
         self.send_message(Message::text(frame.to_string())).await
     }
 

@@ -71,9 +71,33 @@ async fn close(socket: &mut WebSocketStream<TcpStream>, code: u16) {
     while let Some(Ok(_)) = socket.next().await {}
 }
 
+const THEN: &str = "2026-01-01T00:00:00.000Z";
+
+fn id(n: u32) -> String {
+    format!("00000000-0000-4000-8000-{n:012}")
+}
+
+/// A notification as the simple protocol has it.
+fn plain(n: u32) -> Value {
+    json!({
+        "id": id(n), "type": "t", "content": "", "data": {}, "timestamp": THEN, "target_user": "u", "channel": null,
+    })
+}
+
+/// The same in `carillon.v1`.
 fn personal(n: u32) -> Value {
-    let cursor = format!("{n}-x");
-    json!({ "id": n.to_string(), "type": "t", "target_user": "u", "cursor": cursor })
+    let mut frame = plain(n);
+    frame["cursor"] = format!("{n}-1").into();
+    frame["expires_at"] = THEN.into();
+    frame
+}
+
+fn welcome() -> Value {
+    json!({
+        "type": "welcome", "protocol": "carillon.v1", "session": "s", "user": "u", "device": "phone", "cursor": "0-1",
+        "recovered": true, "ping_interval_ms": 25_000, "token_expires_at": THEN,
+        "limits": { "frame_bytes": 65_536, "channels": 100, "frames_per_second": 20, "inbox": 1_000 },
+    })
 }
 
 #[tokio::test]
@@ -90,19 +114,19 @@ async fn a_page_comes_back_and_asks_for_nothing() {
         heard(&mut socket).await,
         json!({ "type": "subscribe", "channel": "news" })
     );
-    say(&mut socket, personal(1)).await;
+    say(&mut socket, plain(1)).await;
     close(&mut socket, 1012).await;
 
     let (mut socket, asked) = gateway.accept().await;
     assert_eq!(asked, "/ws/notifications?token=secret");
-    say(&mut socket, personal(1)).await;
-    say(&mut socket, personal(2)).await;
+    say(&mut socket, plain(1)).await;
+    say(&mut socket, plain(2)).await;
     let three = client
         .seen()
         .until("three", SOON, |seen| seen.notifications.len() == 3);
     three.await.unwrap();
     client.seen().read(|seen| {
-        assert_eq!(seen.ids().collect::<Vec<_>>(), ["1", "1", "2"]);
+        assert_eq!(seen.ids().collect::<Vec<_>>(), [id(1), id(1), id(2)]);
         assert_eq!(
             (seen.opens, seen.closed_with(1012), seen.duplicates),
             (2, 1, 1)
@@ -127,15 +151,11 @@ async fn a_device_resumes_by_cursor_and_acks() {
 
     let (mut socket, asked) = gateway.accept().await;
     assert_eq!(asked, "/ws/notifications?token=secret&device=phone");
-    say(
-        &mut socket,
-        json!({ "type": "welcome", "session": "s", "cursor": "0-x" }),
-    )
-    .await;
+    say(&mut socket, welcome()).await;
     say(&mut socket, personal(1)).await;
     assert_eq!(
         heard(&mut socket).await,
-        json!({ "type": "ack", "cursor": "1-x" })
+        json!({ "type": "ack", "cursor": "1-1" })
     );
     say(&mut socket, personal(2)).await;
     let two = client
@@ -145,7 +165,7 @@ async fn a_device_resumes_by_cursor_and_acks() {
     drop(socket);
 
     let (mut socket, asked) = gateway.accept().await;
-    assert!(asked.ends_with("&session=s&since=2-x"), "{asked}");
+    assert!(asked.ends_with("&session=s&since=2-1"), "{asked}");
     close(&mut socket, 4003).await;
     client
         .seen()
@@ -200,4 +220,15 @@ async fn hops_on_order() {
     client.hop().await.unwrap();
     while let Some(Ok(_)) = socket.next().await {}
     let _socket = gateway.accept().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "docs/asyncapi.json does not allow")]
+async fn a_frame_that_is_not_described_fails_the_test() {
+    let (gateway, targets) = Gateway::start().await;
+    let client = SimpleClient::start(&targets, SimpleOptions::new("secret"));
+    let (mut socket, _) = gateway.accept().await;
+    say(&mut socket, json!({ "type": "news" })).await;
+    while let Some(Ok(_)) = socket.next().await {}
+    client.close().await;
 }

@@ -1,0 +1,20 @@
+//! The contract: what the REST API takes and answers, and what the socket says, made of the code.
+//!
+//! A route's description stands beside its handler; `router.rs` mounts both at once. What is common to routes is
+//! here: values, headers, refusals, the documents, and the pages that show them.
+
+mod documents;
+mod headers;
+mod page;
+mod refusals;
+mod schema;
+mod served;
+mod values;
+
+pub(crate) use documents::base;
+pub use documents::{files, openapi};
+pub(crate) use headers::{Asking, OfGateway, Posting};
+pub(crate) use refusals::{OfBroadcasts, OfDrains, OfOperators, OfReads, OfSends};
+pub(crate) use schema::{Field, described, fields, optional, query, raw, refer, required};
+pub(crate) use served::served;
+pub(crate) use values::{BroadcastTtl, Cursor, Data, GatewayName, Id, Ok, SendTtl};
