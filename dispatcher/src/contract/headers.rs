@@ -23,7 +23,7 @@ impl IntoParams for Asking {
         vec![header(
             "X-Request-Id",
             "The caller's own name for the request, in the answer and in the log; another than this is replaced",
-            json!({ "type": "string", "minLength": 1, "maxLength": 128 }),
+            json!({ "type": "string" }),
         )]
     }
 }
