@@ -152,7 +152,7 @@ impl Gateways {
         settings.gateway.name = Some(format!("page-{number}-{:04x}", rand::random::<u16>()));
         settings.drain.asked_delay = Duration::ZERO;
         settings.drain.window = WINDOW;
-        let front = Front::of_gateway(&settings.gateway.path);
+        let front = Front::of_gateway(&settings.gateway.path, &settings.sse.path);
         let process = Process::detached(settings)?;
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into())?;
         let seat = Seat {

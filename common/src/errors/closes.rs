@@ -84,6 +84,9 @@ rows! {
     Rebalance: "Asked to move", Retry::Now,
         "this gateway has too many users (`carillon.v1`)",
         "come back: another gateway has room";
+    Unacked: "Read enough", Retry::Now,
+        "an event stream has given as much as may be unacknowledged, or for as long",
+        "come back with the last event's id: that is the ack";
     Disconnected: "Disconnected", Retry::Now,
         "an operator or a service ended the connection",
         "come back, if the token still allows it";

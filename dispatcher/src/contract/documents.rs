@@ -70,7 +70,7 @@ fn optional_bodies(document: &mut Value) {
 
 /// The socket of the gateways beside it (AsyncAPI 3.1).
 pub(super) fn asyncapi(settings: &Settings) -> Value {
-    schema::document(&settings.gateway.path)
+    schema::document(&settings.gateway.path, &settings.sse.path)
 }
 
 /// A document as a file.

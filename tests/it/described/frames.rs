@@ -27,6 +27,7 @@ fn kind(frame: &ServerFrame<'_>) -> &'static str {
         ServerFrame::Gap { .. } => "gap",
         ServerFrame::Error { .. } => "error",
         ServerFrame::Reconnect { .. } => "reconnect",
+        ServerFrame::Disconnect { .. } => "disconnect",
     }
 }
 
@@ -156,6 +157,16 @@ fn what_gateways_write_is_described_and_what_is_described_is_written() {
     }
     let described: BTreeSet<_> = kinds(Dialect::V1, By::Gateway).into_iter().collect();
     assert_eq!(described, written);
+    let last = ServerFrame::Disconnect {
+        code: 4204,
+        reason: "unacked",
+        retry_ms: 0,
+    };
+    let value: Value = serde_json::from_str(&last.encode()).unwrap();
+    assert_eq!(fault(Dialect::Events, By::Gateway, &value), None, "{value}");
+    written.insert(kind(&last));
+    let streamed: BTreeSet<_> = kinds(Dialect::Events, By::Gateway).into_iter().collect();
+    assert!(streamed.contains("disconnect") && streamed.is_subset(&written));
     // The simple protocol's own, to the letter.
     let channel = &parts.channel;
     for frame in [

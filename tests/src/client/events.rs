@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 use url::Url;
 
+use super::schemas::{self, Dialect};
+
 const PATH: &str = "/sse/notifications";
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -247,7 +249,7 @@ impl EventStream {
         } else {
             name
         };
-        let data = serde_json::from_str(&data).unwrap_or_default();
+        let data = schemas::answered(Dialect::Events, &data);
         self.heard.push_back(Heard::Event(Event { name, data, id }));
     }
 }

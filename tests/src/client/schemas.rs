@@ -17,6 +17,8 @@ pub enum Dialect {
     Simple,
     /// `carillon.v1`.
     V1,
+    /// An event stream's.
+    Events,
 }
 
 impl Dialect {
@@ -26,6 +28,7 @@ impl Dialect {
         match self {
             Self::Simple => "simple",
             Self::V1 => "v1",
+            Self::Events => "events",
         }
     }
 }
@@ -101,8 +104,8 @@ fn schemas() -> &'static Schemas {
     static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
     SCHEMAS.get_or_init(|| {
         let document: Value = serde_json::from_str(DOCUMENT).unwrap_or_default();
-        let both = [Dialect::Simple, Dialect::V1].into_iter();
-        let places = both.flat_map(|dialect| [(dialect, By::Client), (dialect, By::Gateway)]);
+        let all = [Dialect::Simple, Dialect::V1, Dialect::Events].into_iter();
+        let places = all.flat_map(|dialect| [(dialect, By::Client), (dialect, By::Gateway)]);
         places
             .map(|place| (place, compiled(&document, place)))
             .collect()

@@ -295,7 +295,10 @@ impl Hall {
             hall.forget_times().await?;
             // Surely not before its lease: the store's time is only known to some milliseconds.
             let until = hall.backend.clock().now() + 60_000;
-            ensure!(hall.backend.reap(&dead, until).await?, "{dead} is not there");
+            ensure!(
+                hall.backend.reap(&dead, until).await?,
+                "{dead} is not there"
+            );
             Ok(())
         };
         self.fastest("lease_end", "many gateways", end).await?;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Described, answers, names, requests};
 use crate::protocol::{BEARER_ITEM, CloseCode, Dialect, SUBPROTOCOL};
 
-/// The document of a gateway whose sockets are at `path`.
-pub fn document(path: &str) -> Value {
+/// The document of a gateway whose sockets are at one path, and whose event streams at the other.
+pub fn document(sockets: &str, streams: &str) -> Value {
     json!({
         "asyncapi": "3.1.0",
         "info": {
@@ -24,8 +24,17 @@ pub fn document(path: &str) -> Value {
             "description": "A gateway, or what stands before all of them",
             "variables": { "host": { "default": "localhost:8080" } },
             "security": [{ "$ref": "#/components/securitySchemes/token" }],
+        }, "streams": {
+            "host": "{host}",
+            "protocol": "https",
+            "description": "The same, for event streams",
+            "variables": { "host": { "default": "localhost:8080" } },
+            "security": [{ "$ref": "#/components/securitySchemes/token" }],
         } },
-        "channels": per_dialect(|dialect| (dialect.name().to_owned(), channel(dialect, path))),
+        "channels": per_dialect(|dialect| {
+            let path = if dialect.is_asked() { sockets } else { streams };
+            (dialect.key().to_owned(), channel(dialect, path))
+        }),
         "operations": operations(),
         "components": {
             "messages": messages(),
@@ -62,15 +71,31 @@ fn channel(dialect: Dialect, path: &str) -> Value {
             "carillon.v1",
             "Its superset: acks, resuming, gaps, planned moves",
         ),
+        Dialect::Events => (
+            "Event streams",
+            "The same frames as server-sent events (HTML standard, section 9.2), for where no WebSocket gets through: \
+             the client says nothing, and acks by coming back with `Last-Event-ID`",
+        ),
     };
-    json!({
+    let mut channel = json!({
         "address": path,
         "title": title,
         "description": about,
-        "servers": [{ "$ref": "#/servers/gateway" }],
+        "servers": [reference("servers", server(dialect))],
         "messages": frames.iter().map(of).collect::<Map<_, _>>(),
-        "bindings": { "ws": handshake(dialect) },
-    })
+    });
+    if dialect.is_asked() {
+        channel["bindings"] = json!({ "ws": handshake(dialect) });
+    }
+    channel
+}
+
+fn server(dialect: Dialect) -> &'static str {
+    if dialect.is_asked() {
+        "gateway"
+    } else {
+        "streams"
+    }
 }
 
 /// What a client asks for when it connects.
@@ -97,7 +122,7 @@ fn handshake(dialect: Dialect) -> Value {
 fn operations() -> Map<String, Value> {
     let mut all = Map::new();
     for dialect in Dialect::ALL {
-        let channel = dialect.name();
+        let channel = dialect.key();
         let told = |frames: &[Described]| -> Vec<Value> {
             frames
                 .iter()
@@ -152,7 +177,7 @@ fn messages() -> Map<String, Value> {
 }
 
 fn name(dialect: Dialect, frame: &Described) -> String {
-    format!("{}.{}", dialect.name(), frame.kind)
+    format!("{}.{}", dialect.key(), frame.kind)
 }
 
 fn of_channel(channel: &str, kind: &str) -> Value {
@@ -181,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document("/ws/notifications");
+        let document = document("/ws/notifications", "/sse/notifications");
         let mut found = Vec::new();
         references(&document, &mut found);
         assert!(found.len() > 60, "{found:?}");

@@ -7,6 +7,9 @@ use crate::protocol::Dialect;
 
 /// The frames that a client of this dialect may send.
 pub fn requests(dialect: Dialect) -> Vec<Described> {
+    if !dialect.is_asked() {
+        return Vec::new();
+    }
     let mut all = vec![ping(), subscribe(dialect), unsubscribe()];
     if dialect == Dialect::V1 {
         all.extend([ack(), auth()]);

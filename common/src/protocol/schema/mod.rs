@@ -1,4 +1,4 @@
-//! The protocol as JSON Schema (draft 2020-12): every frame of both dialects, and the AsyncAPI document of them.
+//! The protocol as JSON Schema (draft 2020-12): every frame of each dialect, and the AsyncAPI document of them.
 //!
 //! The schemas are open: clients ignore fields that they do not know. The tests close them, and hold every
 //! frame against them that passes through a test's client.
@@ -30,14 +30,15 @@ pub struct Described {
 }
 
 impl Dialect {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Simple, Self::V1];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Simple, Self::V1, Self::Events];
 
     /// Its name in documents.
-    pub fn name(self) -> &'static str {
+    pub fn key(self) -> &'static str {
         match self {
             Self::Simple => "simple",
             Self::V1 => "v1",
+            Self::Events => "events",
         }
     }
 }

@@ -10,22 +10,17 @@ use crate::{
 
 /// The frames that a client of this dialect is sent.
 pub fn answers(dialect: Dialect) -> Vec<Described> {
-    let mut all = vec![
-        notification(dialect),
-        pong(dialect),
-        subscribed(dialect),
-        error(dialect),
-    ];
-    if dialect == Dialect::V1 {
-        all.extend([
-            welcome(),
-            replayed(),
-            unsubscribed(),
-            authenticated(),
-            token_expiring(),
-            gap(),
-            reconnect(),
-        ]);
+    let mut all = vec![notification(dialect), subscribed(dialect), error(dialect)];
+    if dialect.is_asked() {
+        all.push(pong(dialect));
+    }
+    if dialect.tells() {
+        all.extend([welcome(), replayed(), token_expiring(), gap(), reconnect()]);
+    }
+    match dialect {
+        Dialect::Simple => {}
+        Dialect::V1 => all.extend([unsubscribed(), authenticated()]),
+        Dialect::Events => all.push(disconnect()),
     }
     all
 }
@@ -65,7 +60,7 @@ fn notification(dialect: Dialect) -> Described {
         "id": "0199d2c4-7f3a-7000-8000-000000000000", "type": "order.shipped", "content": "On its way",
         "data": { "order": 4711 }, "timestamp": "2026-01-01T00:00:00.000Z", "target_user": "alice", "channel": null,
     });
-    if dialect == Dialect::V1 {
+    if dialect.tells() {
         let place = said(
             names::cursor(),
             "Its position; none if it is stored nowhere",
@@ -119,13 +114,13 @@ fn subscribed(dialect: Dialect) -> Described {
             truth("recovered", "Whether nothing is missing since `since`"),
         ]
     };
-    let more = (dialect == Dialect::V1).then(of_v1).into_iter().flatten();
+    let more = (dialect.tells()).then(of_v1).into_iter().flatten();
     let fields = [named_channel()]
         .into_iter()
         .chain(mark(dialect))
         .chain(more);
     let mut example = json!({ "type": "subscribed", "channel": "orders" });
-    if dialect == Dialect::V1 {
+    if dialect.tells() {
         example["cursor"] = "1767225600123-91827364".into();
         example["recovered"] = true.into();
     }
@@ -306,6 +301,26 @@ fn reconnect() -> Described {
         example: json!({
             "type": "reconnect", "reason": "draining", "after_ms": 0, "spread_ms": 110000, "deadline_ms": 120000,
         }),
+    }
+}
+
+fn disconnect() -> Described {
+    let code = json!({ "type": "integer", "minimum": 1000, "maximum": 4299,
+        "description": "As a socket would be closed with; 4204 is of streams alone" });
+    let fields = [
+        Field("code", code, Always),
+        text("reason", "Of the code", Always),
+        Field(
+            "retry_ms",
+            said(names::count(), "When a browser comes back by itself"),
+            Always,
+        ),
+    ];
+    Described {
+        kind: "disconnect",
+        about: "The stream ends, and why",
+        schema: frame("disconnect", fields),
+        example: json!({ "type": "disconnect", "code": 4204, "reason": "unacked", "retry_ms": 270 }),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::html::{block, escaped, line, prose, text};
 use super::shape::Shape;
 
-/// Every frame of both dialects, by who sends it.
+/// Every frame of each dialect, by who sends it.
 pub(super) fn socket(document: &Value) -> String {
     let mut page = prose(text(&document["info"]["description"]));
     for (name, channel) in members(&document["channels"]) {
