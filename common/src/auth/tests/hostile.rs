@@ -485,7 +485,7 @@ fn encodings_are_strict() {
             (
                 "a number beyond all",
                 end(r#"{"sub":"a","exp":1e400}"#),
-                "token_malformed",
+                "token_claim",
             ),
             (
                 "something after it",
