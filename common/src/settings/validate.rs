@@ -1,30 +1,20 @@
 //! Rules over values that have their types: ranges, and settings that must fit each other.
 
+mod clients;
+
 use std::time::Duration;
 
 use url::Url;
 
 use super::error::SettingsError;
-use super::{
-    AuthSettings, CanarySettings, KubernetesSettings, NamespaceSettings, Settings, TracingSettings,
-};
+use super::{CanarySettings, KubernetesSettings, NamespaceSettings, Settings, TracingSettings};
 use crate::ids::GatewayId;
 
 /// Most partitions: each costs every gateway a subscription check.
 const MAX_PARTITIONS: u16 = 1024;
 
-/// Most notifications that a stream may hold unacked: their positions are remembered.
-const MAX_UNACKED: u32 = 1024;
-
 /// Most spans that may wait: each takes about a kilobyte.
 const MAX_SPANS: usize = 1_000_000;
-
-/// The oldest that a key set may become.
-const MAX_KEY_AGE: Duration = Duration::from_secs(86_400);
-/// The shortest pause between two fetches of one.
-const MIN_KEY_INTERVAL: Duration = Duration::from_secs(1);
-/// Longest time of one fetch.
-const MAX_KEY_FETCH: Duration = Duration::from_secs(60);
 
 /// Appends everything that is wrong with `settings`.
 pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
@@ -293,50 +283,6 @@ impl Rules<'_> {
             "log.level",
             format!("{:?} is not a level", settings.log.level),
             "write error, warn, info, debug or trace, or `info,carillon_gateway=debug`",
-        );
-    }
-
-    fn sse(&mut self, settings: &Settings) {
-        let sse = &settings.sse;
-        self.require(
-            sse.path.starts_with('/') && !sse.path.contains(['?', '#', ' ']),
-            "sse.path",
-            format!("{:?} is not a path", sse.path),
-            "start it with `/`, without a query",
-        );
-        self.require(
-            sse.path != settings.gateway.path,
-            "sse.path",
-            "is the path of the WebSockets",
-            "give streams a path of their own",
-        );
-        self.require(
-            (1..=MAX_UNACKED).contains(&sse.unacked),
-            "sse.unacked",
-            format!("{} is out of range", sse.unacked),
-            "choose 1 to 1024",
-        );
-    }
-
-    fn auth(&mut self, auth: &AuthSettings) {
-        self.require(
-            (auth.jwks_interval..=MAX_KEY_AGE).contains(&auth.jwks_refresh),
-            "auth.jwks_refresh",
-            "is shorter than auth.jwks_interval, or longer than a day",
-            "choose at least auth.jwks_interval, and at most 1d: a key that its issuer took away is \
-             accepted for so long",
-        );
-        self.require(
-            auth.jwks_interval >= MIN_KEY_INTERVAL,
-            "auth.jwks_interval",
-            "would let strangers who name keys that do not exist have them fetched without a pause",
-            "choose 1s or more",
-        );
-        self.require(
-            (Duration::from_millis(1)..=MAX_KEY_FETCH).contains(&auth.jwks_timeout),
-            "auth.jwks_timeout",
-            "is no time for an answer",
-            "choose some time, and at most 1m",
         );
     }
 
