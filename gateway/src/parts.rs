@@ -66,8 +66,9 @@ impl Gateway {
         self.metrics.all.streams.inc();
         let end = stream::run(opened, &self.context).await;
         self.metrics.all.streams.dec();
-        let ended = &self.metrics.all.streams_ended;
-        ended.with_label_values(&[closed_with(end.code)]).inc();
+        let code = closed_with(end.code);
+        let all = &self.metrics.all;
+        all.streams_ended.with_label_values(&[code]).inc();
         self.ended(&handle, began, end);
     }
 

@@ -266,7 +266,14 @@ async fn a_streams_user_is_online_while_it_is_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_stream_is_kept_alive() {
-    let stage = Stage::on(Store::Memory, &[("socket.ping_interval", "200ms")]).await;
+    let stage = Stage::on(
+        Store::Memory,
+        &[
+            ("socket.ping_interval", "200ms"),
+            ("socket.pong_timeout", "100ms"),
+        ],
+    )
+    .await;
     let mut stream = EventStream::open(&stage.ask("alice")).await.unwrap();
     stream.until("replayed", SOON).await.unwrap();
     for _ in 0..5 {

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::world::SOON;
 
 /// What a service may complain of.
-const REASONS: usize = 9;
+const REASONS: usize = 11;
 /// More than `a_limit_that_is_too_small` allows.
 const TOO_MANY: usize = 200;
 

@@ -121,11 +121,11 @@ impl<'a> Route<'a> {
             // Either place is for the fields, not both.
             Some(schema) if !self.takes_query() || generator.happens(0.5) => {
                 call.header("Content-Type", Some("application/json"));
-                call.body = Some(generator.right(schema).to_string());
+                call.body = Some(self.fields(generator, schema).to_string());
             }
             Some(schema) => {
                 let schema = generator.resolve(schema);
-                let fields = generator.right(schema);
+                let fields = self.fields(generator, schema);
                 call.query = members(&fields)
                     .filter(|(_, value)| !value.is_null())
                     .map(|(name, value)| (name.clone(), in_query(name, value)))
@@ -134,6 +134,19 @@ impl<'a> Route<'a> {
             None => {}
         }
         call
+    }
+
+    /// What the schema allows. To everyone, `ttl` has a bound of its own (`channels.broadcast_ttl`), which goes by
+    /// whether there is a channel.
+    fn fields(&self, generator: &mut Generator<'a>, schema: &'a Value) -> Value {
+        let mut fields = generator.right(schema);
+        if self.route.ends_with("/broadcast")
+            && fields["channel"].is_null()
+            && let Some(members) = fields.as_object_mut()
+        {
+            members.remove("ttl");
+        }
+        fields
     }
 
     /// Calls that it does not: each is wrong in one way.

@@ -17,11 +17,27 @@ use crate::world::{World, next_content};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Panels that show nothing here, and why.
-const EMPTY: [(&str, &str); 18] = [
+const EMPTY: [(&str, &str); 22] = [
     ("Overview / Alerts", "nothing fires"),
     (
         "Connections / Refused requests of clients",
         "no client asks for anything wrong",
+    ),
+    (
+        "Connections / Event streams ended",
+        "where clients read event streams",
+    ),
+    (
+        "Runtime / Age of issuers' keys",
+        "where issuers publish their keys",
+    ),
+    (
+        "Runtime / Fetches of issuers' keys",
+        "where issuers publish their keys",
+    ),
+    (
+        "Runtime / Issuers' keys",
+        "where issuers publish their keys",
     ),
     ("Delivery / Canary", "where a canary runs"),
     ("Delivery / Canary's round", "where a canary runs"),

@@ -89,9 +89,9 @@ mod tests {
     fn the_pages_need_no_other_host_and_run_nothing() {
         for page in [docs(), errors()] {
             let active = [
-                "<script", "<img", "<link", "src=", "@import", "url(", "style=", " on", "://",
+                "<script", "<img", "<link", "src=", "@import", "url(", "style=", "=\"http", "=\"//",
             ];
-            for outside in active.iter().filter(|it| **it != " on") {
+            for outside in active {
                 assert!(!page.contains(outside), "{outside}");
             }
             assert_eq!(page.matches('<').count(), page.matches('>').count());
