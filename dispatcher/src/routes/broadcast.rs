@@ -10,7 +10,7 @@ use carillon_common::{
     telemetry::spans::Destination,
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::{
     IntoParams, ToSchema,
     openapi::path::{Parameter, ParameterIn},
@@ -41,7 +41,7 @@ impl Posts for may::Broadcast {
 
 described! {
     /// What a broadcast says; [`BroadcastRequest::read`] reads it.
-    BroadcastFields: fields(said(Place::Body));
+    BroadcastFields: fields(said(refer::<Data>()));
 }
 
 /// The same as parameters of the query.
@@ -49,25 +49,16 @@ enum BroadcastQuery {}
 
 impl IntoParams for BroadcastQuery {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        query(said(Place::Query))
+        query(said(
+            json!({ "type": "string", "contentMediaType": "application/json", "description": "A text that is JSON" }),
+        ))
     }
 }
 
-enum Place {
-    Body,
-    Query,
-}
-
-fn said(place: Place) -> Vec<Field> {
+/// The fields, of which only `data` is written differently in each place.
+fn said(data: Value) -> Vec<Field> {
     let mut channel = names::channel();
     channel["description"] = "Whose members it is for; absent: everyone".into();
-    let (data, ttl) = match place {
-        Place::Body => (refer::<Data>(), refer::<BroadcastTtl>()),
-        Place::Query => (
-            json!({ "type": "string", "contentMediaType": "application/json", "description": "A text that is JSON" }),
-            refer::<BroadcastTtl>(),
-        ),
-    };
     vec![
         required("notification_type", names::notification_type()),
         required(
@@ -76,7 +67,7 @@ fn said(place: Place) -> Vec<Field> {
         ),
         optional("channel", channel),
         optional("data", data),
-        optional("ttl", ttl),
+        optional("ttl", refer::<BroadcastTtl>()),
     ]
 }
 

@@ -18,13 +18,13 @@ use tokio_tungstenite::WebSocketStream;
 
 use crate::{metrics::Counters, session::Now, store::Calls};
 pub(crate) use arrived::Arrived;
-pub(crate) use close::{close_refused, close_refused_at_once, reset};
+pub(crate) use close::{close_refused, close_refused_at_once};
 pub(crate) use effects::{Gathered, Wire, carry_out};
 pub(crate) use inputs::on_mail;
 pub(crate) use rewound::Rewound;
 use run_loop::run_loop;
 pub(crate) use screen::Screen;
-pub(crate) use writing::write;
+pub(crate) use writing::{write, written};
 
 /// A socket that speaks WebSocket.
 pub(crate) type Socket = WebSocketStream<Screen>;

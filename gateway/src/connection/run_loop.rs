@@ -19,6 +19,7 @@ use super::{
     effects::{Gathered, carry_out},
     inputs::{on_frame, on_mail},
     outgoing::Outgoing,
+    writing::written,
 };
 use crate::{
     routing::Taken,
@@ -100,17 +101,8 @@ async fn write(
     let screen = socket.get_mut();
     screen.asked(outgoing.pings());
     context.metrics.all.bytes_written.inc_by(outgoing.len());
-    match outgoing.write(screen.stream(), context.slow).await {
-        Ok(Ok(())) => {
-            marks.written(&context.metrics.spans);
-            None
-        }
-        Ok(Err(_)) => Some(End::BROKEN),
-        Err(_) => {
-            reset(screen.stream());
-            Some(End::slow())
-        }
-    }
+    let result = outgoing.write(screen.stream(), context.slow).await;
+    written(result, screen.stream(), marks, context)
 }
 
 /// Lets tungstenite write its answer to what was read, so that nothing of ours cuts into it.

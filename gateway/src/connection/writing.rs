@@ -7,6 +7,9 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
+use super::{Context, End, close::reset};
+use crate::session::Marks;
+
 /// Writes everything, and waits for a client that does not read for at most `slow`.
 ///
 /// # Errors
@@ -26,6 +29,27 @@ pub(crate) async fn write(
             Box::pin(timeout(slow, write_rest(stream, bytes, 0))).await
         }
         Err(error) => Ok(Err(error)),
+    }
+}
+
+/// What comes of a write: a client that did not read for too long is given up, and what it has of the last piece
+/// leaves no room for another.
+pub(crate) fn written(
+    result: Result<io::Result<()>, Elapsed>,
+    stream: &TcpStream,
+    marks: Marks,
+    context: &Context,
+) -> Option<End> {
+    match result {
+        Ok(Ok(())) => {
+            marks.written(&context.metrics.spans);
+            None
+        }
+        Ok(Err(_)) => Some(End::BROKEN),
+        Err(_) => {
+            reset(stream);
+            Some(End::slow())
+        }
     }
 }
 

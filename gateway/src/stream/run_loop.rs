@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{Framing, Opened, events::Events};
 use crate::{
-    connection::{Context, End, Gathered, carry_out, on_mail, reset, write},
+    connection::{Context, End, Gathered, carry_out, on_mail, write, written},
     routing::Taken,
     session::{Marks, Out},
 };
@@ -99,17 +99,8 @@ async fn write_events(
 ) -> Option<End> {
     let bytes = events.into_bytes(framing);
     context.metrics.all.bytes_written.inc_by(bytes.len() as u64);
-    match write(stream, bytes, context.slow).await {
-        Ok(Ok(())) => {
-            marks.written(&context.metrics.spans);
-            None
-        }
-        Ok(Err(_)) => Some(End::BROKEN),
-        Err(_) => {
-            reset(stream);
-            Some(End::slow())
-        }
-    }
+    let result = write(stream, bytes, context.slow).await;
+    written(result, stream, marks, context)
 }
 
 /// Ready when the client has closed, or says more than it may.

@@ -4,34 +4,12 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+pub use carillon_common::protocol::Dialect;
 use jsonschema::Validator;
 use serde_json::Value;
 
 /// Clients must ignore fields that they do not know, so the document leaves frames open; here they are closed.
 const DOCUMENT: &str = include_str!("../../../docs/asyncapi.json");
-
-/// Which frames a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// No subprotocol.
-    Simple,
-    /// `carillon.v1`.
-    V1,
-    /// An event stream's.
-    Events,
-}
-
-impl Dialect {
-    /// As the document names its channel.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Simple => "simple",
-            Self::V1 => "v1",
-            Self::Events => "events",
-        }
-    }
-}
 
 /// Who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,10 +54,13 @@ pub fn fault(dialect: Dialect, by: By, frame: &Value) -> Option<String> {
         (By::Gateway, Some(_)) => "notification",
         _ => frame["type"].as_str().unwrap_or_default(),
     };
-    let Some(schema) = schemas().get(&(dialect, by)).and_then(|all| all.get(kind)) else {
+    let Some(schema) = schemas()
+        .get(&(dialect.key(), by))
+        .and_then(|all| all.get(kind))
+    else {
         return Some(format!(
             "there is no such frame as {kind:?} ({})",
-            dialect.name()
+            dialect.key()
         ));
     };
     if schema.is_valid(frame) {
@@ -93,31 +74,32 @@ pub fn fault(dialect: Dialect, by: By, frame: &Value) -> Option<String> {
 /// The types of the frames that are described.
 #[must_use]
 pub fn kinds(dialect: Dialect, by: By) -> Vec<&'static str> {
-    let all = schemas().get(&(dialect, by)).into_iter().flatten();
+    let all = schemas().get(&(dialect.key(), by)).into_iter().flatten();
     all.map(|(kind, _)| kind.as_str()).collect()
 }
 
-type Schemas = HashMap<(Dialect, By), HashMap<String, Validator>>;
+/// By what the document calls the channel, and by who sends.
+type Schemas = HashMap<(&'static str, By), HashMap<String, Validator>>;
 
 /// Compiled once for all clients of the process.
 fn schemas() -> &'static Schemas {
     static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
     SCHEMAS.get_or_init(|| {
         let document: Value = serde_json::from_str(DOCUMENT).unwrap_or_default();
-        let all = [Dialect::Simple, Dialect::V1, Dialect::Events].into_iter();
-        let places = all.flat_map(|dialect| [(dialect, By::Client), (dialect, By::Gateway)]);
+        let channels = Dialect::ALL.into_iter().map(Dialect::key);
+        let places = channels.flat_map(|channel| [(channel, By::Client), (channel, By::Gateway)]);
         places
             .map(|place| (place, compiled(&document, place)))
             .collect()
     })
 }
 
-fn compiled(document: &Value, (dialect, by): (Dialect, By)) -> HashMap<String, Validator> {
+fn compiled(document: &Value, (channel, by): (&str, By)) -> HashMap<String, Validator> {
     let action = match by {
         By::Client => "receive",
         By::Gateway => "send",
     };
-    let channel = format!("#/channels/{}", dialect.name());
+    let channel = format!("#/channels/{channel}");
     let operations = document["operations"].as_object().into_iter().flatten();
     let wanted = operations
         .map(|(_, operation)| operation)

@@ -11,6 +11,7 @@ use carillon_common::{
 use super::{
     Stores,
     gateway::{Connection, Gateway, subscription},
+    known_dead::died,
     world::{HOUR, SECOND, World, limits, order},
 };
 
@@ -207,8 +208,7 @@ pub(super) async fn a_dead_gateways_connections_make_room_once_it_is_reaped(
             .await
             .map(|it| it.registered),
     );
-    let now = world.backend.clock().now();
-    assert!(world.other.reap(&dead.name, now).await?);
+    assert!(world.other.reap(&dead.name, died(&dead)?).await?);
     lives.connect("alice", "laptop").await?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::poll::eventually;
 
 /// The last moment of a gateway's generation.
-fn died(gateway: &Gateway) -> Result<Millis> {
+pub(super) fn died(gateway: &Gateway) -> Result<Millis> {
     Ok(Millis::try_from(gateway.generation())?)
 }
 
