@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart dashboards contract-docs contract bench attack overhead pictures traces images push test-client test-kind doc clean
+.PHONY: help setup setup-check run build test check check-chart dashboards contract-docs contract bench attack overhead pictures traces images push test-client conformance test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,9 +84,16 @@ traces: build ## one notification's way as a real Jaeger has it, which is built 
 images: build ## build the container images, and the list of what is in each, from the same programs
 	images/build
 
-test-client: build ## client/js: sizes, types, unit tests, tests against a real server and in a real Chromium
+test-client: build ## client/js: sizes, types, tests in virtual time, against a real server and in Chromium; and conformance
 	@scripts/setup client
 	cd client/js && npm ci --no-audit --no-fund && npm test
+	node --test tests/conformance/test/*.test.js
+	node tests/conformance/here.js
+
+conformance: build ## hold servers and clients to docs/protocol.md: standalone over both stores, client/js, client/rust
+	@scripts/setup client
+	[ -e client/js/node_modules/ws ] || (cd client/js && npm ci --no-audit --no-fund)
+	node tests/conformance/here.js $(ARGS)
 
 test-kind: build ## run the scenarios in a real Kubernetes: make test-kind ARGS='rollout --keep' (FULL=1: 5000 sockets)
 	@scripts/setup kind

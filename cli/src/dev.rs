@@ -38,9 +38,17 @@ impl Dev {
         settings.auth.api_keys.push(ApiKeySettings {
             name: "dev".to_owned(),
             hash,
-            scopes: vec![Scope::Send, Scope::Broadcast, Scope::Read, Scope::Admin],
+            scopes: vec![
+                Scope::Send,
+                Scope::Broadcast,
+                Scope::Read,
+                Scope::Admin,
+                Scope::Tickets,
+            ],
             users: None,
             channels: None,
+            sends_per_second: None,
+            sends_burst: None,
         });
         settings.gateway.listen.set_ip(Ipv4Addr::LOCALHOST.into());
         settings.admin.listen.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -82,6 +90,10 @@ impl Dev {
             code(&format!("  http://{address}/\n")),
             row("sockets", &format!("ws://{address}{path}")),
             row("REST", &format!("http://{address}/api/notifications/…")),
+            row(
+                "console",
+                &format!("http://{}/console, with the API key", at.admin),
+            ),
             row("health", &format!("http://{}/readyz, /metrics\n", at.admin)),
             row("API key", key),
             row("alice", &alice),

@@ -9,6 +9,8 @@ use std::{
 
 use carillon_common::{
     auth::Secret,
+    ids::Millis,
+    notification::from_rfc3339,
     settings::{IssuerSettings, Settings, process_env},
     text::decoded,
 };
@@ -20,6 +22,23 @@ use crate::failure::Failure;
 /// `150ms`, `10s`, `2h`, `1d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 150ms, 10s, 2h or 1d"))
+}
+
+/// A time by RFC 3339.
+pub(crate) fn moment(text: &str) -> Result<Millis, String> {
+    from_rfc3339(text).ok_or_else(|| "must be a time such as 2026-01-01T00:00:00Z".to_owned())
+}
+
+/// The same, or how long it is until then.
+pub(crate) fn later(text: &str) -> Result<Millis, String> {
+    let from_now = || {
+        let from_now = Millis::try_from(duration(text).ok()?.as_millis()).ok()?;
+        now_ms().checked_add(from_now)
+    };
+    let rule = || {
+        "must be a time such as 2026-01-01T00:00:00Z, or how long until then, such as 2h".to_owned()
+    };
+    moment(text).ok().or_else(from_now).ok_or_else(rule)
 }
 
 /// A duration as people write it.
@@ -145,6 +164,16 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
         assert!(duration("10").is_err());
+    }
+
+    #[test]
+    fn what_is_for_later_has_a_time_or_a_while() {
+        assert_eq!(later("2026-01-01T01:00:00+01:00"), Ok(1_767_225_600_000));
+        let from_now = later("2h").unwrap() - now_ms();
+        assert!((7_140_000..=7_200_000).contains(&from_now), "{from_now}");
+        for wrong in ["", "tomorrow", "10", "-2h"] {
+            assert!(later(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

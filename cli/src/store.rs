@@ -1,6 +1,6 @@
 //! The store that a configuration names.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use carillon_common::{
     backend::{
@@ -14,7 +14,53 @@ use carillon_common::{
     settings::Settings,
 };
 
-use crate::failure::Failure;
+use clap::Args;
+
+use crate::{failure::Failure, input::settings};
+
+/// Which store.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    /// The services' configuration
+    #[arg(long, value_name = "FILE", env = "CARILLON_CONFIG")]
+    config: Option<PathBuf>,
+    /// The store's URL, instead of the configuration's `backend.url`; with a password in it, prefer
+    /// the configuration or CARILLON__BACKEND__URL
+    #[arg(long, value_name = "URL")]
+    backend: Option<String>,
+}
+
+impl StoreArgs {
+    /// Whether a store was named at all.
+    pub(crate) fn is_given(&self) -> bool {
+        self.config.is_some()
+            || self.backend.is_some()
+            || std::env::var_os("CARILLON__BACKEND__URL").is_some()
+            || std::env::var_os("CARILLON__BACKEND__URL_FILE").is_some()
+    }
+
+    /// The configuration, with the URL that was given.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        let mut settings = settings(self.config.as_deref())?;
+        if let Some(url) = &self.backend {
+            settings.backend.name_store(url.clone())?;
+        }
+        Ok(settings)
+    }
+
+    /// The store that the services share.
+    pub(crate) async fn connect(&self) -> Result<Arc<dyn Backend>, Failure> {
+        let settings = self.settings()?;
+        if settings.backend.store.is_memory() {
+            return Err(Failure::Usage(
+                "the in-memory store cannot be asked from outside its process: name a Redis with \
+                 --backend or --config, or a dispatcher with --api"
+                    .to_owned(),
+            ));
+        }
+        connect(&settings).await
+    }
+}
 
 /// Connects to it; `memory://` is a new one, of this process alone.
 pub(crate) async fn connect(settings: &Settings) -> Result<Arc<dyn Backend>, Failure> {

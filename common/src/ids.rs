@@ -85,6 +85,10 @@ impl UserId {
 }
 
 name!(
+    /// A token's own id (`jti`, RFC 7519 §4.1.7). 1–255 bytes of any text.
+    TokenId, "a token's id", "1 to 255 bytes long", |text| (1..=255).contains(&text.len())
+);
+name!(
     /// A browser or app that names itself and keeps that name over reconnects.
     DeviceId, "a device", "1 to 64 characters of A-Z a-z 0-9 _ . : -",
     |text| (1..=64).contains(&text.len()) && text.bytes().all(is_name_byte)
@@ -98,6 +102,11 @@ name!(
     /// A channel: 1–255 of `[A-Za-z0-9_.:-]`.
     ChannelName, "a channel", "1 to 255 characters of A-Z a-z 0-9 _ . : -",
     |text| text == "*" || (1..=255).contains(&text.len()) && text.bytes().all(is_name_byte)
+);
+name!(
+    /// What the newest notification stands for, so that it replaces the one before.
+    CollapseKey, "a collapse key", "1 to 64 characters of A-Z a-z 0-9 _ . : -",
+    |text| (1..=64).contains(&text.len()) && text.bytes().all(is_name_byte)
 );
 name!(
     /// A gateway process, unique in the deployment.

@@ -12,6 +12,7 @@ pub mod json;
 pub mod notification;
 pub mod process;
 pub mod protocol;
+pub mod rate;
 pub mod retry;
 pub mod settings;
 pub mod telemetry;

@@ -48,6 +48,12 @@ pub fn rfc3339(time: Millis) -> String {
         .to_string()
 }
 
+/// The time that a text is by RFC 3339 (section 5.6), in any offset; `None` for another text, and before 1970.
+pub fn from_rfc3339(text: &str) -> Option<Millis> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(time.as_millisecond()).filter(|ms| *ms >= 0)
+}
+
 /// A notification at its place in an inbox or a channel's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {

@@ -3,13 +3,14 @@
 use std::{collections::HashSet, time::Duration};
 
 use carillon_common::{
-    backend::{BackendError, Sent},
+    backend::{AccountKind, BackendError, Sent},
     telemetry::metrics::DispatcherMetrics,
 };
 use http::StatusCode;
 use parking_lot::Mutex;
 
 use crate::{
+    allowance,
     error::ApiError,
     paths::{BROADCAST, SEND},
 };
@@ -45,6 +46,13 @@ impl Counters {
                 metrics.http_requests.with_label_values(&[route, code]);
             }
         }
+        for limit in [AccountKind::Service, AccountKind::User] {
+            let limit = [allowance::name_of(limit)];
+            metrics.rate_limited.with_label_values(&limit);
+        }
+        for result in ["answered", "failed"] {
+            metrics.borrowed.with_label_values(&[result]);
+        }
         Self {
             metrics,
             senders: Mutex::default(),
@@ -69,6 +77,10 @@ impl Counters {
     pub(crate) fn refusal(&self, error: &ApiError) {
         let code = [error.code()];
         self.metrics.problems.with_label_values(&code).inc();
+        if let ApiError::RateLimited(limited) = error {
+            let limit = [limited.limit()];
+            self.metrics.rate_limited.with_label_values(&limit).inc();
+        }
         if matches!(
             error,
             ApiError::NoApiKeys
@@ -78,6 +90,8 @@ impl Counters {
                 | ApiError::InsufficientScope(_)
                 | ApiError::UserForbidden(_)
                 | ApiError::ChannelForbidden(_)
+                | ApiError::UserOutOfReach(_)
+                | ApiError::ChannelOutOfReach(_)
         ) {
             let reason = [error.code()];
             self.metrics.auth_failures.with_label_values(&reason).inc();
@@ -89,11 +103,18 @@ impl Counters {
         let outcome = outcome(answer);
         let labels = [outcome, self.known(sender)];
         self.metrics.sends.with_label_values(&labels).inc();
-        if let Ok(sent) = answer {
+        if let Ok(sent) = answer
+            && sent.due.is_none()
+        {
             self.metrics.send_devices.observe(f64::from(sent.devices));
         }
         let duration = self.metrics.send_duration.with_label_values(&[outcome]);
         duration.observe(took.as_secs_f64());
+    }
+
+    /// One that waited for its time was cancelled.
+    pub(crate) fn cancelled(&self) {
+        self.metrics.scheduled_cancelled.inc();
     }
 
     /// The name to count a sender under.
@@ -113,10 +134,16 @@ impl Counters {
 fn outcome(answer: Result<&Sent, &BackendError>) -> &'static str {
     match answer {
         Ok(sent) if sent.repeated => "duplicate",
+        Ok(sent) if sent.due.is_some() => "scheduled",
         Ok(sent) if sent.devices > 0 => "routed",
         Ok(sent) if sent.cursor.is_none() => "dropped",
         Ok(_) => "queued",
-        Err(BackendError::InboxFull | BackendError::IdempotencyMismatch) => "refused",
+        Err(
+            BackendError::InboxFull
+            | BackendError::IdempotencyMismatch
+            | BackendError::TooManyScheduled
+            | BackendError::NotThen,
+        ) => "refused",
         Err(_) => "failed",
     }
 }

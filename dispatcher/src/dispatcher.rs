@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     canary::Canary,
+    console,
     pods::{Cluster, Watch},
-    router::router,
+    router::{beside_others, router},
 };
 
 /// The REST service, the watch of the gateways' pods and the canary, over a store.
@@ -67,6 +68,20 @@ impl Dispatcher {
         router(self.app.clone())
     }
 
+    /// The console and the routes that it calls, for the admin port. Each asks for its caller's own key, as ever.
+    pub fn console(&self) -> Router {
+        beside_others(self.app.clone()).merge(console::served())
+    }
+
+    /// What has to run as long as the routes are served, for a process that serves them on a port of its own. Never
+    /// ends.
+    pub fn beside(&self) -> BoxFuture<'static, ()> {
+        let app = self.app.clone();
+        Box::pin(async move {
+            tokio::join!(app.allowance.run(), app.firing.run());
+        })
+    }
+
     /// Serves until `shutdown`. Then: not ready, `drain.delay`, nothing accepted any more, requests
     /// under way finished within their own time limit, or what a quick end gives them.
     pub fn run(self, listener: TcpListener, shutdown: Shutdown) -> BoxFuture<'static, ()> {
@@ -101,10 +116,14 @@ impl Dispatcher {
         };
         let condition = end.run_until_cancelled(show_condition(&*self.app.backend, &self.health));
         let pods = end.run_until_cancelled(self.watch_pods());
+        let firing = end.run_until_cancelled(self.app.firing.run());
+        let borrowing = end.run_until_cancelled(self.app.allowance.run());
         // Not to the end: whoever stays takes the next turn.
         let canary = stop.run_until_cancelled(self.canary().run());
         self.health.set_started();
-        tokio::join!(answering, draining, condition, pods, canary);
+        tokio::join!(
+            answering, draining, condition, pods, borrowing, firing, canary
+        );
     }
 
     async fn watch_pods(&self) {

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiError, traced::ForLog};
+use crate::{app::App, error::ApiError, pages::Page, traced::ForLog};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,6 +28,11 @@ impl Arrival {
     /// How it is named in its answer and in the log.
     pub(crate) fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or("-")
+    }
+
+    /// The same as its answer's header has it.
+    pub(crate) fn id(&self) -> &HeaderValue {
+        &self.request_id
     }
 }
 
@@ -46,9 +51,14 @@ pub(crate) async fn edge(
         at,
         request_id: id.clone(),
     });
-    let mut response = match app.under_way.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => ApiError::Overloaded.into_response(),
+    let page = Page::of(&request, &app.live.current().gateway);
+    let answered = page
+        .as_ref()
+        .and_then(|page| page.answer(&app.refused_origins));
+    let mut response = match (answered, app.under_way.try_acquire()) {
+        (Some(answered), _) => answered,
+        (None, Ok(_place)) => next.run(request).await,
+        (None, Err(_)) => ApiError::Overloaded.into_response(),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         ForLog::within(&response, || app.failures.log(&error, &id));
@@ -56,6 +66,9 @@ pub(crate) async fn edge(
         response = problem(&error, &id, response.headers_mut().remove(header::ALLOW));
     }
     response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(page) = page {
+        page.tell(response.headers_mut());
+    }
     let status = response.status();
     app.counters.request(route, status, at.elapsed());
     response
@@ -113,12 +126,14 @@ mod tests {
         let limits = Limits {
             inbox_ttl: second,
             inbox_max: 1,
+            scheduled: 1,
             inbox_keep: 1,
             page: 1,
             devices: 1,
             device_ttl: second,
             connections: 100,
             kept: 100,
+            assigned: 100,
             restore: second,
             lease_ttl: second,
             lease_renew: second,

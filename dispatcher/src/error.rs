@@ -11,10 +11,12 @@ use carillon_common::{
     backend::BackendError,
     errors::ProblemKind,
     http::FieldProblem,
-    ids::{ChannelName, UserId},
+    ids::{ChannelName, Cursor, UserId},
     settings::Scope,
 };
 use http::StatusCode;
+
+use crate::allowance::RateLimited;
 
 /// A refused or failed request. What stands in a variant that clients must not see (the store's own
 /// words) is logged, never answered.
@@ -32,9 +34,17 @@ pub enum ApiError {
     /// Everything that is wrong with the fields.
     #[error("{}", summary(.0))]
     InvalidFields(Vec<FieldError>),
+    /// A batch with an `Idempotency-Key` of its own.
+    #[error(
+        "a batch has no Idempotency-Key of its own: give each of its notifications an idempotency_key"
+    )]
+    IdempotencyKeyOfBatch,
     /// The `Idempotency-Key` header breaks its rule.
     #[error("Idempotency-Key must be given once, with 1 to 255 printable ASCII characters")]
     InvalidIdempotencyKey,
+    /// One notification too many, for its service or for its user.
+    #[error("{}", .0.detail())]
+    RateLimited(RateLimited),
     /// Nobody can call: the operator has to configure a key.
     #[error(
         "no API key is configured, so every call is refused: make one with `carillon apikey new` \
@@ -61,9 +71,72 @@ pub enum ApiError {
     /// The key may not send to this channel, or to everyone.
     #[error("{}", channel_remedy(.0.as_ref()))]
     ChannelForbidden(Option<ChannelName>),
+    /// The key has nothing to do with this user.
+    #[error(
+        "this API key or token has nothing to do with the user {:?}: its `users` do not include it", .0.as_str()
+    )]
+    UserOutOfReach(UserId),
+    /// The key has nothing to do with this channel.
+    #[error(
+        "this API key or token has nothing to do with the channel {:?}: its `channels` do not include it", .0.as_str()
+    )]
+    ChannelOutOfReach(ChannelName),
+    /// Nothing is known of a notification.
+    #[error(
+        "nothing is known of this notification: its id is that of none in the user's inbox, or its cursor was never \
+         given out"
+    )]
+    ReceiptGone,
+    /// Nothing waits under this id.
+    #[error(
+        "nothing of this id waits for its time, and nothing is known of it: its time came and it has left the inbox since, \
+         or nothing was ever accepted under it"
+    )]
+    ScheduledGone,
+    /// What is to be cancelled is in the inbox.
+    #[error(
+        "it was delivered to the inbox, where its cursor is {0}: DELETE /api/users/{{user}}/notifications/{0} takes it back"
+    )]
+    DeliveredAlready(Cursor),
+    /// A position of no notification.
+    #[error("`after` is the position of nothing that is listed here: begin anew without it")]
+    CursorForeign,
+    /// The key may not have tickets made for this user, or the token is another's.
+    #[error(
+        "this API key or token may not ask for a ticket of the user {:?}", .0.as_str()
+    )]
+    TicketForbidden(UserId),
+    /// No token on a route that is a user's own.
+    #[error("this is about the user whose token it is: send it as `Authorization: Bearer <token>`")]
+    UserTokenMissing,
+    /// A service's key or token on a route that is a user's own.
+    #[error(
+        "this is about the user whose token it is, and an API key or a service's token is none: services have \
+         /api/users/{{user}}/…"
+    )]
+    UserTokenNeeded,
+    /// The token does not let its user join this channel.
+    #[error("this token does not allow the channel {:?}: its `channels` do not include it", .0.as_str())]
+    ChannelNotJoinable(ChannelName),
+    /// One request too many of a user's pages.
+    #[error("this user's pages make more than {0} requests a second here")]
+    TooManyRequests(u32),
+    /// The page's origin is not listed.
+    #[error(
+        "pages of the origin {0:?} may not call this: it is not in gateway.origins of this service's configuration"
+    )]
+    OriginNotAllowed(String),
     /// No such route.
     #[error("there is no such route")]
     NotFound,
+    /// No revocation has this id.
+    #[error(
+        "no revocation of this id is in force: GET /api/tokens/revocations lists those that are"
+    )]
+    RevocationUnknown,
+    /// A part of the path is no name; says which rule they have.
+    #[error("{0}")]
+    InvalidPath(String),
     /// No gateway of that name has a lease.
     #[error(
         "no gateway of this name is there: GET /api/gateways lists those that are (of a pod, the \
@@ -148,6 +221,12 @@ impl ApiError {
     /// Whether it shows a defect rather than a caller's mistake or a store that is away.
     pub(crate) fn is_defect(&self) -> bool {
         self.kind() == ProblemKind::Internal
+    }
+}
+
+impl From<RateLimited> for ApiError {
+    fn from(limited: RateLimited) -> Self {
+        Self::RateLimited(limited)
     }
 }
 

@@ -7,7 +7,7 @@ use carillon_common::{
     checks::Role,
     process::{ServiceArguments, bind, exit_code, runtime},
 };
-use carillon_dispatcher::Dispatcher;
+use carillon_dispatcher::{CONSOLE_ROUTES, Dispatcher};
 use clap::Parser;
 
 #[global_allocator]
@@ -42,6 +42,7 @@ async fn run(arguments: &ServiceArguments) -> Result<()> {
     arguments.announce(&listener, &admin_listener)?;
     process.shutdown.tell_ready();
     let operations = process.operations();
+    let operations = operations.beside(dispatcher.console(), CONSOLE_ROUTES);
     let work = dispatcher.run(listener, process.shutdown.clone());
     process.run(admin_listener, operations, work).await;
     tracing::info!("stopped");

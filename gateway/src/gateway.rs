@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use carillon_common::{
     backend::{Backend, join_when_up},
-    http::{Crowd, IN_KERNEL},
+    http::{Crowd, IN_KERNEL, RefusedOrigins},
     ids::GatewayId,
     process::{Process, Shutdown},
     protocol::CloseCode,
     settings::Settings,
 };
 use futures_util::future::BoxFuture;
+use parking_lot::RwLock;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -67,6 +68,7 @@ impl Gateway {
             tasks.clone(),
         ));
         let bus = Arc::new(Bus::new(hub.clone(), channels.clone(), metrics.clone()));
+        process.keyring.follow(backend.revocations());
         let membership = join_when_up(&*backend, &name, bus.clone()).await?;
         channels.join_deployment(membership.clone()).await?;
         let calls = Calls::new(
@@ -84,8 +86,14 @@ impl Gateway {
             close_grace: settings.drain.close_grace,
         });
         let gateway = Arc::new(Self {
-            rules: Arc::new(Rules::new((*settings).clone(), process.keyring.clone())),
+            rules: RwLock::new(Arc::new(Rules::new(
+                (*settings).clone(),
+                process.keyring.clone(),
+            ))),
+            live: process.live.clone(),
             refused_tokens: RefusedTokens::new(&settings.gateway),
+            refused_origins: RefusedOrigins::default(),
+            tokens: backend.clone(),
             settings,
             hub,
             channels,

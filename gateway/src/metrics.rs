@@ -136,6 +136,10 @@ impl Counters {
         let kind = match event {
             BusEvent::Inbox { .. } => "inbox",
             BusEvent::Ephemeral { .. } => "fleeting",
+            BusEvent::Retracted { .. } => "retracted",
+            BusEvent::Read { .. } => "read",
+            BusEvent::Assigned { .. } => "assigned",
+            BusEvent::Unassigned { .. } => "unassigned",
             BusEvent::Channel { .. } => "channel",
             BusEvent::Replaced { .. } => "replaced",
             BusEvent::Dirty { .. } => "dirty",
@@ -146,6 +150,12 @@ impl Counters {
         if matches!(event, BusEvent::Dirty { reason } if *reason == LEASE_LOST) {
             self.all.lease_lost.inc();
         }
+    }
+
+    /// A question who is on a channel that is not answered, because too many wait.
+    pub(crate) fn roll_call_passed_over(&self) {
+        let kind = ["roll_call_passed_over"];
+        self.all.bus_events.with_label_values(&kind).inc();
     }
 
     /// The store was told of an ack, and took it or refused it for good.

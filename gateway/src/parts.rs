@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use carillon_common::{
-    backend::Membership,
-    http::{Crowd, Health},
+    backend::{Backend, Membership},
+    http::{Crowd, Health, RefusedOrigins},
     ids::{GatewayId, Millis},
-    settings::Settings,
+    settings::{LiveSettings, Settings},
 };
+use parking_lot::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -21,7 +22,10 @@ use crate::{
 
 /// A running gateway.
 pub struct Gateway {
-    pub(crate) rules: Arc<Rules>,
+    /// What the next connection goes by.
+    pub(crate) rules: RwLock<Arc<Rules>>,
+    /// What of the settings may change, as it is now.
+    pub(crate) live: LiveSettings,
     pub(crate) settings: Arc<Settings>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) channels: Arc<Channels>,
@@ -31,6 +35,9 @@ pub struct Gateway {
     /// Sockets that are not connections yet.
     pub(crate) arrivals: Crowd,
     pub(crate) refused_tokens: RefusedTokens,
+    pub(crate) refused_origins: RefusedOrigins,
+    /// Redeems tickets.
+    pub(crate) tokens: Arc<dyn Backend>,
     pub(crate) metrics: Counters,
     pub(crate) health: Health,
     pub(crate) name: GatewayId,
@@ -49,6 +56,20 @@ impl Gateway {
     /// How many connections it has.
     pub fn connections(&self) -> usize {
         self.hub.len()
+    }
+
+    /// What a connection that begins now goes by, to its end.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.read().clone()
+    }
+
+    /// Goes by these settings from now on, as far as they may change. Connections that there are keep what they were
+    /// told of limits.
+    pub(crate) fn renew(&self, settings: &Settings) {
+        self.admission.renew(&settings.gateway);
+        self.hub.set_per_user(settings.gateway.per_user_connections);
+        let keyring = self.rules().keyring.clone();
+        *self.rules.write() = Arc::new(Rules::new(settings.clone(), keyring));
     }
 
     /// Runs a connection to its end.

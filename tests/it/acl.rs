@@ -4,15 +4,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::ensure;
-use carillon_common::{backend, settings::Settings};
-use carillon_tests::client::{Socket, broadcast, notification};
+use carillon_common::{
+    auth::{Revocation, Revoked},
+    backend::{self, Note, RevokeOrder},
+    settings::Settings,
+};
+use carillon_tests::client::{Handshake, Socket, broadcast, notification};
 use carillon_tests::poll::eventually;
 use carillon_tests::redis::{Options, Standalone};
 use redis::{FromRedisValue, Value, cmd};
+use reqwest::Method;
 use serde_json::json;
 
 use crate::refusing_store::{run, said};
-use crate::world::{SOON, World, content, next_content, next_of};
+use crate::world::{SOON, World, content, in_ms, metric_of, next_content, next_of, token_of};
 
 const DOCUMENT: &str = include_str!("../../docs/redis-acl.md");
 
@@ -65,6 +70,17 @@ async fn start(change: impl Fn(&str) -> String, loaded: bool) -> World {
     World::over(redis, urls, &SETTINGS, "").await
 }
 
+/// Asks the dispatcher, and looks at a place of its answer. What it tells of channels may be a second old.
+async fn told(world: &World, path: &str, place: &str, expected: &serde_json::Value) {
+    let told = eventually(path, SOON, async || {
+        let answer = world.api.request(Method::GET, path).send().await?;
+        let answer: serde_json::Value = answer.json().await?;
+        ensure!(answer.pointer(place) == Some(expected), "{answer}");
+        Ok(())
+    });
+    told.await.unwrap();
+}
+
 /// Everything that the services do, once.
 async fn everything(world: &World) {
     for number in 0..3 {
@@ -102,6 +118,24 @@ async fn everything(world: &World) {
     });
     counted.await.unwrap();
 
+    told(world, "/api/users/alice/presence", "/online", &json!(true)).await;
+    told(world, "/api/channels", "/channels/0/name", &json!("orders")).await;
+    let history = "/api/channels/orders/history";
+    told(
+        world,
+        history,
+        "/notifications/0/content",
+        &json!("in a channel"),
+    )
+    .await;
+    told(
+        world,
+        "/api/channels/orders/presence",
+        "/connections",
+        &json!(2),
+    )
+    .await;
+
     for socket in [phone.socket, page] {
         socket.close().await;
     }
@@ -128,6 +162,84 @@ async fn everything(world: &World) {
     assert_eq!(again.socket.closed(SOON).await.unwrap().0, 4009);
     world.send("alice", "9").await;
     while next_content(&mut replacing).await.unwrap() != "9" {}
+    inbox_over_rest(world).await;
+    later(world).await;
+}
+
+/// One that waits is listed, asked for and cancelled, another one comes.
+async fn later(world: &World) {
+    let mut ids = Vec::new();
+    for ms in [60_000, 100] {
+        let mut body = notification("erin", "t", "later");
+        body["deliver_at"] = in_ms(ms).into();
+        let (status, sent) = world.post("/api/notifications/send", &body).await;
+        assert_eq!(status, 202, "{sent}");
+        ids.push(sent["id"].as_str().unwrap().to_owned());
+    }
+    let inbox = "/api/users/erin/notifications";
+    told(world, inbox, "/notifications/0/id", &json!(ids[1])).await;
+    for (method, path) in [
+        (Method::GET, "/api/users/erin/scheduled".to_owned()),
+        (Method::GET, format!("{inbox}/{}", ids[0])),
+        (
+            Method::DELETE,
+            format!("/api/users/erin/scheduled/{}", ids[0]),
+        ),
+    ] {
+        let answer = world.api.request(method, &path).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+}
+
+async fn inbox_over_rest(world: &World) {
+    for content in ["1:0", "2:0"] {
+        let key = json!({ "collapse_key": "score" });
+        world.try_send("dora", content, key).await.unwrap();
+    }
+    let sent = world.send("dora", "other").await;
+    let one = format!("/api/users/dora/notifications/{}", sent.id);
+    for (method, path) in [
+        (Method::GET, "/api/users/dora/notifications"),
+        (Method::GET, &one),
+        (Method::DELETE, &one),
+        (Method::DELETE, "/api/users/dora"),
+    ] {
+        let answer = world.api.request(method, path).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+}
+
+/// A ticket lets its user in, and revocations come and go; `url`: the dispatcher's.
+async fn tokens(world: &World, url: &str) {
+    let mut settings = Settings::default();
+    settings.backend.name_store(url.to_owned()).unwrap();
+    let store = backend::connect(&settings).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = http.post(format!("{}/api/tickets", world.dispatcher.http()));
+    let asked = asked.bearer_auth(token_of("dora")).send().await.unwrap();
+    let answer: serde_json::Value = asked.json().await.unwrap();
+    let ticket = answer["ticket"].as_str().unwrap();
+    let handshake = Handshake::to(&world.gateway.ws()).query("ticket", ticket);
+    let mut page = Socket::connect(&handshake).await.unwrap();
+    let what = Revoked::User("dora".parse().unwrap());
+    let now = store.clock().now();
+    let order = RevokeOrder {
+        revocation: Revocation {
+            what: what.clone(),
+            issued_before: None,
+            until: now + 60_000,
+        },
+        note: Note {
+            at: now,
+            by: "tests".to_owned(),
+            reason: None,
+        },
+        most: 10,
+    };
+    store.revoke(&order).await.unwrap();
+    assert_eq!(page.closed(SOON).await.unwrap().0, 4001);
+    assert_eq!(store.list_revocations(None, 10).await.unwrap().len(), 1);
+    assert!(store.take_back(&what).await.unwrap());
 }
 
 /// A gateway that was killed is reaped by the other one.
@@ -149,7 +261,8 @@ async fn reaping(world: &World, url: &str) {
 async fn the_documented_users_have_what_they_need_and_no_more() {
     let world = start(str::to_owned, true).await;
     everything(&world).await;
-    let [gateway, _] = make_users(&world.redis, str::to_owned).await;
+    let [gateway, dispatcher] = make_users(&world.redis, str::to_owned).await;
+    tokens(&world, &dispatcher).await;
     reaping(&world, &gateway).await;
     let left = eventually(
         "the gateway leaves a channel without members",
@@ -224,6 +337,41 @@ async fn a_dispatcher_that_watches_pods_needs_what_its_row_adds() {
     world.until_connections("alice", 1).await;
     world.send("alice", "again").await;
     assert_eq!(next_content(&mut page).await.unwrap(), "again");
+    assert_eq!(
+        refused(&world.redis).await,
+        BTreeSet::from(["function|load".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_limits_sends_needs_what_its_row_adds() {
+    let more = added("rates of sends");
+    let change = |line: &str| match line.contains("carillon-dispatcher") {
+        true => format!("{line} {more}"),
+        false => line.to_owned(),
+    };
+    let redis = Standalone::start(&Options::default()).await.unwrap();
+    let [gateway, url] = make_users(&redis, change).await;
+    let library = backend::redis::library();
+    let mut loading = cmd("FUNCTION");
+    loading.arg("LOAD").arg(&*library.source);
+    redis.query::<String>(&loading).await.unwrap();
+    let settings = [("dispatcher.sends_per_user", "2")];
+    let world = World::over(redis, [gateway, url], &settings, "").await;
+    let mut refusals = 0;
+    for number in 0..10 {
+        let sent = world
+            .try_send("alice", &number.to_string(), json!({}))
+            .await;
+        refusals += u32::from(sent.is_err_and(|it| it.code() == "rate_limited"));
+    }
+    assert!(refusals > 0);
+    let borrowed = r#"carillon_dispatcher_allowance_borrowed_total{result="answered"}"#;
+    let answered = eventually("it borrows", SOON, async || {
+        ensure!(metric_of(&world.dispatcher, borrowed).await? > 0.0);
+        Ok(())
+    });
+    answered.await.unwrap();
     assert_eq!(
         refused(&world.redis).await,
         BTreeSet::from(["function|load".to_owned()])

@@ -75,6 +75,8 @@ fn send(by: By, key: &str, hash: &str) -> Result<SendOrder> {
         id,
         body: "{}".into(),
         ttl: Duration::from_secs(60),
+        collapse_key: None,
+        due: None,
         idempotency,
         trace: None,
     })

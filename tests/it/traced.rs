@@ -107,7 +107,7 @@ async fn a_notification_is_followed_from_rest_to_the_sockets() -> Result<()> {
         let spans = collector.until(3, SOON).await?;
         let (request, call, delivery) = (
             named(&spans, "send inbox")?,
-            named(&spans, "c2_send")?,
+            named(&spans, "c3_send")?,
             named(&spans, "process inbox")?,
         );
         for one in [request, call, delivery] {
@@ -124,7 +124,7 @@ async fn a_notification_is_followed_from_rest_to_the_sockets() -> Result<()> {
 
         assert_eq!(call.span.parent_span_id, producer.span_id);
         assert_eq!(call.span.kind, SpanKind::Client as i32);
-        assert_eq!(call.text("db.stored_procedure.name"), Some("c2_send"));
+        assert_eq!(call.text("db.stored_procedure.name"), Some("c3_send"));
         ensure!(producer.start_time_unix_nano <= call.span.start_time_unix_nano);
         ensure!(call.span.end_time_unix_nano <= producer.end_time_unix_nano);
 
@@ -199,7 +199,7 @@ async fn a_broadcast_is_one_span_with_each_socket_in_it() -> Result<()> {
     }
     let spans = collector.until(3, SOON).await?;
     assert_eq!(
-        named(&spans, "c2_publish")?.span.kind,
+        named(&spans, "c3_publish")?.span.kind,
         SpanKind::Client as i32
     );
     let delivery = named(&spans, "process channel")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use carillon_common::auth::ApiKeys;
+use carillon_common::{auth::ApiKeys, backend::clock, ids::Millis, notification::rfc3339};
 use carillon_tests::client::{
     Accepted, Api, Handshake, Incoming, Refusal, Socket, Targets, TokenIn, notification, token,
 };
@@ -221,7 +221,7 @@ impl World {
 
     /// Notifications, subscriptions and idempotency keys; not who is connected and was seen.
     pub(crate) async fn contents(&self) -> Result<Stored> {
-        let connections = ["user:", "presence:", "online", "sessions:"];
+        let connections = ["user:", "marks:", "presence:", "online", "sessions:"];
         let leases = ["lease:", "draining:", "gateways", "generations"];
         self.stored_but(&[&connections[..], &leases[..]].concat())
             .await
@@ -311,6 +311,11 @@ pub(crate) fn content(frame: &Value) -> &str {
     frame["content"].as_str().unwrap_or_default()
 }
 
+/// The time so many milliseconds from now, as it is sent.
+pub(crate) fn in_ms(ms: Millis) -> String {
+    rfc3339(clock::local_now() + ms)
+}
+
 /// A token that is good for an hour.
 pub(crate) fn token_of(user: &str) -> String {
     token::hs256(SECRET, user, Duration::from_secs(3_600))
@@ -390,7 +395,7 @@ pub(crate) fn config(more: &str) -> (String, String) {
         [[auth.api_keys]]
         name = "tests"
         hash = "{hash}"
-        scopes = ["send", "broadcast", "read"]
+        scopes = ["send", "broadcast", "read", "admin"]
         {more}
         "#
     );

@@ -5,6 +5,7 @@
 //! limits are those of carillon.toml, bodies are of 1 KiB, names of usual length.
 
 mod cases;
+mod scheduled;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -64,7 +65,9 @@ pub async fn measure() -> Result<Vec<Cost>> {
     hall.sends().await?;
     hall.connections().await?;
     hall.whole_inbox().await?;
+    hall.scheduled().await?;
     hall.subscriptions().await?;
+    hall.assignments().await?;
     hall.channels().await?;
     hall.leases().await?;
     Ok(hall.costs)
@@ -171,15 +174,7 @@ impl Hall {
 
     async fn send(&self, user: &UserId, ttl: Duration) -> Result<Cursor, BackendError> {
         let id = Uuid::new_v4();
-        let order = SendOrder {
-            user: user.clone(),
-            id,
-            body: "x".repeat(BODY).into(),
-            ttl,
-            idempotency: idempotency(id),
-            trace: None,
-        };
-        let sent = self.backend.send(&order).await?;
+        let sent = self.backend.send(&order(user, id, ttl)).await?;
         Ok(sent.cursor.unwrap_or_default())
     }
 
@@ -290,6 +285,19 @@ impl Who {
             0 => Self::named(100 * (at + 1) + number),
             _ => Self::anonymous(&format!("{at}-{number}")),
         }
+    }
+}
+
+fn order(user: &UserId, id: Uuid, ttl: Duration) -> SendOrder {
+    SendOrder {
+        user: user.clone(),
+        id,
+        body: "x".repeat(BODY).into(),
+        ttl,
+        collapse_key: None,
+        due: None,
+        idempotency: idempotency(id),
+        trace: None,
     }
 }
 

@@ -298,6 +298,12 @@ impl Process {
         self.launched.child.status().is_none()
     }
 
+    /// Its configuration file, which it reads again when it changes.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.launched.dir.path().join("carillon.toml")
+    }
+
     /// All it has logged.
     ///
     /// # Errors

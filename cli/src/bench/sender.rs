@@ -101,5 +101,7 @@ fn message<'a>(audience: &'a Audience, content: &'a str, stamp: &Stamp) -> Messa
         content,
         data: Some(json!(stamp)),
         ttl: None,
+        collapse_key: None,
+        deliver_at: None,
     }
 }

@@ -68,8 +68,10 @@ enum ScopeName {
     Broadcast,
     /// Ask who is online
     Read,
-    /// Operate gateways
+    /// Operate gateways, and revoke tokens
     Admin,
+    /// Have tickets made for users
+    Tickets,
 }
 
 impl ScopeName {
@@ -79,6 +81,7 @@ impl ScopeName {
             Self::Broadcast => "broadcast",
             Self::Read => "read",
             Self::Admin => "admin",
+            Self::Tickets => "tickets",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::send::{ContentArgs, deliver};
+use super::send::{ContentArgs, Destination, deliver};
 use crate::{args::ApiArgs, failure::Failure, input::text};
 
 const EXAMPLES: &str = "\
@@ -30,6 +30,10 @@ pub(crate) struct Broadcast {
 impl Broadcast {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let api = self.api.client()?;
-        deliver(&api, &self.content, None, self.channel.as_deref()).await
+        let to = Destination {
+            channel: self.channel.as_deref(),
+            ..Destination::default()
+        };
+        deliver(&api, &self.content, to).await
     }
 }

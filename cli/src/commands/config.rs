@@ -26,11 +26,21 @@ Checks what a service would see: the defaults, the file, the CARILLON__SECTION__
 environment, and every file in auth.dir. Every mistake is reported, and the exit code is 64: of a file
 in auth.dir, too, which a service would leave out.";
 
+const PRINT_EXAMPLES: &str = "\
+Examples:
+  carillon config print carillon.toml
+  carillon config print --all > everything.toml
+
+Prints what a service would go by: what the file and the CARILLON__SECTION__KEY variables of this environment
+change, each with where it was said. Secrets are not shown. What is not in order is reported as by
+`carillon config check`.";
+
 /// Show or check the configuration
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     Defaults(Defaults),
     Check(Check),
+    Print(Print),
 }
 
 /// Print every setting with its default and what it does
@@ -46,10 +56,28 @@ pub(crate) struct Check {
     file: Option<PathBuf>,
 }
 
+/// Print what a service would go by, and where each value comes from
+#[derive(Debug, Args)]
+#[command(after_help = PRINT_EXAMPLES)]
+pub(crate) struct Print {
+    /// The file; without one, the environment alone
+    file: Option<PathBuf>,
+    /// With what is as built in
+    #[arg(long)]
+    all: bool,
+}
+
 impl Config {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Defaults(_) => say(Settings::default_toml().trim_end())?,
+            Self::Print(Print { file, all }) => {
+                let text = Settings::effective(file.as_deref(), process_env(), all)?;
+                match text.trim_end() {
+                    "" => say("# everything is as built in: see `carillon config defaults`")?,
+                    text => say(text)?,
+                }
+            }
             Self::Check(Check { file }) => {
                 let (_, credentials) = Settings::check(file.as_deref(), process_env())?;
                 say(&Style::stdout().green("the configuration is in order"))?;

@@ -13,11 +13,10 @@ use carillon_common::{
 use clap::Args;
 use serde_json::json;
 
-use super::presence::StoreArgs;
 use crate::{
     doctor::{check_access, check_cluster, refused},
     failure::Failure,
-    store::{link_failure, link_to},
+    store::{StoreArgs, link_failure, link_to},
     terminal::{Style, say},
 };
 

@@ -7,11 +7,10 @@ use carillon_common::{backend::LiveGateway, ids::Millis, notification::rfc3339};
 use clap::Args;
 use serde_json::json;
 
-use super::presence::StoreArgs;
 use crate::{
     args::ApiArgs,
     failure::Failure,
-    store::backend_failure,
+    store::{StoreArgs, backend_failure},
     terminal::{Style, say, shown},
 };
 
@@ -60,8 +59,14 @@ impl Gateways {
 }
 
 fn state(gateway: LiveGateway) -> GatewayState {
+    let (connections, version) = match gateway.about {
+        Some(about) => (Some(about.connections), Some(about.version.into_string())),
+        None => (None, None),
+    };
     GatewayState {
         id: gateway.name.as_str().to_owned(),
+        connections,
+        version,
         generation: gateway.generation,
         users: gateway.users,
         draining: gateway.draining,
@@ -75,6 +80,11 @@ fn line(gateway: &GatewayState, style: Style) -> String {
         1 => "1 user".to_owned(),
         count => format!("{count} users"),
     };
+    let connections = match gateway.connections {
+        Some(1) => ", 1 connection".to_owned(),
+        Some(count) => format!(", {count} connections"),
+        None => String::new(),
+    };
     let draining = match gateway.draining {
         true => format!(", {}", style.yellow("draining")),
         false => String::new(),
@@ -85,7 +95,7 @@ fn line(gateway: &GatewayState, style: Style) -> String {
     let pod = pod.map(|pod| format!(", pod {}", shown(pod)));
     let rest = format!("since {since}{}", pod.unwrap_or_default());
     format!(
-        "{} {users}{draining} {}",
+        "{} {users}{connections}{draining} {}",
         style.bold(&shown(&gateway.id)),
         style.dim(&rest)
     )
@@ -101,6 +111,8 @@ mod tests {
             id: "5d8f-abcde".to_owned(),
             generation: 1_767_225_600_123,
             users: 1,
+            connections: None,
+            version: None,
             draining: false,
             accepting: true,
             pod: None,
@@ -108,6 +120,13 @@ mod tests {
         let since = "since 2026-01-01T00:00:00.123Z";
         let told = |gateway: &GatewayState| line(gateway, Style::stdout());
         assert_eq!(told(&gateway), format!("5d8f-abcde 1 user {since}"));
+        gateway.connections = Some(1);
+        let one = format!("5d8f-abcde 1 user, 1 connection {since}");
+        assert_eq!(told(&gateway), one);
+        gateway.connections = Some(20);
+        let more = format!("5d8f-abcde 1 user, 20 connections {since}");
+        assert_eq!(told(&gateway), more);
+        gateway.connections = None;
         gateway.users = 12;
         gateway.pod = Some("carillon-gateway-5d8f-abcde".to_owned());
         assert_eq!(

@@ -5,24 +5,19 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::presence::StoreArgs;
-use crate::{args::ApiArgs, failure::Failure, store::backend_failure, terminal::say};
+use crate::{args::ApiArgs, failure::Failure, terminal::say};
 
 const EXAMPLES: &str = "\
 Examples:
-  carillon online --backend redis://redis:6379
-  carillon online --config carillon.toml
-  carillon online --api http://127.0.0.1:8080 --key-file ops.key
+  carillon online --api http://127.0.0.1:8081 --key-file ops.key
+  carillon online --json
 
-With --backend or --config it asks the store itself, else the dispatcher (the key needs the scope
-`read`).";
+The key needs the scope `read`.";
 
 /// Count the users that are connected
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Online {
-    #[command(flatten)]
-    store: StoreArgs,
     #[command(flatten)]
     api: ApiArgs,
     /// Print one JSON object
@@ -32,12 +27,7 @@ pub(crate) struct Online {
 
 impl Online {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let count = if self.store.is_given() {
-            let store = self.store.connect().await?;
-            store.online_count().await.map_err(backend_failure)?
-        } else {
-            self.api.client()?.online_count().await?
-        };
+        let count = self.api.client()?.online_count().await?;
         say(&match self.json {
             true => json!({"online_count": count}).to_string(),
             false => count.to_string(),

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use carillon_common::backend::redis::{functions::Functions, library, link::Link};
 use clap::{Args, Subcommand};
 
-use super::presence::StoreArgs;
 use crate::{
     failure::Failure,
-    store::{link, link_failure},
+    store::{StoreArgs, link, link_failure},
     terminal::{Style, say},
 };
 

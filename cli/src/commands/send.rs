@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use carillon_client::{Accepted, Api, Message};
-use carillon_common::{json::fault, text::without_bom};
+use carillon_common::{ids::Millis, json::fault, notification::rfc3339, text::without_bom};
 use clap::Args;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     args::ApiArgs,
     failure::Failure,
-    input::{duration, human, rate, stdin, text},
+    input::{duration, human, later, rate, stdin, text},
     terminal::{Progress, Style, say, shown},
 };
 
@@ -20,11 +20,14 @@ const EXAMPLES: &str = "\
 Examples:
   carillon send --user alice --type order.shipped --content 'On its way' --key-file orders.key
   carillon send --user alice --type report --data '{\"rows\": 3}' --ttl 10m
+  carillon send --user alice --type order.status --content 'Shipped' --collapse-key order-4711
+  carillon send --user alice --type reminder --content 'In an hour' --deliver-at 2h
   date | carillon send --user alice --type clock --content -
   carillon send --user alice --type test --content 'number {i}' --count 100 --rate 20
 
 A call is tried again while the service is away, always under the same idempotency key, so that
-nothing is sent twice. In the content, {i} is the number of the notification, from 1.";
+nothing is sent twice. In the content, {i} is the number of the notification, from 1. With --deliver-at it
+waits until then: `carillon scheduled` lists and cancels what waits.";
 
 /// Send a notification to a user
 #[derive(Debug, Args)]
@@ -38,8 +41,24 @@ pub(crate) struct Send {
     /// A label on the notification; it goes to the user all the same
     #[arg(long, allow_hyphen_values = true, value_parser = text)]
     channel: Option<String>,
+    /// What it stands for: the user's last one of the same key is delivered no more
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true, value_parser = text)]
+    collapse_key: Option<String>,
+    /// Not now, but then: a time, or how long until then; at most 30 days ahead
+    #[arg(long, value_name = "TIME", value_parser = later)]
+    deliver_at: Option<Millis>,
     #[command(flatten)]
     api: ApiArgs,
+}
+
+/// To whom it goes, and when.
+#[derive(Debug, Default)]
+pub(super) struct Destination<'a> {
+    /// None: to a channel, or to everyone.
+    pub(super) user: Option<&'a str>,
+    pub(super) channel: Option<&'a str>,
+    pub(super) collapse_key: Option<&'a str>,
+    pub(super) deliver_at: Option<Millis>,
 }
 
 /// What `send` and `broadcast` have in common.
@@ -81,22 +100,21 @@ fn json(text: &str) -> Result<Value, String> {
 impl Send {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let api = self.api.client()?;
-        deliver(
-            &api,
-            &self.content,
-            Some(&self.user),
-            self.channel.as_deref(),
-        )
-        .await
+        let to = Destination {
+            user: Some(&self.user),
+            channel: self.channel.as_deref(),
+            collapse_key: self.collapse_key.as_deref(),
+            deliver_at: self.deliver_at,
+        };
+        deliver(&api, &self.content, to).await
     }
 }
 
-/// Sends as often as asked; `user` none is a broadcast.
+/// Sends as often as asked.
 pub(super) async fn deliver(
     api: &Api,
     args: &ContentArgs,
-    user: Option<&str>,
-    channel: Option<&str>,
+    to: Destination<'_>,
 ) -> Result<ExitCode, Failure> {
     let content = if args.content == "-" {
         stdin()?
@@ -115,12 +133,14 @@ pub(super) async fn deliver(
         }
         let content = content.replace("{i}", &n.to_string());
         let message = Message {
-            target_user: user,
+            target_user: to.user,
             notification_type: &args.kind,
             content: &content,
-            channel,
+            channel: to.channel,
             data: args.data.clone(),
             ttl: args.ttl.map(human),
+            collapse_key: to.collapse_key,
+            deliver_at: to.deliver_at.map(rfc3339),
         };
         let key = if args.count == 1 {
             key.clone()

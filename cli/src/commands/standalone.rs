@@ -16,10 +16,11 @@ use carillon_common::{
     settings::{Settings, SettingsErrors},
     telemetry::logging,
 };
-use carillon_dispatcher::Dispatcher;
+use carillon_dispatcher::{CONSOLE_ROUTES, Dispatcher};
 use carillon_gateway::{ADMIN_ROUTES, Gateway};
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     demo::{self, Gateways},
@@ -40,8 +41,8 @@ listens on this machine alone, and prints ready tokens for alice and bob and wha
 page at / shows both of them, and what happens to them, in a browser.
 Without --redis, or backend.url in the configuration, everything is in memory and ends with it.
 
-Sockets and REST share one port (gateway.listen, 8080); health and metrics have their own
-(admin.listen, 9090). Ctrl-C drains; a second one ends at once, Ctrl-\\ quickly.";
+Sockets and REST share one port (gateway.listen, 8080); health, metrics and the console have their
+own (admin.listen, 9090). Ctrl-C drains; a second one ends at once, Ctrl-\\ quickly.";
 
 /// Run gateway and dispatcher in one process
 #[derive(Debug, Args)]
@@ -135,6 +136,10 @@ pub(crate) struct Services {
     process: Process,
     gateway: Arc<Gateway>,
     rest: Router,
+    /// What the dispatcher adds to the admin port.
+    console: Router,
+    /// What the dispatcher does beside its routes.
+    _beside: AbortOnDropHandle<()>,
     /// What the page at `/` has of its own, with `--dev`.
     page: Option<Arc<Gateways>>,
 }
@@ -150,7 +155,9 @@ impl Services {
     async fn start(process: Process, dev: Option<Arc<Dev>>) -> Result<Self, Failure> {
         let backend = store::connect(&process.settings).await?;
         process.metrics.add(backend.metrics());
-        let rest = Dispatcher::new(&process, backend.clone()).router();
+        let dispatcher = Dispatcher::new(&process, backend.clone());
+        let beside = AbortOnDropHandle::new(tokio::spawn(dispatcher.beside()));
+        let (rest, console) = (dispatcher.router(), dispatcher.console());
         let path = process.settings.gateway.path.clone();
         let gateway = Gateway::start(&process, backend.clone())
             .await
@@ -167,6 +174,8 @@ impl Services {
             process,
             gateway,
             rest,
+            console,
+            _beside: beside,
             page,
         })
     }
@@ -179,7 +188,9 @@ impl Services {
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
         let operations = self.process.operations();
-        let operations = operations.and(self.gateway.admin_routes(), ADMIN_ROUTES);
+        let operations = operations
+            .and(self.gateway.admin_routes(), ADMIN_ROUTES)
+            .beside(self.console, CONSOLE_ROUTES);
         let page = async {
             if let Some(page) = &self.page {
                 page.ended().await;

@@ -5,13 +5,14 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_common::{
     auth::{CredentialKind, NewToken, TokenTimes, Verifier, mint},
-    ids::UserId,
+    ids::{TokenId, UserId},
     notification::rfc3339,
     settings::{IssuerSettings, SettingsErrors},
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::revoke::{Revocations, Revoke};
 use crate::{
     failure::Failure,
     input::{
@@ -39,11 +40,13 @@ Without a configuration (--config, or CARILLON_CONFIG) and without a secret (--s
 CARILLON_SECRET) the signature is not checked: a token that looks well may still be forged.
 Exit code 1 when a gateway would refuse the token.";
 
-/// Make or read the tokens of clients
+/// Make, read or revoke tokens
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     Mint(Mint),
     Inspect(Inspect),
+    Revoke(Revoke),
+    Revocations(Revocations),
 }
 
 /// Sign a token for a user with HS256
@@ -59,6 +62,9 @@ pub(crate) struct Mint {
     /// Names and globs of channels that it opens beyond the public ones
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_parser = text)]
     channels: Vec<String>,
+    /// Its own id (`jti`), by which it can be revoked alone
+    #[arg(long, allow_hyphen_values = true)]
+    jti: Option<TokenId>,
     #[command(flatten)]
     signing: SigningArgs,
 }
@@ -85,6 +91,8 @@ impl Token {
         match self {
             Self::Mint(mint) => mint.run(),
             Self::Inspect(inspect) => inspect.run().await,
+            Self::Revoke(revoke) => revoke.run().await,
+            Self::Revocations(revocations) => revocations.run().await,
         }
     }
 }
@@ -100,6 +108,7 @@ impl Mint {
             exp: now.saturating_add(life),
             iat: Some(now),
             channels: &channels,
+            jti: self.jti.as_ref().map(TokenId::as_str),
             ..NewToken::default()
         };
         let token = mint(&issuer, &token).map_err(|error| Failure::Failed(error.to_string()))?;

@@ -19,11 +19,10 @@ use carillon_common::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::presence::StoreArgs;
 use crate::{
     failure::Failure,
     input::text,
-    store::{link, link_failure},
+    store::{StoreArgs, link, link_failure},
     terminal::{Progress, Style, say, shown},
 };
 

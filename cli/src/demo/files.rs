@@ -1,42 +1,33 @@
 //! The page's files, built into the program: its own, and the npm package's modules as they are.
 //!
 //! Those are what the package is built from, plain modules without a dependency that every browser loads as they
-//! stand. So nothing is built before `cargo build`, nothing built is in the repository, and what the page runs can
-//! be read in the browser, with the comments.
+//! stand.
 
-use axum::{
-    Router,
-    http::{
-        HeaderName, HeaderValue,
-        header::{self, HeaderMap},
-    },
-    response::IntoResponse,
-    routing::get,
+use axum::Router;
+use carillon_common::http::{
+    Page,
+    files::{BASICS, COLOURS, File, ICON, PICTURE, SCRIPT, STYLE},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use carillon_common::http::Page;
-use sha2::{Digest, Sha256};
 
 const HTML: &str = include_str!("../../demo/index.html");
 
-/// Path, media type, text.
-type File = (&'static str, &'static str, &'static str);
-
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-
 macro_rules! own {
     ($($name:literal)*) => {
-        [$((concat!("/demo/", $name), SCRIPT, include_str!(concat!("../../demo/", $name)))),*]
+        [$(File {
+            path: concat!("/demo/", $name),
+            kind: SCRIPT,
+            text: include_str!(concat!("../../demo/", $name)),
+        }),*]
     };
 }
 
 macro_rules! package {
     ($($name:literal)*) => {
-        [$((
-            concat!("/demo/carillon-client/", $name),
-            SCRIPT,
-            include_str!(concat!("../../../client/js/src/", $name)),
-        )),*]
+        [$(File {
+            path: concat!("/demo/carillon-client/", $name),
+            kind: SCRIPT,
+            text: include_str!(concat!("../../../client/js/src/", $name)),
+        }),*]
     };
 }
 
@@ -49,74 +40,57 @@ const PACKAGE: &[File] = &package![
 ];
 
 const LOOKS: &[File] = &[
-    (
-        "/demo/style.css",
-        "text/css; charset=utf-8",
-        include_str!("../../demo/style.css"),
-    ),
-    (
-        "/demo/parts.css",
-        "text/css; charset=utf-8",
-        include_str!("../../demo/parts.css"),
-    ),
-    (
-        "/demo/icon.svg",
-        "image/svg+xml",
-        include_str!("../../demo/icon.svg"),
-    ),
+    File {
+        path: "/demo/style.css",
+        kind: STYLE,
+        text: include_str!("../../demo/style.css"),
+    },
+    File {
+        path: "/demo/parts.css",
+        kind: STYLE,
+        text: include_str!("../../demo/parts.css"),
+    },
+];
+
+/// What it shares with other pages.
+const SHARED: &[File] = &[
+    File {
+        path: "/demo/colours.css",
+        kind: STYLE,
+        text: COLOURS,
+    },
+    File {
+        path: "/demo/basics.css",
+        kind: STYLE,
+        text: BASICS,
+    },
+    File {
+        path: "/demo/icon.svg",
+        kind: PICTURE,
+        text: ICON,
+    },
 ];
 
 /// What the page at `/` loads.
 pub(super) fn router() -> Router {
-    let all = [OWN, PACKAGE, LOOKS].concat();
-    all.into_iter().fold(Router::new(), |router, file| {
-        router.route(file.0, get(async move || answer(file)))
-    })
+    File::served([OWN, PACKAGE, LOOKS, SHARED].concat())
 }
 
-fn answer((_, kind, text): File) -> impl IntoResponse {
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
-        (header::CONTENT_TYPE, kind),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    (headers, text)
-}
-
-/// The page. It loads what is served here and nothing else; the one script in it, which says where the package
-/// is, by its hash.
+/// The page.
 pub(super) fn page() -> Page {
-    let map = STANDARD.encode(Sha256::digest(import_map()));
-    let policy = format!(
-        "default-src 'none'; script-src 'self' 'sha256-{map}'; style-src 'self'; img-src 'self'; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-         require-trusted-types-for 'script'; trusted-types 'none'"
-    );
-    Page::new(HTML, policy)
-}
-
-fn import_map() -> &'static str {
-    const START: &str = "<script type=\"importmap\">";
-    let map = HTML.split_once(START).map(|(_, rest)| rest);
-    let map = map.and_then(|rest| rest.split_once("</script>"));
-    map.map_or("", |(map, _)| map)
+    Page::of_modules(HTML)
 }
 
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
+    use carillon_common::http::import_map;
+
     use super::*;
 
     fn all() -> Vec<File> {
-        [OWN, PACKAGE, LOOKS].concat()
+        [OWN, PACKAGE, LOOKS, SHARED].concat()
     }
 
     /// The texts in quotes after each of these words.
@@ -127,10 +101,10 @@ mod tests {
 
     #[test]
     fn whatever_is_loaded_is_served() {
-        let served: BTreeSet<&str> = all().iter().map(|(path, ..)| *path).collect();
-        let map: serde_json::Value = serde_json::from_str(import_map()).unwrap();
+        let served: BTreeSet<&str> = all().iter().map(|file| file.path).collect();
+        let map: serde_json::Value = serde_json::from_str(import_map(HTML).unwrap()).unwrap();
         let mut asked = BTreeSet::new();
-        for (path, _, text) in all().into_iter().filter(|(_, kind, _)| *kind == SCRIPT) {
+        for File { path, text, .. } in all().into_iter().filter(|file| file.kind == SCRIPT) {
             let (folder, _) = path.rsplit_once('/').unwrap();
             let lines = text.lines().filter(|line| {
                 line.starts_with("import ")
@@ -166,14 +140,14 @@ mod tests {
             .map(|name| format!("/demo/{name}"))
             .collect();
         let own = [OWN, LOOKS].concat();
-        let served: BTreeSet<String> = own.iter().map(|(path, ..)| (*path).to_owned()).collect();
+        let served: BTreeSet<String> = own.iter().map(|file| file.path.to_owned()).collect();
         assert_eq!(paths, served);
     }
 
     #[test]
     fn nothing_is_loaded_from_elsewhere_and_nothing_is_inline() {
-        assert!(import_map().contains("carillon-client"));
-        for (path, _, text) in all() {
+        assert!(import_map(HTML).unwrap().contains("carillon-client"));
+        for File { path, text, .. } in all() {
             for word in ["https://", "@import", "url(", "eval(", "innerHTML"] {
                 assert!(!text.contains(word), "{word} in {path}");
             }

@@ -109,6 +109,11 @@ pub enum Control {
         #[serde(default)]
         spread_ms: u64,
     },
+    /// These were taken back: they are to be shown no longer.
+    Retracted {
+        #[serde(default)]
+        ids: Vec<String>,
+    },
     /// The answer to a ping of the client's own.
     Pong,
     /// What this version does not need to know.

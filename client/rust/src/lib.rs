@@ -25,7 +25,12 @@ pub use carillon_common::{
 pub use rustls::ClientConfig;
 
 pub use address::{AddressError, api_url, gateway_url, is_local};
-pub use api::{Accepted, Api, GatewayState, Message, MovingGateway};
+pub use api::{
+    Accepted, Api, Assigned, Cancelled, ChannelPage, ChannelPresence, ChannelUser, DeviceReceipt,
+    Disconnect, Erased, GatewayState, GatewaysAsked, History, InboxPage, InboxQuery, Keyed,
+    Message, MovingGateway, Outcome, Receipt, Retracted, Revocation, Revoke, SchedulePage,
+    UserConnection,
+};
 pub use error::Error;
 pub use follow::{Event, Follower};
 pub use frame::{Control, Notification};

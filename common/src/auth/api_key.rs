@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::issuer::GLOBS;
-use super::{CredentialKind, Reach, Secret};
+use super::{CredentialKind, Reach, Secret, SendRate};
 use crate::settings::{ApiKeySettings, Scope, SettingsError};
 
 /// Start of every key, so that people and secret scanners recognise one.
@@ -25,6 +25,7 @@ pub struct ApiKey {
     pub name: Arc<str>,
     pub(super) scopes: Arc<[Scope]>,
     pub(super) reach: Arc<Reach>,
+    pub(super) send_rate: SendRate,
     hash: [u8; 32],
 }
 
@@ -69,13 +70,18 @@ impl ApiKeys {
                 error(
                     "scopes",
                     "is empty",
-                    "list some of send, broadcast, read, admin",
+                    "list some of send, broadcast, read, admin, tickets",
                 );
             }
             let reach = Reach::new(key.users.as_deref(), key.channels.as_deref());
             let reach = reach.unwrap_or_else(|(field, wrong)| {
                 error(field, &wrong.to_string(), GLOBS);
                 Reach::default()
+            });
+            let send_rate = SendRate::new(key).unwrap_or_else(|(field, problem)| {
+                let remedy = "write sends_per_second and sends_burst as 1 or more, the first alone, or neither";
+                error(field, problem, remedy);
+                SendRate::Usual
             });
             let Some(hash) = parse_hash(&key.hash) else {
                 let remedy = "write the 64 hex digits that `carillon apikey new` prints";
@@ -98,6 +104,7 @@ impl ApiKeys {
                 name,
                 scopes: key.scopes.as_slice().into(),
                 reach: Arc::new(reach),
+                send_rate,
                 hash,
             });
         }
@@ -141,6 +148,12 @@ impl ApiKeys {
         bool::from(found)
             .then(|| self.0.get(usize::try_from(position).ok()?))
             .flatten()
+    }
+
+    /// Whether any of them has a rate of its own.
+    pub fn limits_any(&self) -> bool {
+        let mut all = self.0.iter();
+        all.any(|key| matches!(key.send_rate, SendRate::Limited(_)))
     }
 
     /// Whether there is none, so that every request will be refused.
@@ -189,6 +202,8 @@ mod tests {
             scopes: scopes.to_vec(),
             users: None,
             channels: None,
+            sends_per_second: None,
+            sends_burst: None,
         }
     }
 

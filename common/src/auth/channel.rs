@@ -49,7 +49,6 @@ pub fn may_join(claims: &Claims, channel: &str, namespace: Option<Namespace<'_>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Warrant;
     use crate::settings::Settings;
 
     #[track_caller]
@@ -142,12 +141,9 @@ mod tests {
         let claims = |channels: &[&str]| Claims {
             sub: "alice".into(),
             exp_ms: 0,
+            iat_ms: crate::auth::UNDATED,
             jti: None,
-            warrant: Warrant {
-                key: 0,
-                iss: 0,
-                algorithm: jsonwebtoken::Algorithm::HS256,
-            },
+            warrant: None,
             channels: channels
                 .iter()
                 .filter_map(|it| ChannelPattern::new(it))

@@ -23,13 +23,20 @@ pub struct Claims {
     pub sub: Box<str>,
     /// When the token ends (Unix time in ms), without leeway.
     pub exp_ms: i64,
+    /// When it was issued (Unix time in ms); [`UNDATED`] where it does not say.
+    pub iat_ms: i64,
     /// The token's own id, 1–255 bytes.
     pub jti: Option<Box<str>>,
     /// Channels that it opens beyond the public ones.
     pub channels: Box<[ChannelPattern]>,
-    /// By what it was accepted ([`Verifier::stands`](super::Verifier::stands)).
-    pub warrant: Warrant,
+    /// By what it was accepted ([`Verifier::stands`](super::Verifier::stands)); none where a service vouched for the
+    /// client instead ([`Ticket`](super::Ticket)).
+    pub warrant: Option<Warrant>,
 }
+
+/// Of a token that does not say when it was issued: it is taken for the oldest, as it cannot show that it is newer than
+/// anything.
+pub const UNDATED: i64 = i64::MIN;
 
 /// What the times of a token are judged by.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,7 +65,7 @@ pub(super) struct Payload {
     exp: Option<NumericDate>,
     nbf: Option<NumericDate>,
     iat: Option<NumericDate>,
-    jti: Option<Box<str>>,
+    pub(super) jti: Option<Box<str>>,
     pub(super) iss: Option<Box<str>>,
     aud: Option<Audience>,
     pub(super) channels: Option<Vec<Box<str>>>,
@@ -211,14 +218,20 @@ impl Payload {
         }
     }
 
+    /// When it was issued, as [`Claims::iat_ms`] has it.
+    pub(super) fn issued_ms(&self) -> i64 {
+        self.iat.map_or(UNDATED, |iat| iat.0)
+    }
+
     /// What is kept of a client's token that was checked.
     pub(super) fn into_claims(self, warrant: Warrant) -> Result<Claims, TokenError> {
         Ok(Claims {
             // Checked: they are there.
             sub: self.sub.unwrap_or_default(),
             exp_ms: self.exp.map_or(0, |exp| exp.0),
+            iat_ms: self.iat.map_or(UNDATED, |iat| iat.0),
             jti: self.jti,
-            warrant,
+            warrant: Some(warrant),
             channels: channels(self.channels.unwrap_or_default())?,
         })
     }

@@ -83,7 +83,8 @@ impl Grant {
             return error(key, "limits services, and this issuer has none", remedy);
         };
         if scopes.is_empty() {
-            let remedy = "list some of send, broadcast, read, admin; leave it out for clients";
+            let remedy =
+                "list some of send, broadcast, read, admin, tickets; leave it out for clients";
             return error("scopes", "is empty", remedy);
         }
         let needs =

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::issuer::{Issuer, mistake};
 use super::jwks::PublicKey;
-use super::warrant::{Warrant, fingerprint};
+use super::warrant::{Warrant, fingerprint, first_eight};
 use crate::settings::{IssuerSettings, SettingsError, TokenAlgorithm};
 
 /// Shortest RSA public key in DER: a modulus of 2048 bits.
@@ -157,10 +157,7 @@ fn id(material: &[u8], audience: Option<&str>) -> u64 {
     let mut hasher = Sha256::new();
     hasher.update(fingerprint(audience).to_be_bytes());
     hasher.update(material);
-    let hash: [u8; 32] = hasher.finalize().into();
-    hash.iter()
-        .take(8)
-        .fold(0, |id, byte| id << 8 | u64::from(*byte))
+    first_eight(hasher.finalize().into())
 }
 
 /// RFC 7518 §3.2: a secret is at least as long as the hash.

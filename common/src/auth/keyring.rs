@@ -1,11 +1,13 @@
 //! The credentials that are in force, read by every request and replaced while the process runs.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
+use axum::http::HeaderMap;
 use tokio::sync::watch;
 
+use super::{Caller, Claims, Revocations, Service, TokenError, Unproven};
 use crate::settings::Credentials;
 
 /// What tokens and keys are judged by at this moment. Clones are handles to the same one.
@@ -18,6 +20,8 @@ struct Shared {
     current: ArcSwap<Credentials>,
     changed: watch::Sender<()>,
     revoked: watch::Sender<()>,
+    /// Those of the store, once the process has one.
+    revocations: OnceLock<Revocations>,
 }
 
 impl Keyring {
@@ -27,7 +31,73 @@ impl Keyring {
             current: ArcSwap::from_pointee(credentials),
             changed: watch::Sender::new(()),
             revoked: watch::Sender::new(()),
+            revocations: OnceLock::new(),
         }))
+    }
+
+    /// Judges tokens by the revocations of this store as well. A process has one store: the first one stays.
+    pub fn follow(&self, revocations: Revocations) {
+        self.0.revocations.get_or_init(|| revocations);
+    }
+
+    /// The claims of a client's token that is good at `now_ms` (Unix time in ms).
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn verify(&self, token: &str, now_ms: i64) -> Result<Claims, TokenError> {
+        let claims = self.current().verifier.verify(token, now_ms)?;
+        match self.revokes(&claims, now_ms) {
+            true => Err(TokenError::Revoked),
+            false => Ok(claims),
+        }
+    }
+
+    /// Whether what was accepted once still would be; when it ends is not asked.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn stands(&self, claims: &Claims, now_ms: i64) -> Result<(), TokenError> {
+        if self.revokes(claims, now_ms) {
+            return Err(TokenError::Revoked);
+        }
+        match &claims.warrant {
+            Some(warrant) if !self.current().verifier.stands(warrant) => Err(TokenError::Key),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a client's token was revoked.
+    pub fn revokes(&self, claims: &Claims, now_ms: i64) -> bool {
+        self.0.revocations.get().is_some_and(|known| {
+            known.include(&claims.sub, claims.jti.as_deref(), claims.iat_ms, now_ms)
+        })
+    }
+
+    /// The service that a request comes from, by a key or token that is good at `now_ms`.
+    ///
+    /// # Errors
+    /// What stood in the place of either, or why the token is refused.
+    pub fn service(&self, headers: &HeaderMap, now_ms: i64) -> Result<Service, Unproven> {
+        let service = self.current().service(headers, now_ms)?;
+        let revocations = self.0.revocations.get();
+        match revocations.is_some_and(|known| service.is_revoked(known, now_ms)) {
+            true => Err(Unproven::Token(TokenError::Revoked)),
+            false => Ok(service),
+        }
+    }
+
+    /// Who a request comes from, where both services and clients may make it.
+    ///
+    /// # Errors
+    /// As for [`service`](Self::service).
+    pub fn caller(&self, headers: &HeaderMap, now_ms: i64) -> Result<Caller, Unproven> {
+        match self.current().client(headers, now_ms)? {
+            None => self.service(headers, now_ms).map(Caller::Service),
+            Some(claims) if self.revokes(&claims, now_ms) => {
+                Err(Unproven::Token(TokenError::Revoked))
+            }
+            Some(claims) => Ok(Caller::Client(claims)),
+        }
     }
 
     /// What is in force. For the judgement at hand: whoever keeps it does not see what comes later.
@@ -51,9 +121,14 @@ impl Keyring {
     }
 
     /// Tells of each replacement after which there may be tokens that were accepted and would not be
-    /// any more ([`Verifier::stands`](super::Verifier::stands)).
-    pub fn revocations(&self) -> watch::Receiver<()> {
+    /// any more ([`Verifier::stands`](super::Verifier::stands)), because their keys went.
+    pub fn keys_gone(&self) -> watch::Receiver<()> {
         self.0.revoked.subscribe()
+    }
+
+    /// The revocations that tokens are judged by; none before the process has a store.
+    pub fn revocations(&self) -> Option<&Revocations> {
+        self.0.revocations.get()
     }
 }
 

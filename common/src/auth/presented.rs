@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use super::{CredentialKind, Service, TokenError, bearer};
+use super::{Claims, CredentialKind, Service, TokenError, bearer};
 use crate::settings::Credentials;
 
 /// What stood in the place of an API key.
@@ -33,7 +33,41 @@ pub enum Unproven {
     Token(TokenError),
 }
 
+/// Who makes a request that both may.
+#[derive(Debug)]
+pub enum Caller {
+    /// By its key, or by a token of an issuer of services.
+    Service(Service),
+    /// By a token of its user's.
+    Client(Claims),
+}
+
 impl Credentials {
+    /// The claims of the client that a request comes from, if what it shows is a token, and not a service's.
+    ///
+    /// # Errors
+    /// Why a client's token is refused; what no verifier knows is told as a client's.
+    pub(super) fn client(
+        &self,
+        headers: &HeaderMap,
+        now_ms: i64,
+    ) -> Result<Option<Claims>, Unproven> {
+        let presented = credentials(headers).map_err(Unproven::Presented)?;
+        if CredentialKind::of(presented) != Some(CredentialKind::Token) {
+            return Ok(None);
+        }
+        // Whose token it is, only its signature and its audience tell.
+        let is_services = |error| match error {
+            TokenError::Key | TokenError::Algorithm => !self.services.is_empty(),
+            _ => self.services.verify_service(presented, now_ms).is_ok(),
+        };
+        match self.verifier.verify(presented, now_ms) {
+            Ok(claims) => Ok(Some(claims)),
+            Err(error) if is_services(error) => Ok(None),
+            Err(error) => Err(Unproven::Token(error)),
+        }
+    }
+
     /// The service that a request comes from, by an API key or by a token that is valid at `now_ms` (Unix
     /// time in ms).
     ///

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::reach::Reach;
 use super::token::{Compact, TokenError};
-use super::{ApiKey, Verifier};
+use super::{ApiKey, Revocations, SendRate, Verifier};
+use crate::backend::Quota;
 use crate::settings::Scope;
 
 /// A service that has shown who it is, by an API key or by a token of an issuer of services.
@@ -18,12 +19,35 @@ pub struct Service {
     scopes: Arc<[Scope]>,
     /// All of them limit it: what the configuration says, and what its token says.
     reach: [Arc<Reach>; 2],
+    send_rate: SendRate,
+    /// What its token says of itself; none of an API key.
+    token: Option<Arc<Dated>>,
+}
+
+/// By what a service's token could be revoked.
+#[derive(Debug, PartialEq, Eq)]
+struct Dated {
+    sub: Box<str>,
+    jti: Option<Box<str>>,
+    iat_ms: i64,
 }
 
 impl Service {
     /// Whether it was given `scope`.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
+    }
+
+    /// How fast it may send, where all others have `usual`; none for any.
+    pub fn send_quota(&self, usual: Option<Quota>) -> Option<Quota> {
+        self.send_rate.quota(usual)
+    }
+
+    /// Whether its token was revoked, as far as this list knows at `now_ms`.
+    pub(super) fn is_revoked(&self, revocations: &Revocations, now_ms: i64) -> bool {
+        self.token.as_ref().is_some_and(|token| {
+            revocations.include(&token.sub, token.jti.as_deref(), token.iat_ms, now_ms)
+        })
     }
 
     /// Whether it may send to this user.
@@ -50,6 +74,8 @@ impl From<&ApiKey> for Service {
             identity: key.name.clone(),
             scopes: key.scopes.clone(),
             reach: [key.reach.clone(), key.reach.clone()],
+            send_rate: key.send_rate,
+            token: None,
         }
     }
 }
@@ -88,6 +114,12 @@ impl Verifier {
             identity: format!("{} {sub}", issuer.name).into(),
             scopes: scopes.collect(),
             reach: [grant.reach.clone(), Arc::new(reach)],
+            send_rate: SendRate::Usual,
+            token: Some(Arc::new(Dated {
+                sub: sub.into(),
+                iat_ms: payload.issued_ms(),
+                jti: payload.jti.clone(),
+            })),
         })
     }
 }

@@ -40,6 +40,9 @@ pub enum TokenError {
     /// `exp` has passed.
     #[error("the token has expired: get a new one and connect again")]
     Expired,
+    /// It was taken back before its end.
+    #[error("the token was revoked: get a new one, if your service still gives you any")]
+    Revoked,
     /// `nbf` or `iat` lies ahead.
     #[error("the token is not valid yet: check the clock of its issuer")]
     NotYetValid,
@@ -68,6 +71,7 @@ impl TokenError {
             Self::Key => "token_key",
             Self::Signature => "token_signature",
             Self::Expired => "token_expired",
+            Self::Revoked => "token_revoked",
             Self::NotYetValid => "token_not_yet_valid",
             Self::KeysAwaited => Self::KEYS_AWAITED,
             Self::Claim(_) => "token_claim",

@@ -6,6 +6,7 @@
 //! no issuer of one is ever asked about a token of the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::claims::{Claims, Payload, TokenTimes};
 use super::issuer::Issuer;
@@ -185,6 +186,16 @@ impl Verifier {
     /// What the times of its tokens are judged by.
     pub(super) fn times(&self) -> TokenTimes {
         self.times
+    }
+
+    /// The longest that a token may last that it accepts, however it was issued; `None` where one may last for ever, and
+    /// where it knows no issuer.
+    pub fn longest_lifetime(&self) -> Option<Duration> {
+        let configured = self.keys.iter().map(|key| &key.issuer);
+        let issuers = configured.chain(self.remotes.iter().map(|it| &it.issuer));
+        let each = issuers.map(|it| it.max_lifetime.unwrap_or(self.times.max_lifetime));
+        let bounded = each.map(|most| (!most.is_zero()).then_some(most));
+        bounded.reduce(|one, two| Some(one?.max(two?))).flatten()
     }
 
     fn all_keys(&self) -> impl Iterator<Item = &Key> {

@@ -1,5 +1,7 @@
 //! Why a store did not do what it was asked.
 
+use std::time::Duration;
+
 use super::{AtStart, Fault};
 
 /// Why the store did not do it.
@@ -8,6 +10,12 @@ pub enum BackendError {
     /// The inbox is full and no device has ever acked.
     #[error("the inbox holds its limit of unread notifications and no device has ever read any")]
     InboxFull,
+    /// As many notifications wait for their time as may for one user.
+    #[error("as many notifications wait for their time as may for one user (inbox.scheduled)")]
+    TooManyScheduled,
+    /// It is due too long ago, or too far ahead.
+    #[error("a notification is due too long ago, or too far ahead")]
+    NotThen,
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used before with another body")]
     IdempotencyMismatch,
@@ -20,6 +28,12 @@ pub enum BackendError {
     /// The user keeps as many subscriptions as may be.
     #[error("the user keeps too many subscriptions")]
     TooManyChannels,
+    /// As many revocations as may be are in force.
+    #[error("there are as many revocations as may be (auth.max_revocations)")]
+    TooManyRevocations,
+    /// The user has as many tickets as may be; some lapse within this time.
+    #[error("the user has as many tickets as may be (auth.tickets_per_user)")]
+    TooManyTickets(Duration),
     /// The store's own bound is reached (in-memory store).
     #[error("the store is full: {0}")]
     StoreFull(&'static str),

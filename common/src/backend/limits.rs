@@ -17,6 +17,8 @@ pub struct Limits {
     pub inbox_ttl: Duration,
     /// Unacked notifications per user.
     pub inbox_max: u32,
+    /// Notifications of one user that wait for their time.
+    pub scheduled: u32,
     /// Acked ones that stay readable.
     pub inbox_keep: u32,
     /// Frames per page.
@@ -29,6 +31,8 @@ pub struct Limits {
     pub connections: u32,
     /// Subscriptions of one user that outlive connections.
     pub kept: u32,
+    /// Channels that services may put one user on.
+    pub assigned: u32,
     /// How long an ended simple connection's subscriptions wait for the next one.
     pub restore: Duration,
     /// A gateway's lease.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    ids::{ChannelName, Cursor, NotificationId, UserId},
+    ids::{ChannelName, CollapseKey, Cursor, Millis, NotificationId, UserId},
     telemetry::spans::{Trace, TraceParent},
 };
 
@@ -20,6 +20,10 @@ pub struct SendOrder {
     pub body: Bytes,
     /// How long it may be delivered; zero: to whoever is connected now, stored nowhere.
     pub ttl: Duration,
+    /// The last one of the same key is replaced by this: it is delivered to nobody any more.
+    pub collapse_key: Option<CollapseKey>,
+    /// When it is to be delivered; its `ttl`, which is above zero then, counts from there. `None`: now.
+    pub due: Option<Millis>,
     /// Recognises a repetition.
     pub idempotency: Idempotency,
     /// What traces it; the envelope carries it on then.
@@ -95,8 +99,10 @@ impl Idempotency {
 /// An accepted personal notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Its place; `None` for an ephemeral one.
+    /// Its place; `None` for an ephemeral one, and for one that waits for its time.
     pub cursor: Option<Cursor>,
+    /// When it is due, where it was accepted for later.
+    pub due: Option<Millis>,
     /// Connected devices at that moment, on gateways whose lease held.
     pub devices: u32,
     /// Whether the user ever connected (as far back as the inbox remembers).

@@ -5,22 +5,26 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, Claimed, Clock, Control, Departure,
-    Device, Holder, LiveGateway, Page, Presence, PublishOrder, Published, Registered, Registration,
-    SendOrder, Sent, Subscription,
+    AboutGateway, Ack, Agenda, Ask, Assignment, AuditAnswer, AuditQuestion, Awaited, BackendError,
+    BusEvent, Cancellation, Claimed, Clock, Control, Departure, Device, Devices, Due, Fired,
+    Holder, Lent, LiveGateway, Look, Page, Place, Presence, PublishOrder, Published, ReadMark,
+    Receipt, Registered, Registration, Retraction, Roll, RollCall, Rolls, SendOrder, Sent, Sight,
+    Subscription, Tokens,
 };
 use crate::{
-    ids::{ChannelName, Cursor, GatewayId, Millis, SessionId, UserId},
+    ids::{ChannelName, Cursor, GatewayId, Millis, NotificationId, SessionId, UserId},
     telemetry::Collector,
 };
 
 /// A store, as the dispatcher and the command line use it; a gateway [joins](Self::join) it.
 #[async_trait]
-pub trait Backend: Send + Sync {
-    /// Appends to the user's inbox and hints to the gateways that hold the user, atomically.
+pub trait Backend: Inboxes + Schedule + Tokens + Assignments {
+    /// Appends to the user's inbox and hints to the gateways that hold the user, atomically. What is due later is
+    /// kept until then.
     ///
     /// # Errors
-    /// [`BackendError::InboxFull`], [`BackendError::IdempotencyMismatch`], or a store failure;
+    /// [`BackendError::InboxFull`], [`BackendError::IdempotencyMismatch`], of what is due later
+    /// [`BackendError::NotThen`] and [`BackendError::TooManyScheduled`], or a store failure;
     /// after [`BackendError::Unknown`] the same order may be given again and is not doubled.
     async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError>;
 
@@ -36,12 +40,35 @@ pub trait Backend: Send + Sync {
     /// The user's connections on gateways whose lease holds.
     async fn presence(&self, user: &UserId) -> Result<Vec<Presence>, BackendError>;
 
+    /// A page of a channel's log after `after`, of at most `limit` entries and no more than
+    /// [`Limits::page`](super::Limits::page); [`Cursor::ZERO`]: from the oldest that is kept.
+    async fn history(
+        &self,
+        channel: &ChannelName,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<Page, BackendError>;
+
+    /// The channels that a gateway follows, by name, that of broadcasts left out; up to a second old.
+    async fn followed(&self) -> Result<Arc<[ChannelName]>, BackendError>;
+
+    /// Asks every gateway whose lease holds who is on a channel there, and waits for the answers of all, but no longer
+    /// than `within`.
+    async fn roll_call(&self, call: &RollCall, within: Duration) -> Result<Rolls, BackendError>;
+
     /// Leaves a control message for a gateway; it is handled within a second or so, or lapses after a minute.
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError>;
 
     /// Takes a duty that one process of the deployment has at a time, or keeps it, for so long; false while
     /// another one has it. `holder` tells this process from others.
     async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError>;
+
+    /// Lends what is asked for, as far as the whole deployment may have it: an answer for each. What is not used is
+    /// not given back.
+    async fn lend(&self, asks: &[Ask]) -> Result<Vec<Lent>, BackendError>;
+
+    /// Notes that the process `borrower` borrows, for so long, and counts those that do: 1 or more.
+    async fn borrowers(&self, borrower: &str, for_: Duration) -> Result<u32, BackendError>;
 
     /// The gateways whose lease holds, by name.
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError>;
@@ -70,6 +97,86 @@ pub trait Backend: Send + Sync {
     fn metrics(&self) -> Vec<Box<dyn Collector>>;
 }
 
+/// What services ask of inboxes. Nothing of it moves a device's position.
+#[async_trait]
+pub trait Inboxes: Send + Sync {
+    /// A piece of a user's inbox; `None` when the position asked for is of no notification of this history.
+    async fn look(&self, user: &UserId, look: &Look) -> Result<Option<Sight>, BackendError>;
+
+    /// What became of the notification at a position; `None` when none was ever there.
+    async fn receipt(&self, user: &UserId, cursor: Cursor)
+    -> Result<Option<Receipt>, BackendError>;
+
+    /// How far the devices of a user have come.
+    async fn devices(&self, user: &UserId) -> Result<Devices, BackendError>;
+
+    /// Takes a notification back: it is delivered to nobody any more, and who may have it is told. Its position
+    /// stays, so that nobody has to read the inbox anew.
+    async fn retract(&self, user: &UserId, cursor: Cursor) -> Result<Retraction, BackendError>;
+
+    /// Forgets all that is kept of a user, except the connections there are; answers whether there was anything.
+    /// What idempotency keys stand for lapses by itself.
+    async fn erase(&self, user: &UserId) -> Result<bool, BackendError>;
+
+    /// Notes that the user has read something, and tells the user's connected devices what was not read before. Answers
+    /// whether anything was not; `None` when the position is of no notification that is kept.
+    async fn mark_read(&self, user: &UserId, mark: ReadMark) -> Result<Option<bool>, BackendError>;
+
+    /// How many of the user's notifications that may be delivered, or still be read, the user has not read.
+    async fn unread(&self, user: &UserId) -> Result<u64, BackendError>;
+}
+
+/// The channels that services put users on, which every device of a user follows, whatever it asks for. They last until
+/// the user is taken off or forgotten.
+#[async_trait]
+pub trait Assignments: Send + Sync {
+    /// Puts a user on a channel: whatever is published to it from now on is owed to every device.
+    ///
+    /// # Errors
+    /// [`BackendError::TooManyChannels`] when the user is on [`Limits::assigned`](super::Limits::assigned) others.
+    async fn assign(
+        &self,
+        user: &UserId,
+        channel: &ChannelName,
+    ) -> Result<Assignment, BackendError>;
+
+    /// Takes a user off a channel, whoever put the user on it; answers whether somebody had.
+    async fn unassign(&self, user: &UserId, channel: &ChannelName) -> Result<bool, BackendError>;
+
+    /// The channels that a user was put on, by name.
+    async fn assigned(&self, user: &UserId) -> Result<Vec<ChannelName>, BackendError>;
+}
+
+/// What services ask of what waits for its time, and the delivery of it.
+#[async_trait]
+pub trait Schedule: Send + Sync {
+    /// A page of what waits for a user, by when it is due: what follows `after`, of at most `limit`;
+    /// [`PAGE_BYTES`](super::PAGE_BYTES) bound it, too.
+    async fn agenda(
+        &self,
+        user: &UserId,
+        after: Option<Place>,
+        limit: u32,
+    ) -> Result<Agenda, BackendError>;
+
+    /// What is known of a notification that was accepted for later.
+    async fn awaited(&self, user: &UserId, id: NotificationId) -> Result<Awaited, BackendError>;
+
+    /// Takes back one that waits.
+    async fn cancel(&self, user: &UserId, id: NotificationId)
+    -> Result<Cancellation, BackendError>;
+
+    /// Takes up users for whom something is due, some of each part of the store. Parts that are away are passed over.
+    ///
+    /// # Errors
+    /// Nobody could be taken up, and a part of the store is away.
+    async fn take_due(&self) -> Result<Due, BackendError>;
+
+    /// Appends what is due first for a user to the inbox and hints, in one step with taking it from what waits: whoever
+    /// else asks finds the next one. Never before it is due by the store's own time.
+    async fn fire(&self, user: &UserId) -> Result<Fired, BackendError>;
+}
+
 /// A gateway's place in the deployment, which it has as long as its lease.
 pub trait Membership: Lease + Connections + Channels + Subscriptions {}
 
@@ -85,6 +192,12 @@ pub trait Lease: Send + Sync {
     /// It holds for the current generation and may lapse with the lease's time: say it again within
     /// that.
     async fn show_draining(&self, accepting: bool) -> Result<(), BackendError>;
+
+    /// Shows in [`Backend::gateways`] what this gateway tells of itself, in the same way.
+    async fn show(&self, about: &AboutGateway) -> Result<(), BackendError>;
+
+    /// Answers the [`RollCall`] of this name, if somebody still waits for it.
+    async fn answer(&self, to: &str, roll: &Roll) -> Result<(), BackendError>;
 
     /// Gives up the lease and forgets every connection that is still registered under it.
     async fn leave(&self) -> Result<(), BackendError>;

@@ -16,6 +16,9 @@ use crate::{
     settings::Settings,
 };
 
+/// What a dispatcher alone does, and can do without.
+pub(super) const LIST_CHANNELS: &str = "PUBSUB SHARDCHANNELS";
+
 /// What is known about one primary.
 #[derive(Debug, Clone, Default)]
 pub struct NodeFacts {
@@ -154,8 +157,9 @@ fn trials(key: &str) -> Vec<(&'static str, Cmd)> {
         ("SET", with(&["SET", key, "1", "EX", "10"])),
         ("GET", with(&["GET", key])),
         ("EXPIRE", with(&["EXPIRE", key, "10"])),
-        ("FCALL", with(&["FCALL", "c2_no_such_function", "1", key])),
+        ("FCALL", with(&["FCALL", "c3_no_such_function", "1", key])),
         ("SPUBLISH", with(&["SPUBLISH", key, "doctor"])),
+        (LIST_CHANNELS, with(&["PUBSUB", "SHARDCHANNELS", key])),
         ("WAIT", with(&["WAIT", "0", "1"])),
         ("TIME", with(&["TIME"])),
         ("DEL", with(&["DEL", key])),

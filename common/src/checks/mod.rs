@@ -2,11 +2,13 @@
 //! purely. `carillon doctor` says all of it; a service that starts says what it can see ([`watch`]).
 
 mod facts;
+mod last;
 mod local;
 mod node;
 mod start;
 
 pub use facts::{NodeFacts, gather, look, recorded_partitions};
+pub use last::{LastLook, Look};
 pub use local::{check_key_sets, check_local, in_memory};
 pub use node::{Expected, check_deployment, check_node, check_store};
 pub use start::{REASONS, Role, watch};

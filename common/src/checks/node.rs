@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{Finding, NodeFacts};
+use super::{Finding, NodeFacts, facts::LIST_CHANNELS};
 use crate::{
     backend::{
         redis::{RedisOptions, library},
@@ -125,18 +125,24 @@ fn version(facts: &NodeFacts) -> Finding {
 
 fn permissions(facts: &NodeFacts) -> Finding {
     const WHAT: &str = "permissions";
+    let refused = |name: &str| facts.refused.iter().find(|(it, _)| *it == name);
     let others: Vec<_> = facts
         .refused
         .iter()
-        .filter(|(name, _)| *name != "FCALL")
+        .filter(|(name, _)| !matches!(*name, "FCALL" | LIST_CHANNELS))
         .collect();
     if others.is_empty() {
-        return match facts.refused.first() {
-            None => Finding::ok(WHAT, "this user may do what the services do"),
-            Some((_, words)) => Finding::warning(
+        return match (refused("FCALL"), refused(LIST_CHANNELS)) {
+            (None, None) => Finding::ok(WHAT, "this user may do what the services do"),
+            (Some((_, words)), _) => Finding::warning(
                 WHAT,
                 format!("functions are refused, scripts take their place: {words}"),
                 "allow +fcall to this user, and run `carillon redis load` as one who may",
+            ),
+            (None, Some((_, words))) => Finding::warning(
+                WHAT,
+                format!("followed channels cannot be listed (GET /api/channels): {words}"),
+                "allow +pubsub|shardchannels to this user, if it is a dispatcher's",
             ),
         };
     }
@@ -430,6 +436,9 @@ mod tests {
         let mut refused = facts(GOOD);
         refused.refused = vec![("FCALL", "no permissions".to_owned())];
         assert_eq!(complaints(&refused), ["Warning permissions"]);
+        let mut unlisted = facts(GOOD);
+        unlisted.refused = vec![(LIST_CHANNELS, "no permissions".to_owned())];
+        assert_eq!(complaints(&unlisted), ["Warning permissions"]);
         refused
             .refused
             .push(("SPUBLISH", "no permissions".to_owned()));

@@ -6,7 +6,7 @@ use prometheus::IntGaugeVec;
 use tokio::time::sleep;
 
 use super::{
-    Expected, Finding, Level, check_store,
+    Expected, Finding, LastLook, Level, check_store,
     local::{KEY_SETS, check_running, in_memory},
     look,
 };
@@ -14,6 +14,7 @@ use crate::{
     auth::Keyring,
     backend::{
         self,
+        clock::local_now,
         redis::link::{Link, LinkError},
         url::StoreUrl,
     },
@@ -71,13 +72,22 @@ impl Role {
 }
 
 /// Says at WARN, with the remedy, what `carillon doctor` would complain about, and shows it in `gauge`.
-/// Redis is asked once it can be reached, credentials are looked at whenever they change. Never ends.
-pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec, keyring: Keyring) {
+/// Redis is asked once it can be reached, credentials are looked at whenever they change. `last` has all of it, for
+/// whoever asks. Never ends.
+pub async fn watch(
+    settings: Arc<Settings>,
+    role: Role,
+    gauge: IntGaugeVec,
+    keyring: Keyring,
+    last: LastLook,
+) {
     let mut told = Told::new(gauge);
     let mut changes = keyring.changes();
     let in_memory_alone = settings.backend.store.is_memory();
     let mut seen = Vec::new();
+    let mut looked_at = None;
     if in_memory_alone {
+        looked_at = Some(local_now());
         seen.push(in_memory(role == Role::Standalone));
     }
     let mut pause = Duration::ZERO;
@@ -85,12 +95,16 @@ pub async fn watch(settings: Arc<Settings>, role: Role, gauge: IntGaugeVec, keyr
         let mut findings = check_running(&settings, &keyring.current()).to_vec();
         findings.retain(|finding| role.concerns(finding));
         findings.extend(seen.iter().cloned());
+        last.saw(&findings, looked_at);
         told.tell(findings);
         tokio::select! {
             // It does not end while the keyring is held here.
             _ = changes.changed() => {}
             () = sleep(pause), if !in_memory_alone => match look_at_redis(&settings).await {
-                Some(found) => (seen, pause) = (found, EVERY),
+                Some(found) => {
+                    (seen, pause) = (found, EVERY);
+                    looked_at = Some(local_now());
+                }
                 // That it is away is said by whoever needs it.
                 None => pause = SOON,
             },

@@ -49,8 +49,12 @@ rows! {
     Unauthenticated: "Authentication failed", Retry::Never,
         "no token in time, or one that is refused; the reason says why: `token_missing`, `token_too_large`, \
          `token_is_api_key`, `token_malformed`, `token_algorithm`, `token_key`, `token_signature`, `token_expired`, \
-         `token_not_yet_valid`, `token_claim`",
-        "get another token from your service";
+         `token_not_yet_valid`, `token_claim`, `ticket_refused` (used, lapsed or never there), `cookie_repeated` (which of \
+         two cookies of one name would count?)",
+        "get another token, or ticket, from your service";
+    Revoked: "Token revoked", Retry::Never,
+        "the token was taken back before its end, also while the connection was open",
+        "get another token, if your service still gives you any";
     Forbidden: "Forbidden", Retry::Never,
         "`origin_not_allowed`, `invalid_device` or `invalid_session`",
         "let the operator allow the page's origin, or mend the name";

@@ -36,6 +36,12 @@ rows! {
     ChannelForbidden: "Channel forbidden", Retry::Never,
         "the token does not allow this channel",
         "ask your service for a token whose `channels` has it";
+    Assigned: "Put on the channel by a service", Retry::Never,
+        "an `unsubscribe` from a channel that a service has put the user on",
+        "have the service take the user off, or pass over what comes";
+    Removed: "Taken off the channel", Retry::Never,
+        "in `unsubscribed`: a service has taken the user off the channel",
+        "stay away, or ask for it again where the token allows it";
     TooManyChannels: "Too many channels", Retry::Never,
         "the connection has `limits.channels`, all of them asked for on it; in `unsubscribed`: a subscription that \
          gave way to another, or a durable one beyond what a user may keep (`channels.kept`)",
@@ -48,6 +54,9 @@ rows! {
         "ack what came on this connection";
     TokenRefused: "Token refused", Retry::Never,
         "the token of an `auth` was refused; the old one stays in force",
+        "send another token before `token_expiring` is over";
+    TokenRevoked: "Token revoked", Retry::Never,
+        "the token of an `auth` was taken back before its end; the old one stays in force",
         "send another token before `token_expiring` is over";
     UserMismatch: "Another user's token", Retry::Never,
         "the token of an `auth` names another user than the connection's",

@@ -68,8 +68,8 @@ rows! {
             "query parameters on a route without any, or beside a body",
             "put the fields into one place";
         InvalidIdempotencyKey: 400, "invalid_idempotency_key", "Invalid idempotency key", Retry::Never,
-            "`Idempotency-Key` is not 1 to 255 printable ASCII characters, or given twice",
-            "choose another key";
+            "`Idempotency-Key` is not 1 to 255 printable ASCII characters, given twice, or given with a batch",
+            "choose another key; in a batch, give each notification an `idempotency_key`";
         BodyIncomplete: 400, "body_incomplete", "Incomplete body", Retry::Never,
             "the connection failed within the body",
             "send the whole body; under an `Idempotency-Key`, again is safe";
@@ -82,11 +82,20 @@ rows! {
         TokenRefused: 401, "unauthenticated", "Token refused", Retry::Never,
             "the token of a service is refused; `detail` says why",
             "get a new one from its issuer";
-        UserForbidden: 403, "user_forbidden", "The API key may not send to this user", Retry::Never,
-            "the `users` of the key or token do not include `target_user`",
+        UserTokenMissing: 401, "unauthenticated", "User's token needed", Retry::Never,
+            "no token on a route of `/api/me`, which is about the user whose token it is",
+            "send `Authorization: Bearer <the user's token>`";
+        UserTokenNeeded: 403, "user_token_needed", "User's token needed", Retry::Never,
+            "an API key or a service's token on a route of `/api/me`, which is about the user whose token it is",
+            "send the user's token; services have `/api/users/{user}/…`";
+        OriginNotAllowed: 403, "origin_not_allowed", "Origin not allowed", Retry::Never,
+            "the page's origin is not listed in `gateway.origins`",
+            "let the operator allow it";
+        UserForbidden: 403, "user_forbidden", "The API key may not reach this user", Retry::Never,
+            "the `users` of the key or token do not include the user",
             "use another key, or add the user or a glob";
-        ChannelForbidden: 403, "channel_forbidden", "The API key may not send to this channel", Retry::Never,
-            "its `channels` do not include `channel`, or it may not send to everyone",
+        ChannelForbidden: 403, "channel_forbidden", "The API key may not reach this channel", Retry::Never,
+            "its `channels` do not include the channel, or it may not send to everyone",
             "use another key, or add the channel or a glob";
         InsufficientScope: 403, "insufficient_scope", "The API key may not do this", Retry::Never,
             "the key lacks the scope that `WWW-Authenticate` names",
@@ -94,9 +103,29 @@ rows! {
         NotFound: 404, "not_found", "No such route", Retry::Never,
             "there is no such route",
             "see the routes in docs/api.md, or at `/docs`";
+        InvalidPath: 400, "invalid_path", "Invalid path", Retry::Never,
+            "a part of the path is not a name of what it stands for",
+            "percent-encode names; `detail` says which rule they have";
+        ReceiptGone: 404, "receipt_gone", "Nothing is known of it", Retry::Never,
+            "no notification of that id is in the user's inbox, or none was ever at that position: acked ones leave \
+             it after `inbox.keep`, and one with a `ttl` of 0 was never there",
+            "ask by the `cursor` that the send answered, which is known for longer";
+        ScheduledGone: 404, "scheduled_gone", "Nothing is scheduled", Retry::Never,
+            "nothing of that id waits for its time, and nothing is known of it: it was delivered and has left the inbox \
+             since, or was never accepted",
+            "`GET /api/users/{user}/scheduled` lists what waits";
+        DeliveredAlready: 404, "delivered_already", "It was delivered", Retry::Never,
+            "its time came before it could be cancelled: it is in the inbox",
+            "take it back there, by the cursor that `detail` names";
+        CursorForeign: 410, "cursor_gone", "No such position", Retry::Never,
+            "`after` is the position of nothing that is listed here: it was mistyped, or the store has lost it",
+            "begin anew without `after`";
         GatewayUnknown: 404, "gateway_unknown", "No such gateway", Retry::Never,
             "no gateway of that name has a lease",
             "`GET /api/gateways` lists those that are there";
+        RevocationUnknown: 404, "revocation_unknown", "No such revocation", Retry::Never,
+            "no revocation of that id is in force",
+            "`GET /api/tokens/revocations` lists those that are";
         MethodNotAllowed: 405, "method_not_allowed", "No such method here", Retry::Never,
             "the route has other methods, which `Allow` lists",
             "use one of them";
@@ -110,9 +139,18 @@ rows! {
         InboxFull: 409, "inbox_full", "The inbox is full", Retry::Never,
             "the user has `inbox.max` unread notifications, and no device that could be passed over",
             "wait until the user reads or some expire; raise `inbox.max`; shorten `ttl`";
+        TooManyScheduled: 409, "too_many_scheduled", "Too many are scheduled", Retry::Never,
+            "`inbox.scheduled` notifications wait for their time for the user",
+            "cancel some, or wait until some were delivered; raise the setting";
+        TooManyRevocations: 409, "too_many_revocations", "Too many revocations", Retry::Never,
+            "`auth.max_revocations` are in force",
+            "take some back, raise the setting, or replace the key that signed the tokens";
+        TooManyChannels: 409, "too_many_channels", "Too many channels", Retry::Never,
+            "services have put the user on `socket.channels` channels",
+            "take the user off one, or raise the setting";
         BodyTooLarge: 413, "body_too_large", "Body too large", Retry::Never,
-            "the body has more than `dispatcher.body_bytes`",
-            "send a reference instead of the thing";
+            "the body has more than `dispatcher.body_bytes`, or that of a batch than `dispatcher.batch_bytes`",
+            "send a reference instead of the thing; fewer in a batch";
         UnsupportedMediaType: 415, "unsupported_media_type", "Not application/json", Retry::Never,
             "the body is not `application/json`, of another charset than UTF-8, or compressed",
             "set `Content-Type`, and send the body as it is";
@@ -134,12 +172,26 @@ rows! {
         TtlTooLong: 422, "ttl_too_long", "Invalid fields", Retry::Never,
             "`ttl` is more than the limit that `detail` names",
             "shorten it, or raise the setting";
+        NotThen: 422, "invalid_deliver_at", "Invalid fields", Retry::Never,
+            "`deliver_at` is in the past (by more than a minute), or more than 30 days ahead",
+            "mind time zones and clocks; leave it out to send now";
         IdempotencyMismatch: 422, "idempotency_mismatch", "Idempotency key used before", Retry::Never,
             "the key was used for another request",
             "take a new key for a new notification, and repeat a request byte for byte";
         TooManyBodies: 429, "too_many_bodies", "Too many bodies", Retry::After(1),
             "`dispatcher.bodies_per_key` bodies under this API key are on their way",
             "send each in one go, or fewer at once";
+        TooManyRequests: 429, "too_many_requests", "Too many requests", Retry::After(1),
+            "this user's pages make more requests than `dispatcher.requests_per_user`",
+            "ask less often: what changes is told to connected clients by `changed` and by the notifications themselves";
+        RateLimited: 429, "rate_limited", "Too many notifications", Retry::After(1),
+            "more notifications than `dispatcher.sends_per_key` (or the key's own `sends_per_second`) of this service, or \
+             than `dispatcher.sends_per_user` for this user, over all dispatchers; `detail` says which, nothing was \
+             accepted",
+            "send more slowly: `RateLimit` says what is left, `Retry-After` when to come back";
+        TooManyTickets: 429, "too_many_tickets", "Too many tickets", Retry::After(30),
+            "the user has `auth.tickets_per_user` tickets that are not used yet",
+            "use them, or wait until they lapse";
         Internal: 500, "internal", "Internal error", Retry::Never,
             "a defect",
             "report it, with the log's lines of this `request_id`";

@@ -1,6 +1,7 @@
 //! The admin port: probes and metrics, which need no key, and what looks into a process or changes it, which
-//! needs one. Never exposed to the outside.
+//! needs one; a dispatcher's has the console. Never exposed to the outside.
 
+mod checks;
 mod guard;
 mod log_level;
 mod operations;
@@ -41,10 +42,9 @@ Carillon's admin port. Keep it inside: whoever reaches it sees all of this.
 /readyz           200 while new work should come here, else 503; /readyz?verbose says why
 /startupz         200 once everything that it needs is there
 /metrics          Prometheus' text format
-
-With an API key of the scope admin (Authorization: Bearer ck_...):
-
 ";
+
+const WITH_A_KEY: &str = "\nWith an API key of the scope admin (Authorization: Bearer ck_...):\n\n";
 
 #[derive(Clone)]
 struct Admin {
@@ -60,7 +60,7 @@ pub fn router(
     metrics: impl Fn() -> String + Send + Sync + 'static,
     operations: Operations,
 ) -> Router<()> {
-    let (guarded, listed) = operations.into_router();
+    let (routes, [open_listed, guarded_listed]) = operations.into_router();
     let open = Router::new()
         .route("/", get(contents))
         .route("/livez", get(livez))
@@ -70,9 +70,9 @@ pub fn router(
         .with_state(Admin {
             health,
             metrics: Arc::new(metrics),
-            contents: format!("{CONTENTS}{listed}").into(),
+            contents: format!("{CONTENTS}{open_listed}{WITH_A_KEY}{guarded_listed}").into(),
         });
-    open.merge(guarded)
+    open.merge(routes)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
 }

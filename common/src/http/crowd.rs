@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// For one that gives way to be gone: it may have begun to do something just then.
 const GONE_WITHIN: Duration = Duration::from_millis(50);
+/// So many may be on their way out, and no more than an eighth of all.
+const LEAVING: usize = 32;
 
 /// Places for connections.
 #[derive(Debug, Clone)]
@@ -66,16 +68,8 @@ impl Crowd {
         }
     }
 
-    /// A place for one more that waits, once who gives way to it has gone: accepting is not to be ahead of
-    /// leaving. `None`: each has something under way.
-    pub async fn enter(&self) -> Option<Place> {
-        let place = self.place()?;
-        // Where it takes longer, the next one comes all the same.
-        drop(timeout(GONE_WITHIN, self.room()).await);
-        Some(place)
-    }
-
-    fn place(&self) -> Option<Place> {
+    /// A place for one more that waits: the longest waiting gives way to it. `None`: each has something under way.
+    pub fn place(&self) -> Option<Place> {
         let mut inner = self.shared.inner.lock();
         if inner.present >= self.most {
             let (_, waiting) = inner.waiting.pop_first()?;
@@ -92,14 +86,26 @@ impl Crowd {
         Some(place)
     }
 
-    async fn room(&self) {
-        loop {
-            let left = self.shared.left.notified();
-            if self.shared.inner.lock().present <= self.most {
-                return;
-            }
-            left.await;
+    /// When nearly all that give way have gone: each has its descriptor until then, so accepting is not to be far
+    /// ahead of leaving. Where it takes longer, the next one comes all the same.
+    pub async fn settles(&self) {
+        if self.has_room() {
+            return;
         }
+        let room = async {
+            loop {
+                let left = self.shared.left.notified();
+                if self.has_room() {
+                    return;
+                }
+                left.await;
+            }
+        };
+        drop(timeout(GONE_WITHIN, room).await);
+    }
+
+    fn has_room(&self) -> bool {
+        self.shared.inner.lock().present <= self.most + LEAVING.min(self.most / 8)
     }
 
     /// Has those give way whose client has been saying for longer than `within` what it wants.
@@ -153,6 +159,11 @@ impl Place {
         self.shared.inner.lock().waiting.remove(&turn);
     }
 
+    /// Whether it is to give way.
+    pub fn is_gone(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+
     /// When it is to give way.
     pub async fn gone(&self) {
         self.gone.cancelled().await;
@@ -176,12 +187,19 @@ mod tests {
 
     use super::*;
 
+    /// As accepting does it.
+    async fn enter(crowd: &Crowd) -> Option<Place> {
+        let place = crowd.place()?;
+        crowd.settles().await;
+        Some(place)
+    }
+
     fn has_gone(place: &Place) -> bool {
         place.gone().now_or_never().is_some()
     }
 
     async fn three(crowd: &Crowd) -> [Place; 3] {
-        let entered = [crowd.enter(), crowd.enter(), crowd.enter()];
+        let entered = [enter(crowd), enter(crowd), enter(crowd)];
         let entered = join_all(entered).await;
         entered
             .into_iter()
@@ -196,35 +214,35 @@ mod tests {
         let crowd = Crowd::new(3);
         let [a, b, c] = three(&crowd).await;
         a.works();
-        let d = crowd.enter().await.unwrap();
+        let d = enter(&crowd).await.unwrap();
         assert_eq!([&a, &b, &c, &d].map(has_gone), [false, true, false, false]);
         drop(b);
         c.works();
         c.waits();
-        let e = crowd.enter().await.unwrap();
+        let e = enter(&crowd).await.unwrap();
         assert!(has_gone(&d) && !has_gone(&c), "c has waited for less long");
         drop(d);
         c.works();
         e.works();
-        assert!(crowd.enter().await.is_none());
+        assert!(enter(&crowd).await.is_none());
         assert_eq!(crowd.present(), 3);
         drop(e);
-        assert!(crowd.enter().await.is_some());
+        assert!(enter(&crowd).await.is_some());
     }
 
     #[tokio::test]
     async fn the_next_one_waits_until_who_gives_way_has_gone() {
         let crowd = Crowd::new(1);
-        let first = crowd.enter().await.unwrap();
+        let first = enter(&crowd).await.unwrap();
         let leaving = async {
             first.gone().await;
             drop(first);
         };
-        let (second, ()) = tokio::join!(crowd.enter(), leaving);
+        let (second, ()) = tokio::join!(enter(&crowd), leaving);
         assert_eq!(crowd.present(), 1);
         // One that does not go in time is not waited for any longer.
         let begun = Instant::now();
-        let third = crowd.enter().await.unwrap();
+        let third = enter(&crowd).await.unwrap();
         assert_eq!(crowd.present(), 2);
         assert!(begun.elapsed() >= GONE_WITHIN);
         drop((second, third));

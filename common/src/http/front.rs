@@ -8,6 +8,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next, map_response};
 use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -152,11 +153,25 @@ pub struct Page {
 
 impl Page {
     /// A whole document, and its `Content-Security-Policy`.
-    pub fn new(html: impl Into<Cow<'static, str>>, policy: impl Into<Cow<'static, str>>) -> Self {
+    fn new(html: impl Into<Cow<'static, str>>, policy: impl Into<Cow<'static, str>>) -> Self {
         Self {
             html: html.into(),
             policy: policy.into(),
         }
+    }
+
+    /// One that loads modules, styles and pictures from where it came from, calls what is there, and nothing else.
+    /// No script stands in it but an import map, which counts by its hash.
+    pub fn of_modules(html: &'static str) -> Self {
+        let map = import_map(html).map_or_else(String::new, |map| {
+            format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(map)))
+        });
+        let policy = format!(
+            "default-src 'none'; script-src 'self'{map}; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+             require-trusted-types-for 'script'; trusted-types 'none'"
+        );
+        Self::new(html, policy)
     }
 
     /// The page, before a router that answers everything else.
@@ -172,11 +187,26 @@ impl Page {
         }))
     }
 
+    /// A router that has the page at this path, with or without a slash at its end, for whoever asks.
+    pub fn at(self, path: &str) -> Router {
+        let shown = get(move || std::future::ready(self.clone().answer()));
+        Router::new()
+            .route(path, shown.clone())
+            .route(&format!("{path}/"), shown)
+    }
+
+    /// The page itself.
     fn answer(self) -> Response {
         let mut response = (StatusCode::OK, Html(self.html)).into_response();
         secure(response.headers_mut(), &self.policy);
         response
     }
+}
+
+/// What says in a page where the modules are that it names without a path.
+pub fn import_map(html: &str) -> Option<&str> {
+    let (_, rest) = html.split_once("<script type=\"importmap\">")?;
+    rest.split_once("</script>").map(|(map, _)| map)
 }
 
 /// Nothing is framed or remembered. The address may hold `?token=`: it is told to nobody.
@@ -254,6 +284,22 @@ mod tests {
             assert_eq!(headers["status"], "404", "{method} {path} {accept}");
             assert_eq!(problem["code"], "not_found");
             assert!(body.contains("port 8081"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_modules_loads_them_from_its_own_place_alone() {
+        let page = Page::of_modules("<script type=\"module\" src=\"/x.js\"></script>");
+        assert!(
+            page.policy
+                .starts_with("default-src 'none'; script-src 'self'; ")
+        );
+        let page = Page::of_modules("<script type=\"importmap\">{}</script>");
+        let hash = STANDARD.encode(Sha256::digest("{}"));
+        let script = format!("script-src 'self' 'sha256-{hash}'; ");
+        assert!(page.policy.contains(&script), "{}", page.policy);
+        for word in ["unsafe", "http", "*", "data:"] {
+            assert!(!page.policy.contains(word), "{word} in {}", page.policy);
         }
     }
 

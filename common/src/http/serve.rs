@@ -17,13 +17,13 @@ use hyper_util::{
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::oneshot,
     time::{interval, sleep, timeout},
 };
 use tokio_util::{io::InspectReader, sync::CancellationToken, task::TaskTracker};
 
-use super::{Acceptor, Crowd, Place};
+use super::{Accepted, Acceptor, Arrival, Crowd, Place};
 
 /// Between two requests. Longer than proxies keep an idle connection (60 s), so that it is they who close
 /// it and no request meets a closing one.
@@ -59,12 +59,15 @@ async fn served(
 ) {
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
-    let acceptor = Acceptor::new(listener);
+    let mut acceptor = Acceptor::new(listener, crowd.clone(), IDLE_TIMEOUT);
     let accepting = async {
         loop {
-            let (stream, _) = acceptor.next().await;
-            let place = enter(&crowd).await;
-            let connection = begun(stream, router.clone(), place, stop.clone());
+            let (stream, place) = match acceptor.next().await {
+                Accepted::Begins(Arrival { stream, place, .. }) => (stream, place),
+                Accepted::NoPlace(stream) => (stream, enter(&crowd).await),
+                Accepted::GaveWay | Accepted::Silent => continue,
+            };
+            let connection = serve_connection(stream, router.clone(), place, stop.clone());
             let abort = abort.clone();
             connections.spawn(async move {
                 abort.run_until_cancelled(connection).await;
@@ -94,24 +97,10 @@ async fn served(
 
 async fn enter(crowd: &Crowd) -> Place {
     loop {
-        match crowd.enter().await {
-            Some(place) => return place,
-            None => sleep(FULL_PAUSE).await,
+        sleep(FULL_PAUSE).await;
+        if let Some(place) = crowd.place() {
+            return place;
         }
-    }
-}
-
-/// A connection that has yet to say something: until it does, it costs little more than its descriptor.
-async fn begun(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
-    // Not `readable`, which is true of a new socket before anything has come.
-    let mut first = [0];
-    let heard = tokio::select! {
-        heard = timeout(IDLE_TIMEOUT, stream.peek(&mut first)) => matches!(heard, Ok(Ok(1..))),
-        () = place.gone() => false,
-        () = stop.cancelled() => false,
-    };
-    if heard {
-        Box::pin(serve_connection(stream, router, place, stop)).await;
     }
 }
 

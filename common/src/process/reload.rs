@@ -1,10 +1,14 @@
-//! Reads `auth.dir` again while the process runs: when it changed, and at once when asked to (SIGHUP). And
-//! puts the keys in force that issuers publish, when they have come.
+//! Reads the configuration and `auth.dir` again while the process runs: when they changed, and at once when asked to
+//! (SIGHUP). And puts the keys in force that issuers publish, when they have come.
 //!
-//! The folder is looked at again and again. A watch of the kernel's (inotify) would tell sooner, but
+//! Files are looked at again and again. A watch of the kernel's (inotify) would tell sooner, but
 //! nothing on network and FUSE mounts, nothing of the files elsewhere that a file in it names, and its
 //! instances are few and shared by all containers of a user; what it is spared costs less than a
 //! millisecond every two seconds.
+//!
+//! A file that is not in order changes nothing: what it said before stays in force.
+
+mod seen;
 
 use std::{
     sync::Arc,
@@ -17,11 +21,10 @@ use super::Shutdown;
 use crate::{
     auth::{Keyring, jwks::Followers},
     checks::Role,
-    settings::{
-        AuthSettings, Credentials, Fault, InForce, Reading, SettingsErrors, Stamp, all_errors,
-    },
-    telemetry::{Metrics, ReloadMetrics},
+    settings::{Credentials, Fault, InForce, LiveSettings, Settings, SettingsErrors, all_errors},
+    telemetry::{LogLevel, Metrics, ReloadMetrics},
 };
+use seen::{Place, Seen};
 
 /// Between two looks at whether anything was touched.
 const EVERY: Duration = Duration::from_secs(2);
@@ -29,37 +32,23 @@ const EVERY: Duration = Duration::from_secs(2);
 /// file in one step.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// The credentials of a process, and what keeps them up to date.
+/// What of a process' configuration may change, and what keeps it up to date.
 pub(super) struct Reload {
-    auth: Arc<AuthSettings>,
+    place: Place,
+    /// What the configuration said when it was last in order, as far as that may change; all else is as it was at
+    /// the start. What was said on the command line is in `live` alone.
+    read: Box<Settings>,
+    live: LiveSettings,
+    log: LogLevel,
     keyring: Keyring,
     in_force: InForce,
     seen: Arc<Seen>,
+    /// What was said to need a restart.
+    need_restart: Vec<String>,
     /// What was reported to be wrong.
     reported: Vec<Fault>,
     metrics: ReloadMetrics,
-    role: Role,
     followers: Followers,
-}
-
-/// A reading, and what the folder looked like just before it.
-#[derive(PartialEq)]
-struct Seen {
-    stamp: Stamp,
-    reading: Reading,
-}
-
-impl Seen {
-    /// Takes as long as the disk does.
-    fn of(auth: &AuthSettings) -> Self {
-        // Which files there are is known only once they are read; what is written after the stamp was
-        // taken shows at the next one.
-        let stamp = Stamp::of(auth, &Reading::of(auth));
-        Self {
-            stamp,
-            reading: Reading::of(auth),
-        }
-    }
 }
 
 impl Reload {
@@ -69,26 +58,41 @@ impl Reload {
     /// All that is not in order, if nothing is left that a process of this `role` could be of use
     /// with. That an issuer's keys cannot be fetched is no reason.
     pub(super) fn start(
-        auth: &AuthSettings,
+        live: LiveSettings,
+        log: LogLevel,
         role: Role,
         metrics: &Metrics,
     ) -> Result<Self, SettingsErrors> {
-        let mut in_force = InForce::nothing(auth);
-        let seen = Seen::of(auth);
-        let (credentials, faults) = in_force.take(&seen.reading);
+        let settings = Settings::clone(&live.current());
+        let auth = settings.auth.clone();
+        let mut in_force = InForce::nothing(&auth);
+        let followers = Followers::new(Arc::new(auth.fetch()), metrics.jwks.clone());
+        let file = settings.file.clone();
+        let place = Place { file, auth };
+        let seen = Seen::of(&place);
+        let (credentials, mut faults) = in_force.take(seen.reading());
         let own = faults.iter().any(|fault| fault.file.is_none());
         if own || (!faults.is_empty() && !role.is_of_use(&credentials)) {
             return Err(all_errors(faults));
         }
+        // It may have been written to since it was read for this start.
+        faults.extend(fault_of(&place, &seen));
+        let read = match seen.configuration() {
+            Some(Ok(read)) => read.clone(),
+            _ => settings,
+        };
         let mut reload = Self {
-            auth: Arc::new(auth.clone()),
+            place,
+            read: Box::new(read),
+            live,
+            log,
             keyring: Keyring::new(credentials),
             in_force,
             seen: Arc::new(seen),
+            need_restart: Vec::new(),
             reported: Vec::new(),
             metrics: metrics.reload.clone(),
-            role,
-            followers: Followers::new(Arc::new(auth.fetch()), metrics.jwks.clone()),
+            followers,
         };
         reload.follow();
         reload.report(faults);
@@ -115,7 +119,7 @@ impl Reload {
                     shutdown.tell_reloaded();
                 }
                 () = self.followers.changed() => self.take_keys(),
-                () = sleep(pause), if self.auth.dir.is_some() => {
+                () = sleep(pause), if self.place.is_anywhere() => {
                     touched = self.look(touched.take()).await;
                 }
             }
@@ -125,7 +129,7 @@ impl Reload {
     /// Whether anything was touched; what was `touched` before is put in force if it has not changed
     /// again since.
     async fn look(&mut self, touched: Option<Seen>) -> Option<Seen> {
-        if touched.is_none() && self.stamp().await? == self.seen.stamp {
+        if touched.is_none() && self.is_untouched().await? {
             return None;
         }
         let seen = self.read().await?;
@@ -138,46 +142,55 @@ impl Reload {
 
     /// Whoever asks says that it is written.
     async fn read_at_once(&mut self) {
-        if self.auth.dir.is_none() {
+        if !self.place.is_anywhere() {
             tracing::info!(
                 signal = "SIGHUP",
-                "ignored: auth.dir is not set, and nothing else is read again; restart for a new configuration"
+                "ignored: there is no configuration file (--config) and no auth.dir, so nothing to read again"
             );
             return;
         }
         // All of it is said again to whoever asked.
         self.reported.clear();
+        self.need_restart.clear();
         if let Some(seen) = self.read().await
             && !self.apply(seen)
         {
             tracing::info!(
                 signal = "SIGHUP",
-                "auth.dir was read again: nothing has changed"
+                "configuration and auth.dir were read again: nothing has changed"
             );
         }
     }
 
     /// None only while the process ends.
     async fn read(&self) -> Option<Seen> {
-        let auth = self.auth.clone();
-        let reading = tokio::task::spawn_blocking(move || Seen::of(&auth));
+        let place = self.place.clone();
+        let reading = tokio::task::spawn_blocking(move || Seen::of(&place));
         reading.await.ok()
     }
 
-    async fn stamp(&self) -> Option<Stamp> {
-        let (auth, seen) = (self.auth.clone(), self.seen.clone());
-        let looking = tokio::task::spawn_blocking(move || Stamp::of(&auth, &seen.reading));
+    async fn is_untouched(&self) -> Option<bool> {
+        let seen = self.seen.clone();
+        let looking = tokio::task::spawn_blocking(move || seen.is_untouched());
         looking.await.ok()
     }
 
     /// Puts in force what was read, and says what came and what went; answers whether anything did.
-    fn apply(&mut self, seen: Seen) -> bool {
-        let (credentials, faults) = self.in_force.take(&seen.reading);
+    fn apply(&mut self, mut seen: Seen) -> bool {
+        let mut faults: Vec<_> = fault_of(&self.place, &seen).into_iter().collect();
+        if let Some(own) = seen.take_own() {
+            self.in_force.renew(own, seen.auth());
+            self.place.auth = seen.auth().clone();
+        }
+        let has_changed = match seen.configuration() {
+            Some(Ok(newer)) => self.renew(newer),
+            _ => false,
+        };
+        let (credentials, broken) = self.in_force.take(seen.reading());
+        faults.extend(broken);
         self.seen = Arc::new(seen);
-        let changed = self.put_in_force(
-            credentials,
-            "auth.dir was read again: credentials have changed",
-        );
+        let changed = self.put_in_force(credentials, "read again: credentials have changed");
+        let changed = changed || has_changed;
         let result = match (faults.is_empty(), changed) {
             (false, _) => "faulty",
             (true, true) => "changed",
@@ -188,10 +201,38 @@ impl Reload {
         changed
     }
 
+    /// Puts in force what the configuration says of all that may change, and names what only a restart can change;
+    /// answers whether anything has changed.
+    fn renew(&mut self, newer: &Settings) -> bool {
+        let renewed = self.read.renewed(newer);
+        let has_changed = !renewed.changed.is_empty();
+        if has_changed {
+            tracing::info!(changed = ?renewed.changed, "read again: the configuration has changed");
+            if self.read.log.level != newer.log.level && !self.log.configure(&newer.log.level) {
+                tracing::warn!(
+                    "the log of this process cannot be changed: log.level needs a restart"
+                );
+            }
+            let in_force = self.live.current().renewed(newer).settings;
+            self.live.replace(in_force);
+        }
+        *self.read = renewed.settings;
+        if renewed.need_restart != self.need_restart && !renewed.need_restart.is_empty() {
+            tracing::warn!(
+                settings = ?renewed.need_restart,
+                "needs a restart: these settings have changed in the configuration, and are read at the start alone"
+            );
+        }
+        let waiting = i64::try_from(renewed.need_restart.len()).unwrap_or(i64::MAX);
+        self.metrics.need_restart.set(waiting);
+        self.need_restart = renewed.need_restart;
+        has_changed
+    }
+
     /// Puts in force what issuers publish now, with all else as it was read last.
     fn take_keys(&mut self) {
         // What is wrong with a file has been said.
-        let (credentials, _) = self.in_force.take(&self.seen.reading);
+        let (credentials, _) = self.in_force.take(self.seen.reading());
         self.put_in_force(credentials, "issuers' keys have changed");
     }
 
@@ -216,14 +257,9 @@ impl Reload {
         changed
     }
 
-    /// Fetches what is in force now, and nothing else: the keys that clients' tokens are signed with are
-    /// no business of a dispatcher.
+    /// Fetches what is in force now, and nothing else. Clients show their tokens to dispatchers, too: for tickets.
     fn follow(&mut self) {
-        let credentials = self.keyring.current();
-        let sources = match self.role {
-            Role::Dispatcher => credentials.sources_of_services(),
-            Role::Gateway | Role::Standalone => credentials.all_sources(),
-        };
+        let sources = self.keyring.current().all_sources();
         self.followers.follow(&sources);
     }
 
@@ -239,7 +275,7 @@ impl Reload {
             }
         }
         if faults.is_empty() && !self.reported.is_empty() {
-            tracing::info!("every file in auth.dir is in order again");
+            tracing::info!("the configuration and every file in auth.dir are in order again");
         }
         self.metrics
             .reload_success
@@ -251,4 +287,14 @@ impl Reload {
         }
         self.reported = faults;
     }
+}
+
+/// The configuration file, if it is not in order.
+fn fault_of(place: &Place, seen: &Seen) -> Option<Fault> {
+    let errors = seen.configuration()?.err()?;
+    Some(Fault {
+        file: place.file.clone(),
+        errors: errors.0.clone(),
+        kept: true,
+    })
 }

@@ -10,13 +10,13 @@ use super::{Shutdown, reload::Reload, supervisor};
 use crate::{
     auth::Keyring,
     backend::{self, Backend, BackendError},
-    checks::{self, Role},
+    checks::{self, LastLook, Role},
     descriptors::raise_descriptors,
     http::{
         Health,
         admin::{self, Operations},
     },
-    settings::{Settings, SettingsErrors},
+    settings::{LiveSettings, Settings, SettingsErrors},
     telemetry::{LogLevel, Metrics, Spans},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 pub struct Process {
     /// Its configuration.
     pub settings: Arc<Settings>,
+    /// What of it may change, as it is now.
+    pub live: LiveSettings,
     /// What tokens and API keys are checked by.
     pub keyring: Keyring,
     /// What it counts.
@@ -37,6 +39,8 @@ pub struct Process {
     /// The hard limit of open files.
     pub descriptors: u64,
     log: LogLevel,
+    /// What it has seen of its configuration and the store.
+    last_look: LastLook,
     /// What runs beside the service, and ends with this.
     beside: Vec<AbortOnDropHandle<()>>,
 }
@@ -53,6 +57,7 @@ impl Process {
             role,
             process.metrics.config_warnings.clone(),
             process.keyring.clone(),
+            process.last_look.clone(),
         ));
         Ok(process)
     }
@@ -71,9 +76,12 @@ impl Process {
         let descriptors = raise_descriptors();
         let metrics = Metrics::new(service);
         let spans = Spans::start(&settings, program, &metrics)?;
-        let reload = Reload::start(&settings.auth, role, &metrics)?;
+        let settings = Arc::new(settings);
+        let live = LiveSettings::new(settings.clone());
+        let reload = Reload::start(live.clone(), log.clone(), role, &metrics)?;
         let mut process = Self {
-            settings: Arc::new(settings),
+            settings,
+            live,
             keyring: reload.keyring().clone(),
             metrics,
             spans,
@@ -81,6 +89,7 @@ impl Process {
             shutdown: shutdown.clone(),
             descriptors,
             log,
+            last_look: LastLook::default(),
             beside: Vec::new(),
         };
         process.run_beside(supervisor::keep_watchdog());
@@ -94,7 +103,9 @@ impl Process {
     /// # Errors
     /// Credentials that are not in order.
     pub fn detached(settings: Settings) -> Result<Self, SettingsErrors> {
+        let settings = Arc::new(settings);
         Ok(Self {
+            live: LiveSettings::new(settings.clone()),
             keyring: Keyring::new(settings.auth.credentials()?),
             metrics: Metrics::new("test"),
             spans: Spans::default(),
@@ -102,8 +113,9 @@ impl Process {
             shutdown: Shutdown::new(),
             descriptors: raise_descriptors(),
             log: LogLevel::detached(&settings.log),
+            last_look: LastLook::default(),
             beside: Vec::new(),
-            settings: Arc::new(settings),
+            settings,
         })
     }
 
@@ -127,7 +139,11 @@ impl Process {
 
     /// What an operator may do to it; a service adds its own.
     pub fn operations(&self) -> Operations {
-        Operations::new(self.keyring.clone(), self.log.clone())
+        Operations::new(
+            self.keyring.clone(),
+            self.log.clone(),
+            self.last_look.clone(),
+        )
     }
 
     /// Does the service's work, with the admin port open to its end; then sends the spans that wait.

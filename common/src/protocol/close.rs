@@ -1,5 +1,9 @@
 //! Close codes (RFC 6455 section 7.4): 40xx stop, 41xx back off, 42xx reconnect now.
 
+/// Longest reason of a close frame, in bytes: a control frame has 125, of which the code takes two (RFC 6455
+/// section 5.5).
+pub const REASON_BYTES: usize = 123;
+
 /// Why the gateway closes a socket. The code and reason are what the client sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseCode {
@@ -21,6 +25,8 @@ pub enum CloseCode {
     Restart,
     /// 4001: no token, or one that is not accepted.
     Unauthenticated,
+    /// 4001: the token was revoked.
+    Revoked,
     /// 4003: authenticated, but not allowed (also a foreign origin).
     Forbidden,
     /// 4008: silent for longer than `socket.idle_timeout`, or no pong in time.
@@ -50,6 +56,23 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// Those that an operator or a service may have a connection closed with: after some its client stays away, after
+    /// others it comes back, at once, later or with a new token. The others tell of what a gateway has seen itself.
+    pub const FOR_DISCONNECT: &'static [Self] = &[
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Overloaded,
+        Self::Draining,
+        Self::TokenExpired,
+        Self::Disconnected,
+    ];
+
+    /// The one of [`FOR_DISCONNECT`](Self::FOR_DISCONNECT) that has this number.
+    pub fn for_disconnect(number: u16) -> Option<Self> {
+        let mut all = Self::FOR_DISCONNECT.iter().copied();
+        all.find(|code| code.code() == number)
+    }
+
     /// The number on the wire.
     pub fn code(self) -> u16 {
         match self {
@@ -61,7 +84,7 @@ impl CloseCode {
             Self::TooBig => 1009,
             Self::Internal => 1011,
             Self::Restart => 1012,
-            Self::Unauthenticated => 4001,
+            Self::Unauthenticated | Self::Revoked => 4001,
             Self::Forbidden => 4003,
             Self::Idle => 4008,
             Self::Replaced => 4009,
@@ -91,6 +114,7 @@ impl CloseCode {
             Self::Internal => "internal_error",
             Self::Restart | Self::Draining => "draining",
             Self::Unauthenticated => "authentication_failed",
+            Self::Revoked => "token_revoked",
             Self::Forbidden => "forbidden",
             Self::Idle => "idle",
             Self::Replaced => "session_replaced",

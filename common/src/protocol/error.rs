@@ -16,6 +16,10 @@ pub enum ErrorCode {
     InvalidChannel,
     /// The token does not allow this channel.
     ChannelForbidden,
+    /// A service has put the user on the channel: its clients cannot leave it.
+    Assigned,
+    /// A service has taken the user off the channel.
+    Removed,
     /// More channels than `socket.channels`.
     TooManyChannels,
     /// A frame that only `carillon.v1` has, on a connection without it.
@@ -24,6 +28,8 @@ pub enum ErrorCode {
     UnknownCursor,
     /// The token of an `auth` frame was refused; the connection keeps its old one.
     TokenRefused,
+    /// The token of an `auth` frame was revoked; the connection keeps its old one.
+    TokenRevoked,
     /// The token names another user.
     UserMismatch,
     /// The store does not answer; try again.
@@ -39,10 +45,13 @@ impl ErrorCode {
             Self::UnknownType => "unknown_type",
             Self::InvalidChannel => "invalid_channel",
             Self::ChannelForbidden => "channel_forbidden",
+            Self::Assigned => "assigned",
+            Self::Removed => "removed",
             Self::TooManyChannels => "too_many_channels",
             Self::NotInSimple => "not_in_simple",
             Self::UnknownCursor => "unknown_cursor",
             Self::TokenRefused => "token_refused",
+            Self::TokenRevoked => "token_revoked",
             Self::UserMismatch => "user_mismatch",
             Self::Unavailable => "unavailable",
         }

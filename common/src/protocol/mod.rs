@@ -8,10 +8,13 @@ pub mod schema;
 mod server;
 
 pub use client::{ClientFrame, FrameError, Request};
-pub use close::CloseCode;
+pub use close::{CloseCode, REASON_BYTES};
 pub use error::ErrorCode;
 pub use reference::Ref;
-pub use server::{ServerFrame, SocketLimits, notification_simple, notification_v1};
+pub use server::{
+    ServerFrame, SocketLimits, notification_kept, notification_simple, notification_v1,
+    notification_waiting,
+};
 
 /// The subprotocol's name, as in `Sec-WebSocket-Protocol`.
 pub const SUBPROTOCOL: &str = "carillon.v1";
@@ -20,7 +23,7 @@ pub const SUBPROTOCOL: &str = "carillon.v1";
 pub const BEARER_ITEM: &str = "bearer.";
 
 /// Types that only the protocol may use; a notification of one of them is refused.
-pub const RESERVED_TYPES: [&str; 20] = [
+pub const RESERVED_TYPES: [&str; 21] = [
     "ping",
     "pong",
     "subscribe",
@@ -39,6 +42,7 @@ pub const RESERVED_TYPES: [&str; 20] = [
     "gap",
     "presence",
     "retracted",
+    "changed",
     "disconnect",
     "resume",
 ];

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::{ErrorCode, Ref, SUBPROTOCOL};
 use crate::{
-    backend::Gap,
-    ids::{ChannelName, Cursor, DeviceId, Millis, SessionId, UserId},
+    backend::{Gap, ReadChange, Waiting},
+    ids::{ChannelName, Cursor, DeviceId, Millis, NotificationId, SessionId, UserId},
     notification::{Frame, rfc3339},
 };
 
@@ -89,6 +89,18 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         channel: Option<&'a ChannelName>,
     },
+    Retracted {
+        ids: &'a [NotificationId],
+    },
+    Changed {
+        what: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<Cursor>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        notification: Option<NotificationId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        up_to: Option<Cursor>,
+    },
     Reconnect {
         reason: &'static str,
         after_ms: u64,
@@ -97,9 +109,24 @@ pub enum ServerFrame<'a> {
     },
     Disconnect {
         code: u16,
-        reason: &'static str,
+        reason: &'a str,
         retry_ms: u64,
     },
+}
+
+impl From<ReadChange> for ServerFrame<'_> {
+    fn from(change: ReadChange) -> Self {
+        let (one, up_to) = match change {
+            ReadChange::One { cursor, id } => (Some((cursor, id)), None),
+            ReadChange::UpTo(cursor) => (None, Some(cursor)),
+        };
+        Self::Changed {
+            what: "read",
+            cursor: one.map(|(cursor, _)| cursor),
+            notification: one.map(|(_, id)| id),
+            up_to,
+        }
+    }
 }
 
 impl ServerFrame<'_> {
@@ -115,6 +142,8 @@ impl ServerFrame<'_> {
             Self::Replayed { .. } => "replayed",
             Self::Gap { .. } => "gap",
             Self::Error { .. } => "error",
+            Self::Retracted { .. } => "retracted",
+            Self::Changed { .. } => "changed",
             Self::Reconnect { .. } => "reconnect",
             Self::Disconnect { .. } => "disconnect",
         }
@@ -162,6 +191,37 @@ pub fn notification_simple(frame: &Frame, replayed: bool) -> Bytes {
     text.freeze()
 }
 
+/// A notification as it stands in an inbox: the stored text, its place and its times added.
+pub fn notification_kept(frame: &Frame) -> Bytes {
+    let mut text = opened(&frame.body, 160);
+    text.put_slice(b",\"cursor\":\"");
+    text.put_slice(frame.cursor.to_string().as_bytes());
+    text.put_u8(b'"');
+    put_time(&mut text, "stored_at", frame.stored_at);
+    put_time(&mut text, "expires_at", frame.expires_at);
+    text.put_u8(b'}');
+    text.freeze()
+}
+
+/// A notification that waits for its time: the text as it will be stored, its times and its key added.
+pub fn notification_waiting(waiting: &Waiting) -> Bytes {
+    let mut text = opened(&waiting.body, 200);
+    put_time(&mut text, "deliver_at", waiting.due);
+    put_time(&mut text, "accepted_at", waiting.accepted_at);
+    put_time(&mut text, "expires_at", waiting.expires_at());
+    text.put_slice(b",\"collapse_key\":");
+    match &waiting.collapse_key {
+        Some(key) => {
+            text.put_u8(b'"');
+            text.put_slice(key.as_str().as_bytes());
+            text.put_u8(b'"');
+        }
+        None => text.put_slice(b"null"),
+    }
+    text.put_u8(b'}');
+    text.freeze()
+}
+
 /// The object without its closing brace. We encoded it ourselves and it is never empty.
 fn opened(body: &Bytes, room: usize) -> BytesMut {
     let mut text = BytesMut::with_capacity(body.len() + room);
@@ -180,7 +240,6 @@ fn put_time(text: &mut BytesMut, name: &str, time: Millis) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::NotificationId;
 
     fn frame() -> Frame {
         Frame {
@@ -208,6 +267,10 @@ mod tests {
         assert_eq!(
             notification_v1(&frame(), true),
             r#"{"id":"n","type":"t","cursor":"5-9","expires_at":"2026-01-01T00:01:00.000Z","stored_at":"2026-01-01T00:00:00.000Z","replayed":true}"#
+        );
+        assert_eq!(
+            notification_kept(&frame()),
+            r#"{"id":"n","type":"t","cursor":"5-9","stored_at":"2026-01-01T00:00:00.000Z","expires_at":"2026-01-01T00:01:00.000Z"}"#
         );
     }
 
@@ -277,6 +340,10 @@ mod tests {
                 retryable: true,
                 channel: None,
             },
+            ServerFrame::Retracted {
+                ids: &[NotificationId::nil()],
+            },
+            ReadChange::UpTo(Cursor::ZERO).into(),
             ServerFrame::Reconnect {
                 reason: "draining",
                 after_ms: 0,

@@ -14,6 +14,18 @@ settings! {
         pub leeway: Duration,
         /// The longest that a token may last; zero for any.
         pub max_lifetime: Duration,
+        /// How long a revocation lasts where nothing says when its tokens end.
+        pub revocation_ttl: Duration,
+        /// Most revocations.
+        pub max_revocations: usize,
+        /// How long a ticket lasts.
+        pub ticket_ttl: Duration,
+        /// Tickets of one user at a time.
+        pub tickets_per_user: usize,
+        /// How long a connection may last whose ticket a service asked for.
+        pub ticket_session: Duration,
+        /// Name of the cookie that holds a token, where one may.
+        pub cookie: Option<String>,
         /// How old a key set becomes before it is fetched again.
         pub jwks_refresh: Duration,
         /// Time between two fetches of a key set for keys that it lacks; the longest between two attempts
@@ -81,6 +93,10 @@ settings! {
         pub users: Option<Vec<String>>,
         /// The channels that it may send to; any without.
         pub channels: Option<Vec<String>>,
+        /// Notifications a second, instead of `dispatcher.sends_per_key`; zero for any.
+        pub sends_per_second: Option<u32>,
+        /// How many at once.
+        pub sends_burst: Option<u32>,
     }
 }
 
@@ -126,14 +142,17 @@ pub enum Scope {
     Broadcast,
     /// Ask who is online and what waits.
     Read,
-    /// Operate gateways; includes nothing else.
+    /// Operate gateways, and revoke tokens; includes nothing else.
     Admin,
+    /// Have tickets made for users: whoever has one reads as its user does.
+    Tickets,
 }
 
 words!(Scope {
     Send: "send",
     Broadcast: "broadcast",
     Read: "read",
-    Admin: "admin"
+    Admin: "admin",
+    Tickets: "tickets"
 });
 leaves!(Vec<TokenAlgorithm>, Vec<Scope>);

@@ -42,6 +42,17 @@ pub(crate) struct InForce {
     sources: Sources,
 }
 
+/// The tables of the configuration itself, with the secrets that their files hold.
+#[derive(PartialEq)]
+pub(crate) struct Own(Tables);
+
+impl Own {
+    /// Reads those files anew.
+    pub(crate) fn of(auth: &AuthSettings) -> Self {
+        Self(Tables::own(auth))
+    }
+}
+
 impl AuthSettings {
     /// Reads the folder and every file that holds a key.
     ///
@@ -101,7 +112,7 @@ pub(crate) fn all_errors(faults: Vec<Fault>) -> SettingsErrors {
 }
 
 impl InForce {
-    /// What the configuration says itself, which is read once; nothing of the folder yet.
+    /// What the configuration says itself; nothing of the folder yet.
     pub(crate) fn nothing(auth: &AuthSettings) -> Self {
         Self {
             own: Tables::own(auth),
@@ -118,6 +129,15 @@ impl InForce {
                 auth.jwks_http,
             ),
         }
+    }
+
+    /// Takes over what the configuration says now. Of the key sets that issuers publish it says nothing new.
+    pub(crate) fn renew(&mut self, own: Own, auth: &AuthSettings) {
+        self.own = own.0;
+        self.times = TokenTimes {
+            leeway: auth.leeway,
+            max_lifetime: auth.max_lifetime,
+        };
     }
 
     /// Puts in force what was read, as far as it is in order; answers with what that comes to, and
@@ -192,11 +212,6 @@ impl Credentials {
     /// Where the keys come from that issuers publish, each place once.
     pub(crate) fn all_sources(&self) -> Vec<Arc<Source>> {
         each_once(self.verifier.sources().chain(self.services.sources()))
-    }
-
-    /// The same for the issuers of services alone.
-    pub(crate) fn sources_of_services(&self) -> Vec<Arc<Source>> {
-        each_once(self.services.sources())
     }
 
     /// Adds those of one place, if all of it is in order.

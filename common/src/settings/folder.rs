@@ -64,7 +64,7 @@ pub(crate) struct Reading {
 /// write and change. None: it cannot be seen.
 type Mark = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
 
-/// What the folder looks like from outside, through all links.
+/// What the folder, and files beside it, look like from outside, through all links.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Stamp(BTreeMap<PathBuf, Mark>);
 
@@ -96,13 +96,15 @@ impl Reading {
 }
 
 impl Stamp {
-    /// Of the folder as it is now, and of the files that it named when it was read.
-    pub(crate) fn of(auth: &AuthSettings, reading: &Reading) -> Self {
-        let Some(folder) = &auth.dir else {
-            return Self::default();
-        };
-        let listed = entries(folder).unwrap_or_default();
-        let all = listed.iter().chain(&reading.named).chain([folder]);
+    /// Of these files and of the folder as they are now, and of the files that it named when it was read.
+    pub(crate) fn of(files: &BTreeSet<PathBuf>, auth: &AuthSettings, reading: &Reading) -> Self {
+        let listed = auth.dir.as_deref().map(entries);
+        let listed = listed.and_then(Result::ok).unwrap_or_default();
+        let all = files
+            .iter()
+            .chain(&listed)
+            .chain(&reading.named)
+            .chain(&auth.dir);
         let mark = |path: &Path| std::fs::metadata(path).ok().map(|it| mark(&it));
         Self(all.map(|path| (path.clone(), mark(path))).collect())
     }

@@ -1,11 +1,13 @@
 //! `[gateway]` and `[drain]`: the process that holds the sockets, and how it leaves.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::error::SettingsError;
-use super::read::settings;
+use super::network::Network;
+use super::read::{settings, words};
 use super::values::Auto;
+use crate::http::origin;
 
 /// Descriptors kept for everything that is not a client's connection.
 const RESERVED_DESCRIPTORS: u64 = 1000;
@@ -31,8 +33,14 @@ settings! {
         pub per_user_handshake_rate: u32,
         /// Handshakes per second of one address that are refused with a close that says why.
         pub refusal_rate: u32,
-        /// Proxies whose `X-Forwarded-For` is believed.
+        /// Proxies that each add their peer's address to `forwarded_header`.
         pub trusted_hops: u32,
+        /// Where proxies connect from; nobody else is believed.
+        pub trusted_proxies: Vec<Network>,
+        /// The one header that is believed.
+        pub forwarded_header: ForwardedHeader,
+        /// Whether connections of `trusted_proxies` begin with the PROXY protocol.
+        pub proxy_protocol: bool,
         /// From accept to the end of the upgrade.
         pub handshake_timeout: Duration,
         /// For the first frame to bring the token.
@@ -43,7 +51,7 @@ settings! {
         pub max_age_jitter: f64,
         /// Connections of one user on one gateway.
         pub per_user_connections: usize,
-        /// Origins that browsers may come from; empty is any.
+        /// Origins that browsers may come from, here and to the REST routes of pages; empty is any.
         pub origins: Vec<String>,
         /// Whether `?token=` is accepted.
         pub query_token: bool,
@@ -77,15 +85,39 @@ impl GatewaySettings {
         }
     }
 
+    /// Whether what this peer says of its own peers is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|it| it.contains(peer))
+    }
+
     /// Whether a browser at `origin` (the header's value) may connect.
     pub fn allows_origin(&self, origin: &str) -> bool {
-        self.origins.is_empty()
-            || self
-                .origins
-                .iter()
-                .any(|allowed| allowed.eq_ignore_ascii_case(origin))
+        self.origins.is_empty() || self.lists_origin(origin)
+    }
+
+    /// Whether a browser at `origin` may connect because it is listed.
+    pub fn lists_origin(&self, origin: &str) -> bool {
+        let mut listed = self.origins.iter();
+        listed.any(|pattern| origin::covers(pattern, origin))
     }
 }
+
+/// The header in which proxies tell whose connection they carry on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`: a list, to which each proxy adds.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239): the same, in a standard's form.
+    Forwarded,
+    /// `X-Real-IP`: one address, which the last proxy writes.
+    XRealIp,
+}
+
+words!(ForwardedHeader {
+    XForwardedFor: "x-forwarded-for",
+    Forwarded: "forwarded",
+    XRealIp: "x-real-ip"
+});
 
 settings! {
     /// `[drain]`: from SIGTERM to the end, or to an empty gateway.

@@ -11,6 +11,8 @@ settings! {
         pub ttl: Duration,
         /// Most unacknowledged notifications.
         pub max: usize,
+        /// Most notifications that wait for their time.
+        pub scheduled: usize,
         /// Newest notifications that stay readable after the acknowledgement.
         pub keep: usize,
         /// Notifications of one read when a connection catches up.

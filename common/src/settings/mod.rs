@@ -16,8 +16,11 @@ mod gateway;
 mod inbox;
 mod kubernetes;
 mod lease;
+mod live;
 mod log;
+mod network;
 mod otel;
+mod print;
 mod read;
 mod rest;
 mod services;
@@ -31,7 +34,8 @@ mod tree;
 mod validate;
 mod values;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 pub use self::auth::{ApiKeySettings, AuthSettings, IssuerSettings, Scope, TokenAlgorithm};
 pub use self::backend::{BackendSettings, DurabilitySettings, RedisSettings};
@@ -40,14 +44,16 @@ pub use self::channels::{
     ChannelSettings, Namespace, NamespaceKind, NamespaceSettings, OverflowPolicy,
 };
 pub use self::credentials::Credentials;
-pub(crate) use self::credentials::{Fault, InForce, all_errors};
+pub(crate) use self::credentials::{Fault, InForce, Own, all_errors};
 pub use self::error::{Origin, SettingsError, SettingsErrors};
 pub(crate) use self::folder::{Reading, Stamp};
-pub use self::gateway::{DrainSettings, GatewaySettings};
+pub use self::gateway::{DrainSettings, ForwardedHeader, GatewaySettings};
 pub use self::inbox::{IdempotencySettings, InboxSettings};
 pub use self::kubernetes::KubernetesSettings;
 pub use self::lease::{AuditSettings, LeaseSettings};
+pub use self::live::LiveSettings;
 pub use self::log::{LogFormat, LogSettings};
+pub use self::network::Network;
 pub use self::services::{AdminSettings, DispatcherSettings};
 pub use self::socket::SocketSettings;
 pub use self::sse::SseSettings;
@@ -100,6 +106,9 @@ read::settings! {
         pub tracing: TracingSettings,
         /// `[canary]`
         pub canary: CanarySettings,
+        ;
+        /// The file that was read, if one was.
+        pub file: Option<PathBuf>,
     }
 }
 
@@ -139,6 +148,14 @@ impl Settings {
         }
     }
 
+    /// The files that are part of this configuration: that itself, and those that hold what it would else say.
+    pub(crate) fn files(&self) -> BTreeSet<PathBuf> {
+        let issuers = self.auth.issuers.iter();
+        let keys = issuers.flat_map(|it| [&it.secret_file, &it.public_key_file]);
+        let all = keys.chain([&self.file, &self.backend.url_file]);
+        all.flatten().cloned().collect()
+    }
+
     /// The text of `carillon.toml`: every setting with its default and what it does.
     pub fn default_toml() -> &'static str {
         DEFAULTS
@@ -149,19 +166,13 @@ impl Settings {
         env: impl Iterator<Item = (String, String)>,
         errors: &mut Vec<SettingsError>,
     ) -> Option<Self> {
-        let defaults = tree::parse(DEFAULTS, None, errors);
-        let mut root = defaults.clone();
-        if let Some(over) =
-            file.and_then(|path| files::read_toml("configuration file", path, errors))
-        {
-            tree::merge(&mut root, over);
-        }
-        let sound = errors.is_empty();
-        let env: Vec<_> = env.collect();
-        otel::overlay(&mut root, &env, errors);
-        tree::overlay_env(&mut root, env.iter().cloned(), errors);
-        otel::overrule(&mut root, &env, errors);
+        let Merged {
+            root,
+            defaults,
+            sound,
+        } = Merged::of(file, env.collect(), errors);
         let (mut settings, unread) = rest::read::<Self>(&root, &defaults, sound, errors)?;
+        settings.file = file.map(Path::to_owned);
         let mut broken = Vec::new();
         files::read_url(&mut settings, &mut broken);
         settings.auth.check_own(&mut broken);
@@ -172,6 +183,39 @@ impl Settings {
             .filter_map(|error| unread.of_whole(error));
         errors.extend(broken.map(|error| tree::locate(&root, error)));
         Some(settings)
+    }
+}
+
+/// Defaults, file and environment, laid on each other, before they have types.
+struct Merged {
+    root: tree::Node,
+    defaults: tree::Node,
+    /// Whether what was read is TOML as a whole.
+    sound: bool,
+}
+
+impl Merged {
+    fn of(
+        file: Option<&Path>,
+        env: Vec<(String, String)>,
+        errors: &mut Vec<SettingsError>,
+    ) -> Self {
+        let defaults = tree::parse(DEFAULTS, None, errors);
+        let mut root = defaults.clone();
+        if let Some(over) =
+            file.and_then(|path| files::read_toml("configuration file", path, errors))
+        {
+            tree::merge(&mut root, over);
+        }
+        let sound = errors.is_empty();
+        otel::overlay(&mut root, &env, errors);
+        tree::overlay_env(&mut root, env.iter().cloned(), errors);
+        otel::overrule(&mut root, &env, errors);
+        Self {
+            root,
+            defaults,
+            sound,
+        }
     }
 }
 

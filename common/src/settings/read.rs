@@ -51,6 +51,9 @@ pub(super) trait Section: Sized {
     const KEYS: &'static [&'static str];
 
     fn read_fields(reader: &mut Reader<'_>) -> Option<Self>;
+
+    /// The keys of the fields that `other` has otherwise.
+    fn differing(&self, other: &Self) -> Vec<&'static str>;
 }
 
 /// Reads the fields of one section.
@@ -286,6 +289,12 @@ macro_rules! settings {
             fn read_fields(reader: &mut $crate::settings::read::Reader<'_>) -> Option<Self> {
                 $(let $field = reader.field(stringify!($field));)*
                 Some(Self { $($field: $field?,)* $($($found: Default::default(),)*)? })
+            }
+
+            fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let fields = [$((stringify!($field), self.$field != other.$field)),*];
+                let differing = fields.into_iter().filter(|(_, differs)| *differs);
+                differing.map(|(key, _)| key).collect()
             }
         }
 

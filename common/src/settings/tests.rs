@@ -1,6 +1,7 @@
 //! The configuration as its operator meets it.
 
 mod credentials;
+mod pages;
 mod store;
 mod traces;
 

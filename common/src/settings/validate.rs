@@ -24,7 +24,9 @@ pub(super) fn check(settings: &Settings, errors: &mut Vec<SettingsError>) {
     rules.order(settings);
     rules.gateway(settings);
     rules.sse(settings);
+    rules.proxies(&settings.gateway);
     rules.auth(&settings.auth);
+    rules.origins(settings);
     rules.kubernetes(&settings.kubernetes);
     rules.namespaces(&settings.namespaces);
     rules.tracing(&settings.tracing);
@@ -62,6 +64,7 @@ impl Rules<'_> {
         );
     }
 
+    #[expect(clippy::too_many_lines, reason = "a list")]
     fn not_zero(&mut self, settings: &Settings) {
         let Settings {
             backend,
@@ -118,6 +121,7 @@ impl Rules<'_> {
         for (path, count) in [
             ("durability.batch", durability.batch),
             ("inbox.max", inbox.max),
+            ("inbox.scheduled", inbox.scheduled),
             ("inbox.page", inbox.page),
             ("inbox.devices", inbox.devices),
             ("inbox.connections", inbox.connections),
@@ -145,6 +149,18 @@ impl Rules<'_> {
             ),
             ("dispatcher.bodies_per_key", dispatcher.bodies_per_key),
             (
+                "dispatcher.requests_per_user",
+                dispatcher.requests_per_user as usize,
+            ),
+            (
+                "dispatcher.sends_per_key_burst",
+                dispatcher.sends_per_key_burst.unwrap_or(1) as usize,
+            ),
+            (
+                "dispatcher.sends_per_user_burst",
+                dispatcher.sends_per_user_burst.unwrap_or(1) as usize,
+            ),
+            (
                 "gateway.per_user_handshake_rate",
                 gateway.per_user_handshake_rate as usize,
             ),
@@ -169,11 +185,17 @@ impl Rules<'_> {
             ..
         } = settings;
         self.require(
-            dispatcher.bodies_bytes >= dispatcher.body_bytes
+            dispatcher.batch_bytes >= dispatcher.body_bytes,
+            "dispatcher.batch_bytes",
+            "a notification that may be sent alone would not fit into a batch",
+            "make it at least dispatcher.body_bytes",
+        );
+        self.require(
+            dispatcher.bodies_bytes >= dispatcher.body_bytes.max(dispatcher.batch_bytes)
                 && u32::try_from(dispatcher.bodies_bytes).is_ok(),
             "dispatcher.bodies_bytes",
-            "a body that may be as large as dispatcher.body_bytes must fit, and all must into 4 GiB",
-            "choose at least dispatcher.body_bytes, and less than 4294967296",
+            "the largest body (dispatcher.body_bytes, dispatcher.batch_bytes) must fit, and all must into 4 GiB",
+            "choose at least as much as both, and less than 4294967296",
         );
         self.require(
             lease.renew * 2 < lease.ttl,
@@ -250,22 +272,6 @@ impl Rules<'_> {
             format!("{name:?} is not a name"),
             "use at most 64 letters, digits, `.`, `-` and `_`",
         );
-        for origin in &gateway.origins {
-            let whole = Url::parse(origin).is_ok_and(|url| {
-                url.has_host()
-                    && url
-                        .origin()
-                        .ascii_serialization()
-                        .eq_ignore_ascii_case(origin)
-            });
-            self.require(
-                whole,
-                "gateway.origins",
-                format!("{origin:?} is not an origin"),
-                "write scheme, host and a port that is not the usual, such as \
-                 \"https://app.example.com\"",
-            );
-        }
         for (path, listen) in [
             ("gateway.listen", gateway.listen),
             ("dispatcher.listen", dispatcher.listen),

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,26 +13,76 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::settings::{LogFormat, LogSettings};
 
-/// Changes what is logged while the process runs; and what the configuration says of it.
+/// Changes what is logged while the process runs: what the configuration says, and what an operator adds to it for a
+/// while. Clones change the same log.
 #[derive(Clone)]
-pub struct LogLevel(reload::Handle<EnvFilter, Registry>, Arc<str>);
+pub struct LogLevel(Arc<Shared>);
+
+struct Shared {
+    filter: reload::Handle<EnvFilter, Registry>,
+    directives: Mutex<Directives>,
+}
+
+#[derive(Clone)]
+struct Directives {
+    configured: Arc<str>,
+    added: Option<Arc<str>>,
+}
 
 impl LogLevel {
     /// Of a process whose log is somebody else's: nothing changes it.
     pub fn detached(settings: &LogSettings) -> Self {
         let (_, handle) = reload::Layer::new(EnvFilter::default());
-        Self(handle, settings.level.as_str().into())
+        Self::new(handle, settings)
+    }
+
+    fn new(filter: reload::Handle<EnvFilter, Registry>, settings: &LogSettings) -> Self {
+        let directives = Directives {
+            configured: settings.level.as_str().into(),
+            added: None,
+        };
+        Self(Arc::new(Shared {
+            filter,
+            directives: Mutex::new(directives),
+        }))
     }
 
     /// `log.level`.
-    pub fn configured(&self) -> &str {
-        &self.1
+    pub fn configured(&self) -> Arc<str> {
+        self.0.directives.lock().configured.clone()
     }
 
-    /// Logs what `level` (as `log.level`) says from now on; false if it is not a level, or the process
-    /// no longer logs.
-    pub fn set(&self, level: &str) -> bool {
-        EnvFilter::try_new(level).is_ok_and(|filter| self.0.reload(filter).is_ok())
+    /// Logs what `level` says from now on, and what was added to it; false if it is not a level, or the process no
+    /// longer logs.
+    pub fn configure(&self, level: &str) -> bool {
+        self.change(|directives| directives.configured = level.into())
+    }
+
+    /// Logs what `directive` says beside what is configured; false as above.
+    pub fn add(&self, directive: &str) -> bool {
+        self.change(|directives| directives.added = Some(directive.into()))
+    }
+
+    /// Logs what is configured alone.
+    pub fn restore(&self) -> bool {
+        self.change(|directives| directives.added = None)
+    }
+
+    /// What fails changes nothing.
+    fn change(&self, change: impl FnOnce(&mut Directives)) -> bool {
+        let mut directives = self.0.directives.lock();
+        let mut changed = directives.clone();
+        change(&mut changed);
+        let text = match &changed.added {
+            Some(added) => format!("{},{added}", changed.configured),
+            None => changed.configured.to_string(),
+        };
+        let filter = EnvFilter::try_new(text);
+        let done = filter.is_ok_and(|filter| self.0.filter.reload(filter).is_ok());
+        if done {
+            *directives = changed;
+        }
+        done
     }
 }
 
@@ -67,7 +118,7 @@ where
     let lines = lines.with_filter(filter_fn(is_wanted));
     (
         tracing_subscriber::registry().with(filter).with(lines),
-        LogLevel(handle, settings.level.as_str().into()),
+        LogLevel::new(handle, settings),
     )
 }
 
@@ -160,12 +211,20 @@ mod tests {
     fn level_can_be_changed() {
         let text = logged(LogFormat::Human, "warn", false, |level| {
             tracing::info!("first");
-            assert!(level.set("info"));
+            assert!(level.add("info"));
             tracing::info!("second");
-            assert!(!level.set("carillon=loud"));
+            assert!(!level.add("carillon=loud"));
             tracing::info!("third");
-            assert_eq!(level.configured(), "warn");
+            assert_eq!(&*level.configured(), "warn");
+            assert!(level.configure("error"));
+            tracing::info!("fourth, by what was added");
+            assert!(level.restore());
+            tracing::warn!("fifth");
+            assert!(!level.configure("loud=loud"));
+            assert_eq!(&*level.configured(), "error");
         });
-        assert!(!text.contains("first") && text.contains("second") && text.contains("third"));
+        let are_logged =
+            ["first", "second", "third", "fourth", "fifth"].map(|it| text.contains(it));
+        assert_eq!(are_logged, [false, true, true, true, false], "{text}");
     }
 }

@@ -160,6 +160,8 @@ impl Round<'_> {
             id,
             body,
             ttl: TTL,
+            collapse_key: None,
+            due: None,
             idempotency: Idempotency {
                 key: id.to_string(),
                 former: None,

@@ -17,9 +17,15 @@ use super::{
     schema::raw,
     values::{self, in_seconds},
 };
-use crate::router::api;
+use crate::{router::api, routes::batch::BatchNotification};
 
-const SCOPES: [Scope; 4] = [Scope::Send, Scope::Broadcast, Scope::Read, Scope::Admin];
+const SCOPES: [Scope; 5] = [
+    Scope::Send,
+    Scope::Broadcast,
+    Scope::Read,
+    Scope::Admin,
+    Scope::Tickets,
+];
 
 /// Where the documents are, from the repository's root, and their text: what is committed is as of the default
 /// settings.
@@ -42,9 +48,12 @@ pub fn openapi(settings: &Settings) -> Value {
             *place = limit;
         }
     }
+    // Who does not name several users is never answered so.
+    document["components"]["schemas"]["SeveralAnswer"]["x-answers"] = "target_users".into();
     optional_bodies(&mut document);
     document["x-limits"] = json!({
         "body_bytes": settings.dispatcher.body_bytes,
+        "batch_bytes": settings.dispatcher.batch_bytes,
         "request_timeout_seconds": in_seconds(settings.dispatcher.request_timeout),
         "store_timeout_seconds": in_seconds(settings.dispatcher.store_timeout),
         "idempotency_ttl_seconds": in_seconds(settings.idempotency.ttl),
@@ -111,12 +120,24 @@ fn components() -> Components {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(about))
         .build();
+    let token: Http = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(
+            "A client's token, as it shows it to a gateway; of pages",
+        ))
+        .build();
     ComponentsBuilder::new()
         .schema("Problem", raw(refusals::problem()))
         .schema_from::<values::Data>()
         .schema_from::<values::SendTtl>()
+        .schema_from::<values::CollapseKey>()
+        .schema_from::<values::DeliverAt>()
         .schema_from::<values::BroadcastTtl>()
+        .schema_from::<BatchNotification>()
+        .schema_from::<values::TicketSession>()
         .security_scheme("api_key", SecurityScheme::Http(key))
+        .security_scheme("token", SecurityScheme::Http(token))
         .build()
 }
 
@@ -129,7 +150,17 @@ fn tags() -> Vec<Tag> {
     };
     vec![
         tag("notifications", "To users, to channels, to everyone"),
+        tag(
+            "users",
+            "Where they are, what they are given, and what became of it",
+        ),
+        tag("channels", "What is said on them, and who listens"),
+        tag("me", "What a user's own pages ask, with the user's token"),
         tag("gateways", "For operators"),
+        tag(
+            "tokens",
+            "Of clients and services: revoked ones, and tickets that stand for one",
+        ),
     ]
 }
 
@@ -139,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        dispatch::{BroadcastRequest, SendRequest},
+        dispatch::{BatchItem, BroadcastRequest, RevokeRequest, SendRequest, TicketRequest},
         error::ApiError,
         extract::Fields,
         paths::ROUTES,
@@ -183,10 +214,11 @@ mod tests {
                     "{id}"
                 );
                 assert!(tags.contains(&&operation["tags"][0]), "{id}");
-                let scope = &operation["security"][0]["api_key"][0];
+                let needed = &operation["security"][0];
+                let scope = &needed["api_key"][0];
                 assert!(
-                    SCOPES.iter().any(|it| *scope == it.as_str()),
-                    "{id}: {scope}"
+                    SCOPES.iter().any(|it| *scope == it.as_str()) || needed["token"].is_array(),
+                    "{id}: {needed}"
                 );
                 let answers = operation["responses"].as_object().unwrap();
                 assert!(answers.keys().any(|status| status.starts_with('2')), "{id}");
@@ -205,7 +237,16 @@ mod tests {
         let fields = Fields::from_json(br#"{"no_such_field":1}"#).unwrap();
         let send = SendRequest::read(&fields, &settings).err();
         let broadcast = BroadcastRequest::read(&fields, &settings).err();
-        for (name, refused) in [("SendFields", send), ("BroadcastFields", broadcast)] {
+        let item = BatchItem::read(&fields, &settings).err();
+        let revoke = RevokeRequest::read(&fields, &settings.auth, 0).err();
+        let ticket = TicketRequest::read(&fields, &settings.auth, true).err();
+        for (name, refused) in [
+            ("SendFields", send),
+            ("BroadcastFields", broadcast),
+            ("BatchNotification", item),
+            ("RevokeFields", revoke),
+            ("TicketFields", ticket),
+        ] {
             let Some(ApiError::InvalidFields(errors)) = refused else {
                 panic!("{name}: {refused:?}");
             };

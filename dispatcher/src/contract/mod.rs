@@ -13,8 +13,20 @@ mod values;
 
 pub(crate) use documents::base;
 pub use documents::{files, openapi};
-pub(crate) use headers::{Asking, OfGateway, Posting};
-pub(crate) use refusals::{OfBroadcasts, OfDrains, OfOperators, OfReads, OfSends};
+pub(crate) use headers::{
+    Asking, MOST_OF_A_PAGE, OfAssignment, OfChannel, OfGateway, OfNotification, OfRevocation,
+    OfScheduled, OfUser, Paged, Posting, PostingSeveral,
+};
+pub(crate) use refusals::{
+    OfAssignments, OfBatches, OfBroadcasts, OfCancels, OfChannels, OfDisconnects, OfDrains,
+    OfInboxes, OfLists, OfMyChannels, OfMyInbox, OfMyReading, OfMyUnread, OfNotifications,
+    OfOperators, OfReads, OfRevoking, OfSchedules, OfSends, OfSubscribers, OfTakingBack, OfTickets,
+    OfUsers,
+};
 pub(crate) use schema::{Field, described, fields, optional, query, raw, refer, required};
 pub(crate) use served::served;
-pub(crate) use values::{BroadcastTtl, Cursor, Data, GatewayName, Id, Ok, SendTtl};
+pub(crate) use values::{
+    BroadcastTtl, Channel, CollapseKey, Cursor, Data, DeliverAt, DeviceName, GatewayName, Id, Ok,
+    ScheduledNotification, SendTtl, Session, StoredNotification, TicketSession, Time, User, limit,
+    moment,
+};

@@ -13,13 +13,8 @@ use utoipa::{
 
 use super::schema::raw;
 
-/// What may happen to every call.
-const EVERY: [K; 11] = [
-    K::NoApiKeys,
-    K::Unauthenticated,
-    K::TokenRefused,
-    K::KeysAwaited,
-    K::InsufficientScope,
+/// What may happen to every call, whoever makes it.
+const EVERY: [K; 6] = [
     K::Internal,
     K::Unavailable,
     K::StoreRefuses,
@@ -28,8 +23,17 @@ const EVERY: [K; 11] = [
     K::Overloaded,
 ];
 
+/// What may happen to every call of a service.
+const OF_A_SERVICE: [K; 5] = [
+    K::NoApiKeys,
+    K::Unauthenticated,
+    K::TokenRefused,
+    K::KeysAwaited,
+    K::InsufficientScope,
+];
+
 /// What may be wrong with a body, and with a key.
-const BODIES: [K; 16] = [
+const BODIES: [K; 17] = [
     K::MalformedJson,
     K::UnexpectedQuery,
     K::InvalidIdempotencyKey,
@@ -45,7 +49,39 @@ const BODIES: [K; 16] = [
     K::TtlTooLong,
     K::IdempotencyMismatch,
     K::TooManyBodies,
+    K::RateLimited,
     K::StoreFull,
+];
+
+/// Of the fields that tell of limits (draft-ietf-httpapi-ratelimit-headers).
+const POLICY: &str = "The limits that there are, `\"key\"` and `\"user\"`: `q` at once, all of it again in `w` seconds; with `rate_limited` alone";
+const LEFT: &str = "What is left of each: `r`, and `t` seconds until all of it is there again; with `rate_limited` alone";
+
+/// What may be wrong with a body that is JSON, whatever it says.
+const JSON: [K; 9] = [
+    K::MalformedJson,
+    K::UnexpectedQuery,
+    K::BodyIncomplete,
+    K::BodyTimeout,
+    K::BodyTooLarge,
+    K::UnsupportedMediaType,
+    K::InvalidField,
+    K::UnknownField,
+    K::TooManyBodies,
+];
+
+/// What may be wrong with parameters of the query.
+const PARAMETERS: [K; 3] = [K::MalformedQuery, K::InvalidField, K::UnknownField];
+
+/// What may happen to every request of a user's page.
+const OF_A_USER: [K; 7] = [
+    K::Unauthenticated,
+    K::TokenRefused,
+    K::KeysAwaited,
+    K::UserTokenMissing,
+    K::UserTokenNeeded,
+    K::OriginNotAllowed,
+    K::TooManyRequests,
 ];
 
 /// Declares the refusals of a kind of routes.
@@ -65,15 +101,59 @@ macro_rules! refusals {
 
 refusals! {
     /// Of routes that are asked.
-    OfReads: &EVERY, &[K::UnexpectedQuery];
+    OfReads: &EVERY, &OF_A_SERVICE, &[K::UnexpectedQuery];
     /// Of routes that take a notification for a user.
-    OfSends: &EVERY, &BODIES, &[K::UserForbidden, K::ChannelForbidden, K::InboxFull];
+    OfSends: &EVERY, &OF_A_SERVICE, &BODIES, &[
+        K::UserForbidden, K::ChannelForbidden, K::InboxFull, K::TooManyScheduled, K::NotThen,
+    ];
+    /// Of routes that take several notifications, of which each has refusals of its own.
+    OfBatches: &EVERY, &OF_A_SERVICE, &JSON, &[K::InvalidIdempotencyKey, K::MissingField];
+    /// Of routes that end what a user has.
+    OfDisconnects: &EVERY, &OF_A_SERVICE, &JSON, &[K::InvalidPath, K::UserForbidden];
+    /// Of routes that are asked for a list.
+    OfLists: &EVERY, &OF_A_SERVICE, &PARAMETERS, &[K::CursorForeign];
+    /// Of routes that are asked for a list of a channel's.
+    OfChannels: &EVERY, &OF_A_SERVICE, &PARAMETERS, &[K::InvalidPath, K::ChannelForbidden];
     /// Of routes that take a notification for a channel.
-    OfBroadcasts: &EVERY, &BODIES, &[K::ChannelForbidden, K::MalformedQuery];
+    OfBroadcasts: &EVERY, &OF_A_SERVICE, &BODIES, &[K::ChannelForbidden, K::MalformedQuery];
     /// Of routes that operators call.
-    OfOperators: &EVERY, &[K::UnexpectedQuery];
+    OfOperators: &EVERY, &OF_A_SERVICE, &[K::UnexpectedQuery];
+    /// Of routes about a user's inbox.
+    OfInboxes: &EVERY, &OF_A_SERVICE, &PARAMETERS, &[K::InvalidPath, K::UserForbidden, K::CursorForeign];
+    /// Of routes about one notification.
+    OfNotifications: &EVERY, &OF_A_SERVICE, &[K::UnexpectedQuery, K::InvalidPath, K::UserForbidden, K::ReceiptGone];
+    /// Of routes about what waits for a user.
+    OfSchedules: &EVERY, &OF_A_SERVICE, &PARAMETERS, &[K::InvalidPath, K::UserForbidden];
+    /// Of routes about one that waits.
+    OfCancels: &EVERY, &OF_A_SERVICE, &[
+        K::UnexpectedQuery, K::InvalidPath, K::UserForbidden, K::ScheduledGone, K::DeliveredAlready,
+    ];
+    /// Of routes about a user.
+    OfUsers: &EVERY, &OF_A_SERVICE, &[K::InvalidPath, K::UserForbidden, K::UnexpectedQuery];
+    /// Of routes about a user's place on a channel.
+    OfAssignments: &EVERY, &OF_A_SERVICE, &[
+        K::InvalidPath, K::UserForbidden, K::ChannelForbidden, K::UnexpectedQuery, K::TooManyChannels, K::StoreFull,
+    ];
+    /// Of the route that puts many users on a channel, of which each has refusals of its own.
+    OfSubscribers: &EVERY, &OF_A_SERVICE, &JSON, &[K::InvalidPath, K::ChannelForbidden, K::MissingField];
     /// Of those that name a gateway.
-    OfDrains: &EVERY, &[K::UnexpectedQuery, K::GatewayUnknown];
+    OfDrains: &EVERY, &OF_A_SERVICE, &[K::UnexpectedQuery, K::GatewayUnknown];
+    /// Of the route that revokes tokens.
+    OfRevoking: &EVERY, &OF_A_SERVICE, &JSON, &[K::MissingField, K::TooManyRevocations];
+    /// Of the route that takes a revocation back.
+    OfTakingBack: &EVERY, &OF_A_SERVICE, &[K::UnexpectedQuery, K::RevocationUnknown];
+    /// Of a user's own inbox.
+    OfMyInbox: &EVERY, &OF_A_USER, &PARAMETERS, &[K::CursorForeign];
+    /// Of the log of a channel that a user may join.
+    OfMyChannels: &EVERY, &OF_A_USER, &PARAMETERS, &[K::InvalidPath, K::ChannelForbidden];
+    /// Of the count of what a user has not read.
+    OfMyUnread: &EVERY, &OF_A_USER, &PARAMETERS;
+    /// Of the route that marks as read.
+    OfMyReading: &EVERY, &OF_A_USER, &JSON, &[K::MissingField, K::ReceiptGone];
+    /// Of the route that makes tickets.
+    OfTickets: &EVERY, &OF_A_SERVICE, &JSON, &[
+        K::MissingField, K::UserForbidden, K::OriginNotAllowed, K::TooManyTickets, K::StoreFull,
+    ];
 }
 
 /// An answer for each status among these kinds.
@@ -120,6 +200,13 @@ fn answer(status: u16, kinds: &[K]) -> Response {
         .any(|kind| kind.explained().retry.is_possible())
     {
         response = response.header("Retry-After", retry_after());
+    }
+    if kinds.contains(&K::RateLimited) {
+        let text = || Some(raw(json!({ "type": "string" })));
+        for (name, about) in [("RateLimit-Policy", POLICY), ("RateLimit", LEFT)] {
+            let header = HeaderBuilder::new().schema(text()).description(Some(about));
+            response = response.header(name, header.build());
+        }
     }
     if matches!(status, 401 | 403) {
         let challenge = HeaderBuilder::new().schema(Some(raw(json!({ "type": "string" }))));

@@ -58,6 +58,7 @@ mod tests {
             users: *users,
             draining: false,
             accepting: true,
+            about: None,
         };
         users.iter().enumerate().map(live).collect()
     }

@@ -2,7 +2,7 @@
 
 use carillon_common::{
     backend::{Former, Idempotency, PublishOrder, SendOrder},
-    ids::{ChannelName, Millis, NotificationId},
+    ids::{ChannelName, Millis, NotificationId, UserId},
     notification::{Notification, rfc3339},
     settings::IdempotencySettings,
 };
@@ -34,21 +34,22 @@ pub(crate) struct Repeatable<'a> {
     pub(crate) fingerprint: String,
 }
 
-/// The order for a personal notification.
-pub(crate) fn send_order(
-    request: &SendRequest<'_>,
+/// The order for a personal notification to one of its receivers.
+pub(crate) fn send_order<To>(
+    user: &UserId,
+    request: &SendRequest<'_, To>,
     stamp: Stamp,
     repeatable: Option<Repeatable<'_>>,
     settings: &IdempotencySettings,
 ) -> Result<SendOrder, ApiError> {
-    let user = &request.user;
     let (id, idempotency) = identity((PERSONAL, user.as_str()), stamp, repeatable, settings);
     let body = encode(&Notification {
         id,
         kind: &request.message.kind,
         content: &request.message.content,
         data: request.message.data,
-        timestamp: rfc3339(stamp.now),
+        // Whoever reads it is to see when it came, not when it was planned.
+        timestamp: rfc3339(request.deliver_at.unwrap_or(stamp.now)),
         target_user: Some(user),
         channel: request.label.as_ref(),
     })?;
@@ -57,6 +58,8 @@ pub(crate) fn send_order(
         id,
         body,
         ttl: request.ttl,
+        collapse_key: request.collapse_key.clone(),
+        due: request.deliver_at,
         idempotency,
         trace: None,
     })
@@ -148,7 +151,7 @@ mod tests {
     use carillon_common::settings::Settings;
 
     use super::*;
-    use crate::extract::Fields;
+    use crate::{dispatch::Receivers, extract::Fields};
 
     const STAMP: Stamp = Stamp {
         now: 1_767_225_600_000,
@@ -159,7 +162,15 @@ mod tests {
         let settings = Settings::default();
         let fields = Fields::from_json(body.as_bytes()).unwrap();
         let request = SendRequest::read(&fields, &settings).unwrap();
-        send_order(&request, STAMP, key.map(repeatable), &settings.idempotency).unwrap()
+        let key = key.map(repeatable);
+        send_order(only(&request), &request, STAMP, key, &settings.idempotency).unwrap()
+    }
+
+    fn only<'a>(request: &'a SendRequest<'_>) -> &'a UserId {
+        match &request.to {
+            Receivers::One(user) => user,
+            Receivers::Several(users) => panic!("{users:?}"),
+        }
     }
 
     fn broadcast(query: &str, key: Option<&str>) -> PublishOrder {
@@ -220,6 +231,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_later_says_when_and_reads_as_if_it_had_been_sent_then() {
+        for at in [r#""2026-03-01T10:00:00+01:00""#, "1772355600"] {
+            let order = send(
+                &format!(
+                    r#"{{"target_user":"a","notification_type":"t","content":"","ttl":60,"deliver_at":{at}}}"#
+                ),
+                None,
+            );
+            assert_eq!(order.due, Some(1_772_355_600_000), "{at}");
+            assert_eq!(order.ttl, Duration::from_secs(60));
+            let body = std::str::from_utf8(&order.body).unwrap();
+            assert!(
+                body.contains(r#""timestamp":"2026-03-01T09:00:00.000Z""#),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
     fn absent_and_null_data_are_an_empty_object() {
         for data in ["", r#","data":null"#, r#","data":{}"#] {
             let order = send(
@@ -270,7 +300,15 @@ mod tests {
                 caller,
                 ..repeatable("k")
             };
-            send_order(&request, STAMP, Some(repeatable), &settings.idempotency).unwrap()
+            let user = only(&request);
+            send_order(
+                user,
+                &request,
+                STAMP,
+                Some(repeatable),
+                &settings.idempotency,
+            )
+            .unwrap()
         };
         let (shop, desk) = (by("shop"), by("desk"));
         assert_ne!(shop.id, desk.id);

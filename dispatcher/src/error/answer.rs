@@ -1,7 +1,7 @@
 //! The problem (RFC 9457) that answers a failed request.
 
 use axum::response::{IntoResponse, Response};
-use carillon_common::{auth::Presented, errors::ProblemKind, http::Problem};
+use carillon_common::{auth::Presented, backend::BackendError, errors::ProblemKind, http::Problem};
 use http::{HeaderValue, header};
 
 use super::{ApiError, FieldError, store};
@@ -14,16 +14,32 @@ impl ApiError {
             Self::MalformedQuery(_) => ProblemKind::MalformedQuery,
             Self::UnexpectedQuery(_) => ProblemKind::UnexpectedQuery,
             Self::InvalidFields(errors) => common_kind(errors),
-            Self::InvalidIdempotencyKey => ProblemKind::InvalidIdempotencyKey,
+            Self::InvalidIdempotencyKey | Self::IdempotencyKeyOfBatch => {
+                ProblemKind::InvalidIdempotencyKey
+            }
             Self::NoApiKeys => ProblemKind::NoApiKeys,
             Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
             Self::TokenRefused(_) => ProblemKind::TokenRefused,
             Self::KeysAwaited => ProblemKind::KeysAwaited,
-            Self::UserForbidden(_) => ProblemKind::UserForbidden,
-            Self::ChannelForbidden(_) => ProblemKind::ChannelForbidden,
+            Self::UserForbidden(_) | Self::UserOutOfReach(_) | Self::TicketForbidden(_) => {
+                ProblemKind::UserForbidden
+            }
+            Self::ChannelForbidden(_)
+            | Self::ChannelOutOfReach(_)
+            | Self::ChannelNotJoinable(_) => ProblemKind::ChannelForbidden,
+            Self::UserTokenMissing => ProblemKind::UserTokenMissing,
+            Self::UserTokenNeeded => ProblemKind::UserTokenNeeded,
+            Self::TooManyRequests(_) => ProblemKind::TooManyRequests,
             Self::InsufficientScope(_) => ProblemKind::InsufficientScope,
             Self::NotFound => ProblemKind::NotFound,
+            Self::ReceiptGone => ProblemKind::ReceiptGone,
+            Self::ScheduledGone => ProblemKind::ScheduledGone,
+            Self::DeliveredAlready(_) => ProblemKind::DeliveredAlready,
+            Self::CursorForeign => ProblemKind::CursorForeign,
+            Self::InvalidPath(_) => ProblemKind::InvalidPath,
             Self::GatewayUnknown => ProblemKind::GatewayUnknown,
+            Self::RevocationUnknown => ProblemKind::RevocationUnknown,
+            Self::OriginNotAllowed(_) => ProblemKind::OriginNotAllowed,
             Self::MethodNotAllowed => ProblemKind::MethodNotAllowed,
             Self::Preflight => ProblemKind::Preflight,
             Self::BodyTimeout => ProblemKind::BodyTimeout,
@@ -32,13 +48,14 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => ProblemKind::UnsupportedMediaType,
             Self::Overloaded => ProblemKind::Overloaded,
             Self::TooManyBodies(_) => ProblemKind::TooManyBodies,
+            Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::Internal(_) => ProblemKind::Internal,
             Self::Backend(error) => store::kind_of(error),
         }
     }
 
     /// What the caller is told.
-    fn problem(&self, request_id: &HeaderValue) -> Problem {
+    pub(crate) fn problem(&self, request_id: &HeaderValue) -> Problem {
         let mut problem = Problem::explained(self.kind())
             .detail(self.to_string())
             .request_id(request_id.to_str().unwrap_or_default());
@@ -52,8 +69,15 @@ impl ApiError {
                 problem.errors = errors.iter().map(|error| error.problem.clone()).collect();
                 problem
             }
+            Self::RateLimited(limited) => problem.retry_after(limited.short.retry_after),
+            Self::Backend(BackendError::NotThen) => problem.at("/deliver_at", self.to_string()),
             Self::UserForbidden(_) => problem.at("/target_user", self.to_string()),
-            Self::ChannelForbidden(_) => problem.at("/channel", self.to_string()),
+            Self::UserOutOfReach(_) | Self::TicketForbidden(_) => {
+                problem.at("/user", self.to_string())
+            }
+            Self::ChannelForbidden(_)
+            | Self::ChannelOutOfReach(_)
+            | Self::ChannelNotJoinable(_) => problem.at("/channel", self.to_string()),
             _ => problem,
         }
     }
@@ -61,6 +85,9 @@ impl ApiError {
     /// The answer, with the problem that names the request.
     pub(crate) fn answer(&self, request_id: &HeaderValue) -> Response {
         let mut response = self.problem(request_id).into_response();
+        if let Self::RateLimited(limited) = self {
+            limited.told.put(response.headers_mut());
+        }
         if let Some(challenge) = self.challenge() {
             response
                 .headers_mut()
@@ -73,10 +100,13 @@ impl ApiError {
     fn challenge(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::NoApiKeys
+            | Self::UserTokenMissing
             | Self::Unauthenticated(
                 Presented::Nothing | Presented::Several | Presented::OtherScheme,
             ) => "Bearer",
-            Self::Unauthenticated(_) | Self::TokenRefused(_) => r#"Bearer error="invalid_token""#,
+            Self::Unauthenticated(_) | Self::TokenRefused(_) | Self::UserTokenNeeded => {
+                r#"Bearer error="invalid_token""#
+            }
             Self::InsufficientScope(scope) => {
                 let scope = scope.as_str();
                 let text = format!(r#"Bearer error="insufficient_scope", scope="{scope}""#);
@@ -107,24 +137,31 @@ fn common_kind(errors: &[FieldError]) -> ProblemKind {
 
 #[cfg(test)]
 mod tests {
-    use std::{borrow::Cow, collections::HashSet};
+    use std::{borrow::Cow, collections::HashSet, time::Duration};
 
     use carillon_common::{
         auth::TokenError,
-        backend::{BackendError, Fault, FaultKind},
+        backend::{AccountKind, Fault, FaultKind},
         errors::At,
         http::FieldProblem,
+        ids::Cursor,
         settings::Scope,
     };
 
     use super::*;
+    use crate::allowance::{RateLimited, Short, Told};
 
     /// Each failure once; those of the store and of fields in all their kinds.
     fn all() -> Vec<ApiError> {
         let refused = |kind| Fault::new(kind, "");
         let stores = [
             BackendError::InboxFull,
+            BackendError::TooManyScheduled,
+            BackendError::NotThen,
             BackendError::IdempotencyMismatch,
+            BackendError::TooManyRevocations,
+            BackendError::TooManyChannels,
+            BackendError::TooManyTickets(std::time::Duration::from_secs(30)),
             BackendError::StoreFull(""),
             BackendError::Unavailable(String::new()),
             BackendError::Refused(refused(FaultKind::Disk)),
@@ -146,21 +183,42 @@ mod tests {
             ApiError::MalformedQuery(String::new()),
             ApiError::UnexpectedQuery(""),
             ApiError::InvalidIdempotencyKey,
+            ApiError::IdempotencyKeyOfBatch,
             ApiError::NoApiKeys,
             ApiError::Unauthenticated(Presented::Unknown),
             ApiError::TokenRefused(TokenError::Key),
             ApiError::KeysAwaited,
             ApiError::UserForbidden("alice".parse().unwrap()),
             ApiError::ChannelForbidden(None),
+            ApiError::UserOutOfReach("alice".parse().unwrap()),
+            ApiError::ChannelOutOfReach("orders".parse().unwrap()),
             ApiError::InsufficientScope(Scope::Send),
+            ApiError::UserTokenMissing,
+            ApiError::UserTokenNeeded,
+            ApiError::ChannelNotJoinable("orders".parse().unwrap()),
+            ApiError::TooManyRequests(1),
             ApiError::NotFound,
+            ApiError::ReceiptGone,
+            ApiError::ScheduledGone,
+            ApiError::DeliveredAlready(Cursor { seq: 7, nonce: 9 }),
+            ApiError::CursorForeign,
+            ApiError::InvalidPath(String::new()),
             ApiError::GatewayUnknown,
+            ApiError::RevocationUnknown,
+            ApiError::OriginNotAllowed(String::new()),
             ApiError::Preflight,
             ApiError::MethodNotAllowed,
             ApiError::BodyTimeout,
             ApiError::BodyIncomplete,
             ApiError::BodyTooLarge(1),
             ApiError::TooManyBodies(1),
+            ApiError::RateLimited(RateLimited {
+                short: Short {
+                    kind: AccountKind::User,
+                    retry_after: Duration::ZERO,
+                },
+                told: Told::default(),
+            }),
             ApiError::UnsupportedMediaType(""),
             ApiError::Overloaded,
             ApiError::Internal(Cow::Borrowed("")),

@@ -11,16 +11,20 @@ use carillon_common::{
 pub(super) fn kind_of(error: &BackendError) -> ProblemKind {
     match error {
         BackendError::InboxFull => ProblemKind::InboxFull,
+        BackendError::TooManyScheduled => ProblemKind::TooManyScheduled,
+        BackendError::NotThen => ProblemKind::NotThen,
         BackendError::IdempotencyMismatch => ProblemKind::IdempotencyMismatch,
+        BackendError::TooManyRevocations => ProblemKind::TooManyRevocations,
+        BackendError::TooManyTickets(_) => ProblemKind::TooManyTickets,
+        BackendError::TooManyChannels => ProblemKind::TooManyChannels,
         BackendError::StoreFull(_) => ProblemKind::StoreFull,
         BackendError::Unavailable(_) => ProblemKind::Unavailable,
         BackendError::Refused(_) => ProblemKind::StoreRefuses,
         BackendError::Unknown(_) => ProblemKind::OutcomeUnknown,
         BackendError::Partly(_) => ProblemKind::StoredInPart,
-        BackendError::Replaced
-        | BackendError::TooManyConnections
-        | BackendError::TooManyChannels
-        | BackendError::Unexpected(_) => ProblemKind::Internal,
+        BackendError::Replaced | BackendError::TooManyConnections | BackendError::Unexpected(_) => {
+            ProblemKind::Internal
+        }
     }
 }
 
@@ -28,6 +32,7 @@ pub(super) fn kind_of(error: &BackendError) -> ProblemKind {
 pub(super) fn sooner(error: &BackendError) -> Option<Duration> {
     match error {
         BackendError::Refused(fault) if fault.kind.passes() => Some(Duration::from_secs(1)),
+        BackendError::TooManyTickets(lapse) => Some(*lapse),
         _ => None,
     }
 }
@@ -39,9 +44,27 @@ pub(super) fn detail(error: &BackendError) -> &'static str {
             "this user's inbox holds its limit of unread notifications and none of the user's \
              devices can be passed over; it takes more once a device has read some or they expire"
         }
+        BackendError::TooManyScheduled => {
+            "as many notifications as inbox.scheduled wait for their time for this user: cancel some, or send this one \
+             when others were delivered"
+        }
+        BackendError::NotThen => {
+            "deliver_at may be at most 30 days ahead, and not in the past: leave it out to send now"
+        }
         BackendError::IdempotencyMismatch => {
             "this Idempotency-Key was used before with another request; take a new key for a new \
              notification, and repeat a request byte for byte"
+        }
+        BackendError::TooManyRevocations => {
+            "as many revocations as auth.max_revocations are in force: take some back, raise the \
+             setting, or replace the key that signed the tokens"
+        }
+        BackendError::TooManyTickets(_) => {
+            "the user has auth.tickets_per_user tickets that are not used yet; each lapses after \
+             auth.ticket_ttl"
+        }
+        BackendError::TooManyChannels => {
+            "services have put the user on socket.channels channels; take the user off one first"
         }
         BackendError::StoreFull(_) => "the store's bound is reached; nothing was accepted",
         BackendError::Unavailable(_) => {
@@ -57,10 +80,7 @@ pub(super) fn detail(error: &BackendError) -> &'static str {
              may reach connected devices late or not at all; correct the rights (`carillon doctor` names \
              them), then retry with the same Idempotency-Key"
         }
-        BackendError::Replaced
-        | BackendError::TooManyConnections
-        | BackendError::TooManyChannels
-        | BackendError::Unexpected(_) => {
+        BackendError::Replaced | BackendError::TooManyConnections | BackendError::Unexpected(_) => {
             "the service failed; its log has the reason under this request's id"
         }
     }

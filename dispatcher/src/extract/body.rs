@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use bytes::{Bytes, BytesMut};
 use carillon_common::settings::DispatcherSettings;
 use futures_util::StreamExt;
@@ -28,7 +28,6 @@ const PACE_BYTES: u32 = 16 << 10;
 /// Room for bodies: of each caller, and for the bytes of all.
 #[derive(Debug)]
 pub(crate) struct Bodies {
-    limit: usize,
     longest: Duration,
     bytes: Arc<Semaphore>,
     most_of_one: usize,
@@ -53,7 +52,6 @@ impl Deref for ReadBody {
 impl Bodies {
     pub(crate) fn new(settings: &DispatcherSettings) -> Self {
         Self {
-            limit: settings.body_bytes,
             longest: settings.body_timeout,
             bytes: Arc::new(Semaphore::new(settings.bodies_bytes)),
             most_of_one: settings.bodies_per_key,
@@ -61,16 +59,34 @@ impl Bodies {
         }
     }
 
-    /// The whole body of a JSON request.
+    /// The whole body of a JSON request, which may have so many bytes.
     pub(crate) async fn read_json(
         &self,
         caller: &str,
         headers: &HeaderMap,
         body: Body,
+        limit: usize,
         deadline: Instant,
     ) -> Result<ReadBody, ApiError> {
         check_type(headers)?;
-        self.read(caller, headers, body, deadline).await
+        self.read(caller, headers, body, limit, deadline).await
+    }
+
+    /// The same of a request that may go without a body: `None` then.
+    pub(crate) async fn read_json_if_any(
+        &self,
+        caller: &str,
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Option<ReadBody>, ApiError> {
+        if body.is_end_stream() {
+            return Ok(None);
+        }
+        self.read_json(caller, headers, body, limit, deadline)
+            .await
+            .map(Some)
     }
 
     /// For requests whose fields are in the query string: those in a body would be passed over silently.
@@ -79,9 +95,11 @@ impl Bodies {
         caller: &str,
         headers: &HeaderMap,
         body: Body,
+        limit: usize,
         deadline: Instant,
     ) -> Result<(), ApiError> {
-        if self.read(caller, headers, body, deadline).await?.is_empty() {
+        let body = self.read(caller, headers, body, limit, deadline).await?;
+        if body.is_empty() {
             Ok(())
         } else {
             Err(ApiError::UnexpectedQuery(
@@ -96,14 +114,15 @@ impl Bodies {
         caller: &str,
         headers: &HeaderMap,
         body: Body,
+        limit: usize,
         deadline: Instant,
     ) -> Result<ReadBody, ApiError> {
         let announced = announced(headers);
-        let most = announced.unwrap_or(self.limit);
+        let most = announced.unwrap_or(limit);
         let mut stream = body.into_data_stream();
-        if most > self.limit {
+        if most > limit {
             discard(stream).await;
-            return Err(ApiError::BodyTooLarge(self.limit));
+            return Err(ApiError::BodyTooLarge(limit));
         }
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let room = self.bytes.clone().try_acquire_many_owned(most);
@@ -111,7 +130,7 @@ impl Bodies {
         let _coming = self.coming(caller)?;
         let pace = FIRST_SECOND + FIRST_SECOND * most / PACE_BYTES;
         let deadline = deadline.min(Instant::now() + pace.min(self.longest));
-        let read = timeout_at(deadline, collect(&mut stream, self.limit)).await;
+        let read = timeout_at(deadline, collect(&mut stream, limit)).await;
         let read = read.unwrap_or(Err(ApiError::BodyTimeout));
         if let Err(ApiError::BodyTooLarge(_)) = read {
             discard(stream).await;

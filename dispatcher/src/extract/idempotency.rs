@@ -27,6 +27,12 @@ impl<'a> IdempotencyKey<'a> {
         }
     }
 
+    /// The key that a field gives.
+    pub(crate) fn of_field(text: &'a str) -> Option<Self> {
+        let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        (is_printable && Self::is_valid(text)).then_some(Self(text))
+    }
+
     fn is_valid(key: &str) -> bool {
         (1..=255).contains(&key.len()) && !key.contains('\t')
     }

@@ -85,6 +85,8 @@ fn said(data: Value) -> Vec<Field> {
         (status = 200, description = "Accepted", body = BroadcastAnswer, headers(
             ("Idempotent-Replayed" = String, description = "`true`, where an earlier request was repeated"),
             ("X-Request-Id" = String, description = "The request's name in the log"),
+            ("RateLimit-Policy" = String, description = "The limits that there are, where there are any"),
+            ("RateLimit" = String, description = "What is left of each"),
         )),
         OfBroadcasts,
     ),
@@ -102,6 +104,7 @@ async fn accept(app: &App, post: &mut Post<may::Broadcast>) -> Result<Response, 
     let fields = posted.fields()?;
     let request = BroadcastRequest::read(&fields, &app.settings)?;
     may_broadcast(posted.service, request.channel.as_ref())?;
+    let told = app.allowance.take(posted.service, 1, &[])?;
     let settings = &app.settings.idempotency;
     let order = publish_order(&request, app.stamp(), posted.repeatable(), settings)?;
     let order = PublishOrder {
@@ -122,7 +125,7 @@ async fn accept(app: &App, post: &mut Post<may::Broadcast>) -> Result<Response, 
         id: order.idempotency.accepted_id(order.id, former),
         cursor: delivered.answer.cursor,
     };
-    Ok(accepted(&answer, replayed))
+    Ok(accepted(&answer, replayed, told))
 }
 
 /// A notification's place in its channel.

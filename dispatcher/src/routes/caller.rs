@@ -4,7 +4,7 @@ use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use carillon_common::{
-    auth::{Service, TokenError, Unproven},
+    auth::{Claims, Service, TokenError, Unproven},
     ids::{ChannelName, UserId},
     settings::Scope,
 };
@@ -23,11 +23,16 @@ pub(crate) mod may {
     use carillon_common::settings::Scope;
 
     pub(crate) enum Send {}
+    pub(crate) enum SendBatch {}
     pub(crate) enum Broadcast {}
     pub(crate) enum Read {}
     pub(crate) enum Admin {}
 
     impl super::Right for Send {
+        const SCOPE: Scope = Scope::Send;
+    }
+
+    impl super::Right for SendBatch {
         const SCOPE: Scope = Scope::Send;
     }
 
@@ -83,18 +88,45 @@ impl<R: Right> FromRequestParts<Arc<App>> for Caller<R> {
     }
 }
 
+/// The user whose token a request came with.
+pub(super) fn user_of(claims: &Claims) -> Result<UserId, ApiError> {
+    let user = UserId::new(&claims.sub);
+    user.map_err(|error| ApiError::Internal(error.to_string().into()))
+}
+
+/// What the bodies of a user's pages are counted by: it is none of the services.
+pub(super) fn name_of(user: &str) -> String {
+    format!("user {user}")
+}
+
+/// The instant at which a request's time is over, whoever makes it.
+pub(super) fn deadline_of(head: &Parts, app: &App) -> Instant {
+    let arrived = head.extensions.get::<Arrival>().map(|arrival| arrival.at);
+    arrived.unwrap_or_else(Instant::now) + app.settings.dispatcher.request_timeout
+}
+
 /// The service that a request was made by, if it has this scope.
 fn authorize(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Service, ApiError> {
     let now = app.stamp().now;
-    let service = app.keyring.current().service(headers, now);
-    let service = service.map_err(|unproven| match unproven {
+    let service = app.keyring.service(headers, now).map_err(refusal)?;
+    has(&service, scope)?;
+    Ok(service)
+}
+
+/// Why nobody is known to call.
+pub(super) fn refusal(unproven: Unproven) -> ApiError {
+    match unproven {
         Unproven::Nobody => ApiError::NoApiKeys,
         Unproven::Presented(presented) => ApiError::Unauthenticated(presented),
         Unproven::Token(TokenError::KeysAwaited) => ApiError::KeysAwaited,
         Unproven::Token(error) => ApiError::TokenRefused(error),
-    })?;
+    }
+}
+
+/// Whether a service has this scope.
+pub(super) fn has(service: &Service, scope: Scope) -> Result<(), ApiError> {
     match service.allows(scope) {
-        true => Ok(service),
+        true => Ok(()),
         false => Err(ApiError::InsufficientScope(scope)),
     }
 }
@@ -129,5 +161,27 @@ pub(super) fn may_broadcast(
     match may {
         true => Ok(()),
         false => Err(ApiError::ChannelForbidden(channel.cloned())),
+    }
+}
+
+/// Whether the service has to do with the user that its request is about.
+///
+/// # Errors
+/// That it has not.
+pub(super) fn may_reach_user(service: &Service, user: &UserId) -> Result<(), ApiError> {
+    match service.may_reach_user(user.as_str()) {
+        true => Ok(()),
+        false => Err(ApiError::UserOutOfReach(user.clone())),
+    }
+}
+
+/// Whether the service has to do with the channel that its request is about.
+///
+/// # Errors
+/// That it has not.
+pub(super) fn may_reach_channel(service: &Service, channel: &ChannelName) -> Result<(), ApiError> {
+    match service.may_reach_channel(channel.as_str()) {
+        true => Ok(()),
+        false => Err(ApiError::ChannelOutOfReach(channel.clone())),
     }
 }

@@ -36,13 +36,16 @@ pub(crate) async fn gateways(
     State(app): State<Arc<App>>,
     caller: Caller<may::Read>,
 ) -> Result<Json<Gateways>, ApiError> {
-    let live = deliver(caller.deadline, || app.backend.gateways()).await?;
+    let until = app.store_deadline(caller.deadline);
+    let live = deliver(until, || app.backend.gateways()).await?;
     let gateways = live.answer.into_iter().map(|gateway| Gateway {
         pod: app.pods.of(&gateway.name),
         generation: gateway.generation,
         users: gateway.users,
         draining: gateway.draining,
         accepting: gateway.accepting,
+        connections: gateway.about.as_ref().map(|about| about.connections),
+        version: gateway.about.map(|about| about.version),
         id: gateway.name,
     });
     Ok(Json(Gateways {
@@ -66,6 +69,9 @@ pub(crate) struct Gateway {
     generation: u64,
     /// How many users have a connection there.
     users: u64,
+    /// Its open connections, some seconds ago; null in its first moment, and of releases that do not tell.
+    #[schema(required)]
+    connections: Option<u64>,
     /// Whether it moves its users elsewhere.
     draining: bool,
     /// Whether it lets clients in; one that drains does, until load balancers have heard of it.
@@ -73,4 +79,7 @@ pub(crate) struct Gateway {
     /// The pod that it runs in, where pods are watched.
     #[schema(required)]
     pod: Option<String>,
+    /// Its release; null as `connections` is.
+    #[schema(value_type = Option<String>, required)]
+    version: Option<Box<str>>,
 }

@@ -7,24 +7,25 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-use carillon_common::{
-    backend::{Control, LiveGateway},
-    ids::GatewayId,
-};
+use carillon_common::{backend::Control, ids::GatewayId};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::caller::{Caller, may};
+use super::{
+    caller::{Caller, may},
+    words::{leave, live},
+};
 use crate::{
     app::App,
     contract::{self, Asking, OfDrains, OfGateway, OfOperators},
-    dispatch::{Excess, deliver, excesses},
+    dispatch::{Excess, excesses},
     error::ApiError,
     paths::{DRAIN, REBALANCE},
 };
 
-type Operator = Caller<may::Admin>;
+/// Who may call these.
+pub(super) type Operator = Caller<may::Admin>;
 
 /// Asks a gateway to drain
 ///
@@ -116,56 +117,51 @@ pub(crate) async fn rebalance(
 
 async fn ask_to_drain(app: &App, operator: &Operator, id: &str) -> Result<GatewayId, ApiError> {
     let id = GatewayId::new(id).map_err(|_| ApiError::GatewayUnknown)?;
-    let live = live(app, operator).await?;
+    let until = app.store_deadline(operator.deadline);
+    let live = live(app, until).await?;
     if !live.iter().any(|gateway| gateway.name == id) {
         return Err(ApiError::GatewayUnknown);
     }
-    ask(app, operator, &id, Control::Drain).await?;
+    leave(app, until, &id, &Control::Drain).await?;
     Ok(id)
 }
 
 async fn ask_to_move(app: &App, operator: &Operator) -> Result<Vec<Excess>, ApiError> {
-    let moving = excesses(&live(app, operator).await?);
+    let until = app.store_deadline(operator.deadline);
+    let moving = excesses(&live(app, until).await?);
     for excess in &moving {
         let users = excess.target();
-        ask(app, operator, &excess.id, Control::Rebalance { users }).await?;
+        leave(app, until, &excess.id, &Control::Rebalance { users }).await?;
     }
     Ok(moving)
 }
 
-async fn live(app: &App, operator: &Operator) -> Result<Vec<LiveGateway>, ApiError> {
-    let live = deliver(operator.deadline, || app.backend.gateways()).await?;
-    Ok(live.answer)
-}
-
-async fn ask(
-    app: &App,
-    operator: &Operator,
-    gateway: &GatewayId,
-    control: Control,
-) -> Result<(), ApiError> {
-    deliver(operator.deadline, || app.backend.control(gateway, &control)).await?;
-    Ok(())
-}
-
 /// What an operator asked for, as the log has it.
 #[derive(Default)]
-struct Action<'a> {
-    name: &'static str,
-    gateway: Option<&'a str>,
-    gateways: Option<usize>,
-    users: Option<u64>,
+pub(super) struct Action<'a> {
+    pub(super) name: &'static str,
+    pub(super) gateway: Option<&'a str>,
+    pub(super) gateways: Option<usize>,
+    pub(super) users: Option<u64>,
+    pub(super) user: Option<&'a str>,
+    pub(super) device: Option<&'a str>,
+    pub(super) session: Option<&'a str>,
+    pub(super) code: Option<u16>,
 }
 
 impl Action<'_> {
     /// Logs it with what came of it: a word, or the code of the problem.
-    fn log(&self, operator: &Operator, outcome: Result<&'static str, &ApiError>) {
+    pub(super) fn log(&self, operator: &Operator, outcome: Result<&'static str, &ApiError>) {
         tracing::info!(
             key = &*operator.name,
             action = self.name,
             gateway = self.gateway,
             gateways = self.gateways,
             users = self.users,
+            user = self.user,
+            device = self.device,
+            session = self.session,
+            code = self.code,
             outcome = outcome.unwrap_or_else(ApiError::code),
             request_id = operator.arrival.request_id(),
             "an operator's call"

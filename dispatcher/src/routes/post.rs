@@ -10,6 +10,7 @@ use bytes::Bytes;
 use carillon_common::{
     auth::Service,
     ids::NotificationId,
+    settings::DispatcherSettings,
     telemetry::spans::{Destination, Trace},
 };
 use http::request::Parts;
@@ -19,6 +20,7 @@ use super::caller::{Caller, Right};
 use crate::{
     app::App,
     dispatch::Repeatable,
+    edge::Arrival,
     error::ApiError,
     extract::{Fields, IdempotencyKey, ReadBody, fingerprint, refuse_query},
 };
@@ -30,6 +32,11 @@ pub(crate) trait Posts: Right {
     const DESTINATION: Destination;
     /// Whether the fields may be in the query string, the body being empty.
     const IN_QUERY: bool;
+
+    /// The largest body that it takes, in bytes.
+    fn largest(settings: &DispatcherSettings) -> usize {
+        settings.body_bytes
+    }
 }
 
 /// A request to take a notification, of a caller that may make it; its body is not read yet.
@@ -78,17 +85,23 @@ impl<R: Posts> Post<R> {
             refuse_query(&head.uri)?;
         }
         let (name, deadline) = (&*caller.name, caller.deadline);
+        let limit = R::largest(&app.settings.dispatcher);
         let query = head.uri.query().filter(|query| !query.is_empty());
         let input = match query {
             Some(query) => {
-                app.bodies.refuse(name, headers, body, deadline).await?;
+                let bodies = &app.bodies;
+                bodies.refuse(name, headers, body, limit, deadline).await?;
                 Input::Query(query)
             }
-            None => Input::Json(app.bodies.read_json(name, headers, body, deadline).await?),
+            None => {
+                let body = app.bodies.read_json(name, headers, body, limit, deadline);
+                Input::Json(body.await?)
+            }
         };
         Ok(Posted {
             caller: name,
             service: &caller.service,
+            arrival: &caller.arrival,
             deadline,
             route: R::ROUTE,
             key,
@@ -103,9 +116,10 @@ pub(super) struct Posted<'a> {
     /// The caller's name.
     pub(super) caller: &'a str,
     pub(super) service: &'a Service,
+    pub(super) arrival: &'a Arrival,
     pub(super) deadline: Instant,
     route: &'static str,
-    key: Option<IdempotencyKey<'a>>,
+    pub(super) key: Option<IdempotencyKey<'a>>,
     input: Input<'a>,
     trace: Option<&'a Trace>,
 }
@@ -134,6 +148,24 @@ impl Posted<'_> {
             key,
             fingerprint: fingerprint(self.route, input),
         })
+    }
+
+    /// The same of a part of it: what is sent under this key, of which this is to be the same.
+    pub(super) fn repeatable_part<'k>(
+        &'k self,
+        key: IdempotencyKey<'k>,
+        input: &[u8],
+    ) -> Repeatable<'k> {
+        Repeatable {
+            caller: &self.service.identity,
+            key,
+            fingerprint: fingerprint(self.route, input),
+        }
+    }
+
+    /// What the request is traced by, where it is about several notifications.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.trace.cloned()
     }
 
     /// What the request is traced by; told which notification came of it.

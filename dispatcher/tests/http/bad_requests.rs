@@ -154,6 +154,12 @@ async fn bad_broadcasts() {
             &["/channel"],
         ),
         (
+            "notification_type=t&content=&deliver_at=2026-01-01T00:00:00Z",
+            422,
+            "unknown_field",
+            &["/deliver_at"],
+        ),
+        (
             "notification_type=t&content=&ttl=0",
             422,
             "invalid_field",
@@ -219,8 +225,20 @@ async fn callers_who_may_not() {
     let service = Service::start(store.clone()).await;
     let routes = [
         ("POST", SEND),
+        ("POST", "/api/notifications/batch"),
         ("POST", BROADCAST),
         ("GET", "/api/notifications/online-count"),
+        ("GET", "/api/users/alice/presence"),
+        ("GET", "/api/users/alice/devices"),
+        ("POST", "/api/users/alice/disconnect"),
+        ("GET", "/api/users/alice/scheduled"),
+        (
+            "DELETE",
+            "/api/users/alice/scheduled/0199d2c4-7f3a-7000-8000-000000000000",
+        ),
+        ("GET", "/api/channels"),
+        ("GET", "/api/channels/orders/history"),
+        ("GET", "/api/channels/orders/presence"),
     ];
     for (method, path) in routes {
         let none = answer(service.anonymous(method, path)).await;

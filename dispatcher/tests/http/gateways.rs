@@ -26,6 +26,7 @@ async fn started() -> (Arc<ToldStore>, Service) {
 async fn gateways_are_listed() {
     let (store, service) = started().await;
     store.drains("b");
+    store.tells("5d8f-abcde", 4, "1.2.3");
     let listed = answer(
         service
             .anonymous("GET", GATEWAYS)
@@ -36,8 +37,8 @@ async fn gateways_are_listed() {
     assert_eq!(
         listed.json(),
         json!({"gateways": [
-            {"id": "5d8f-abcde", "generation": 1_767_225_600_123_u64, "users": 3, "draining": false, "accepting": true, "pod": null},
-            {"id": "b", "generation": 7, "users": 0, "draining": true, "accepting": false, "pod": null},
+            {"id": "5d8f-abcde", "generation": 1_767_225_600_123_u64, "users": 3, "connections": 4, "draining": false, "accepting": true, "pod": null, "version": "1.2.3"},
+            {"id": "b", "generation": 7, "users": 0, "connections": null, "draining": true, "accepting": false, "pod": null, "version": null},
         ]})
     );
     let asked = answer(service.request("GET", "/api/gateways?all=1")).await;

@@ -8,13 +8,23 @@
 )]
 
 mod answers;
+mod assigned;
 mod bad_bodies;
 mod bad_requests;
+mod channels;
+mod console;
 mod contract;
 mod gateways;
+mod inboxes;
+mod me;
 mod operation;
 mod pods;
+mod rates;
 mod reach;
+mod scheduled;
 mod service;
+mod several;
 mod store;
 mod stored;
+mod tokens;
+mod users;

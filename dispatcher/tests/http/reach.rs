@@ -29,6 +29,8 @@ fn limited(settings: &mut Settings) -> String {
         scopes: vec![Scope::Send, Scope::Broadcast],
         users: globs("shop-*"),
         channels: globs("orders.*"),
+        sends_per_second: None,
+        sends_burst: None,
     });
     key.expose().clone()
 }

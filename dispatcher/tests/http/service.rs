@@ -1,15 +1,19 @@
 //! The service on a port of its own, and a caller.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use carillon_common::{
-    auth::ApiKeys,
+    auth::{ApiKeys, NewToken, mint},
     backend::Backend,
     http::listen,
     process::{Process, Shutdown},
-    settings::{ApiKeySettings, Scope, Settings},
+    settings::{ApiKeySettings, IssuerSettings, Scope, Settings},
 };
-use carillon_dispatcher::Dispatcher;
+use carillon_dispatcher::{CONSOLE_ROUTES, Dispatcher};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -75,7 +79,13 @@ impl Service {
             api_key(
                 "all",
                 key_hash,
-                &[Scope::Send, Scope::Broadcast, Scope::Read, Scope::Admin],
+                &[
+                    Scope::Send,
+                    Scope::Broadcast,
+                    Scope::Read,
+                    Scope::Admin,
+                    Scope::Tickets,
+                ],
             ),
             api_key("reader", reader_hash, &[Scope::Read]),
             api_key("other", other_hash, &[Scope::Send, Scope::Broadcast]),
@@ -90,6 +100,7 @@ impl Service {
         let dispatcher = finish(Dispatcher::new(&process, backend));
         let shutdown = process.shutdown.clone();
         let operations = process.operations();
+        let operations = operations.beside(dispatcher.console(), CONSOLE_ROUTES);
         let work = dispatcher.run(listener, shutdown.clone());
         let running = tokio::spawn(process.run(admin_listener, operations, work));
         Self {
@@ -129,7 +140,26 @@ fn api_key(name: &str, hash: String, scopes: &[Scope]) -> ApiKeySettings {
         scopes: scopes.to_vec(),
         users: None,
         channels: None,
+        sends_per_second: None,
+        sends_burst: None,
     }
+}
+
+/// Of clients' tokens.
+pub fn issuer() -> IssuerSettings {
+    IssuerSettings::hs256("test", "0123456789abcdef0123456789abcdef")
+}
+
+/// A client's token of that issuer, good for ten minutes.
+pub fn client_token(new: NewToken<'_>) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_secs()).unwrap();
+    let new = NewToken {
+        exp: now + 600,
+        iat: Some(now - 5),
+        ..new
+    };
+    mint(&issuer(), &new).unwrap()
 }
 
 /// Sends a request and reads the answer.

@@ -9,11 +9,17 @@ use std::{
 
 use async_trait::async_trait;
 use carillon_common::{
+    auth::{Claims, Revocations, Revoked, TicketHash},
     backend::{
-        Backend, BackendError, BusSink, Clock, Control, LiveGateway, Membership, Presence,
-        PublishOrder, Published, SendOrder, Sent,
+        AboutGateway, Agenda, Ask, Assignment, Assignments, Awaited, Backend, BackendError,
+        BusSink, Cancellation, Clock, Control, Devices, Due, Fired, Inboxes, Lent, Listed,
+        LiveGateway, Look, Membership, Page, Place, Presence, PublishOrder, Published, ReadMark,
+        ReadState, Receipt, Retraction, RevokeOrder, RollCall, Rolls, Schedule, SendOrder, Sent,
+        Sight, TicketOrder, Tokens, limits,
+        memory::{MemoryBackend, MemoryBounds},
     },
-    ids::{Cursor, GatewayId, Millis, UserId},
+    ids::{ChannelName, Cursor, GatewayId, Millis, NotificationId, UserId},
+    settings::Settings,
     telemetry::Collector,
 };
 
@@ -21,6 +27,7 @@ pub const CURSOR: Cursor = Cursor { seq: 7, nonce: 9 };
 
 pub const SENT: Sent = Sent {
     cursor: Some(CURSOR),
+    due: None,
     devices: 2,
     user_seen: true,
     repeated: false,
@@ -34,9 +41,22 @@ pub enum Answer {
     Silence,
 }
 
-#[derive(Default)]
 pub struct ToldStore {
     told: Mutex<Told>,
+    revocations: Revocations,
+    /// What lends allowance, as a store does.
+    lender: Arc<MemoryBackend>,
+}
+
+impl Default for ToldStore {
+    fn default() -> Self {
+        let limits = limits(&Settings::default());
+        Self {
+            told: Mutex::default(),
+            revocations: Revocations::default(),
+            lender: MemoryBackend::new(limits, MemoryBounds::default()),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -47,9 +67,49 @@ struct Told {
     gateways: Vec<LiveGateway>,
     words: Vec<(GatewayId, Control)>,
     reaps: Vec<(GatewayId, Millis)>,
+    present: Vec<Presence>,
+    followed: Vec<ChannelName>,
+    page: Option<Page>,
+    histories: Vec<(ChannelName, Cursor, u32)>,
+    rolls: Option<Rolls>,
+    roll_calls: Vec<RollCall>,
+    revokes: Vec<RevokeOrder>,
+    tickets: Vec<TicketOrder>,
+    assigned: Vec<(UserId, ChannelName, bool)>,
 }
 
 impl ToldStore {
+    /// Everybody has these connections.
+    pub fn has_present(&self, present: Vec<Presence>) {
+        self.told().present = present;
+    }
+
+    /// These channels are followed.
+    pub fn has_followed(&self, channels: &[&str]) {
+        let channels = channels.iter().map(|name| name.parse().unwrap());
+        self.told().followed = channels.collect();
+    }
+
+    /// Every log has this page.
+    pub fn has_page(&self, page: Page) {
+        self.told().page = Some(page);
+    }
+
+    /// Which logs were read, after what, and how much of them.
+    pub fn histories(&self) -> Vec<(ChannelName, Cursor, u32)> {
+        self.told().histories.clone()
+    }
+
+    /// Every roll call is answered so.
+    pub fn has_rolls(&self, rolls: Rolls) {
+        self.told().rolls = Some(rolls);
+    }
+
+    /// What gateways were asked.
+    pub fn roll_calls(&self) -> Vec<RollCall> {
+        self.told().roll_calls.clone()
+    }
+
     /// Answers the next calls so, and all further ones with [`SENT`].
     pub fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
         self.told().answers = answers.into_iter().collect();
@@ -71,6 +131,7 @@ impl ToldStore {
             users: *users,
             draining: false,
             accepting: true,
+            about: None,
         };
         self.told().gateways = gateways.iter().map(live).collect();
     }
@@ -83,9 +144,36 @@ impl ToldStore {
         }
     }
 
+    /// This one of them tells of itself.
+    pub fn tells(&self, gateway: &str, connections: u64, version: &str) {
+        let mut told = self.told();
+        let all = told.gateways.iter_mut();
+        for live in all.filter(|live| live.name.as_str() == gateway) {
+            live.about = Some(AboutGateway {
+                connections,
+                version: version.into(),
+            });
+        }
+    }
+
     /// What was left for gateways.
     pub fn words(&self) -> Vec<(GatewayId, Control)> {
         self.told().words.clone()
+    }
+
+    /// Who was put on which channel, or taken off it, in order.
+    pub fn assigned(&self) -> Vec<(UserId, ChannelName, bool)> {
+        self.told().assigned.clone()
+    }
+
+    /// What was revoked.
+    pub fn revokes(&self) -> Vec<RevokeOrder> {
+        self.told().revokes.clone()
+    }
+
+    /// The tickets that were kept.
+    pub fn tickets(&self) -> Vec<TicketOrder> {
+        self.told().tickets.clone()
     }
 
     /// Which gateways were reaped, until when.
@@ -105,6 +193,154 @@ impl ToldStore {
             Some(Answer::Fails(error)) => Err(error),
             Some(Answer::Silence) => std::future::pending().await,
         }
+    }
+}
+
+#[async_trait]
+impl Inboxes for ToldStore {
+    async fn look(&self, _: &UserId, _: &Look) -> Result<Option<Sight>, BackendError> {
+        self.next().await?;
+        Ok(Some(Sight {
+            frames: Vec::new(),
+            more: false,
+            read: ReadState::default(),
+        }))
+    }
+
+    async fn receipt(&self, _: &UserId, _: Cursor) -> Result<Option<Receipt>, BackendError> {
+        self.next().await.map(|_| None)
+    }
+
+    async fn devices(&self, _: &UserId) -> Result<Devices, BackendError> {
+        self.next().await.map(|sent| Devices {
+            last: sent.cursor.unwrap_or(Cursor::ZERO),
+            devices: Vec::new(),
+        })
+    }
+
+    async fn retract(&self, _: &UserId, _: Cursor) -> Result<Retraction, BackendError> {
+        self.next().await.map(|sent| Retraction::Done {
+            devices: sent.devices,
+        })
+    }
+
+    async fn erase(&self, _: &UserId) -> Result<bool, BackendError> {
+        self.next().await.map(|_| true)
+    }
+
+    async fn mark_read(&self, _: &UserId, _: ReadMark) -> Result<Option<bool>, BackendError> {
+        self.next().await.map(|sent| Some(!sent.repeated))
+    }
+
+    async fn unread(&self, _: &UserId) -> Result<u64, BackendError> {
+        self.next().await.map(|sent| sent.devices.into())
+    }
+}
+
+#[async_trait]
+impl Assignments for ToldStore {
+    async fn assign(
+        &self,
+        user: &UserId,
+        channel: &ChannelName,
+    ) -> Result<Assignment, BackendError> {
+        let sent = self.next().await?;
+        let assigned = (user.clone(), channel.clone(), true);
+        self.told().assigned.push(assigned);
+        Ok(Assignment {
+            since: CURSOR,
+            is_new: !sent.repeated,
+        })
+    }
+
+    async fn unassign(&self, user: &UserId, channel: &ChannelName) -> Result<bool, BackendError> {
+        let sent = self.next().await?;
+        let taken_off = (user.clone(), channel.clone(), false);
+        self.told().assigned.push(taken_off);
+        Ok(!sent.repeated)
+    }
+
+    async fn assigned(&self, user: &UserId) -> Result<Vec<ChannelName>, BackendError> {
+        self.next().await?;
+        let told = self.told();
+        let of = told.assigned.iter().filter(|(whose, ..)| whose == user);
+        Ok(of.map(|(_, channel, _)| channel.clone()).collect())
+    }
+}
+
+#[async_trait]
+impl Schedule for ToldStore {
+    async fn agenda(&self, _: &UserId, _: Option<Place>, _: u32) -> Result<Agenda, BackendError> {
+        self.next().await.map(|_| Agenda {
+            waiting: Vec::new(),
+            more: false,
+        })
+    }
+
+    async fn awaited(&self, _: &UserId, _: NotificationId) -> Result<Awaited, BackendError> {
+        Ok(Awaited::Gone)
+    }
+
+    async fn cancel(&self, _: &UserId, _: NotificationId) -> Result<Cancellation, BackendError> {
+        self.next().await.map(|sent| match sent.repeated {
+            true => Cancellation::Left,
+            false => Cancellation::Done,
+        })
+    }
+
+    async fn take_due(&self) -> Result<Due, BackendError> {
+        Ok(Due::default())
+    }
+
+    async fn fire(&self, _: &UserId) -> Result<Fired, BackendError> {
+        Ok(Fired::None)
+    }
+}
+
+#[async_trait]
+impl Tokens for ToldStore {
+    fn revocations(&self) -> Revocations {
+        self.revocations.clone()
+    }
+
+    async fn revoke(&self, order: &RevokeOrder) -> Result<(), BackendError> {
+        self.told().revokes.push(order.clone());
+        self.next().await?;
+        self.revocations.learn([order.revocation.clone()]);
+        Ok(())
+    }
+
+    async fn take_back(&self, what: &Revoked) -> Result<bool, BackendError> {
+        self.next().await?;
+        Ok(self.revocations.forget(what).is_some())
+    }
+
+    async fn list_revocations(
+        &self,
+        after: Option<&Revoked>,
+        most: usize,
+    ) -> Result<Vec<Listed>, BackendError> {
+        self.next().await?;
+        let notes = self.told().revokes.clone();
+        let note = |what: &Revoked| {
+            let mut of = notes.iter().filter(|it| it.revocation.what == *what);
+            of.next_back().map(|it| it.note.clone())
+        };
+        let page = self.revocations.page(after, most).into_iter();
+        let listed = page.map(|revocation| Listed {
+            note: note(&revocation.what),
+            revocation,
+        });
+        Ok(listed.collect())
+    }
+
+    async fn put_ticket(&self, order: &TicketOrder) -> Result<(), BackendError> {
+        self.told().tickets.push(order.clone());
+        self.next().await.map(drop)
+    }
+
+    async fn redeem_ticket(&self, _: &TicketHash) -> Result<Option<Claims>, BackendError> {
+        Ok(None)
     }
 }
 
@@ -130,7 +366,33 @@ impl Backend for ToldStore {
     }
 
     async fn presence(&self, _: &UserId) -> Result<Vec<Presence>, BackendError> {
-        Ok(Vec::new())
+        let present = self.told().present.clone();
+        self.next().await.map(|_| present)
+    }
+
+    async fn history(
+        &self,
+        channel: &ChannelName,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<Page, BackendError> {
+        let asked = (channel.clone(), after, limit);
+        self.told().histories.push(asked);
+        let page = self.told().page.clone();
+        let none = || BackendError::Unexpected("no page".to_owned());
+        self.next().await.and_then(|_| page.ok_or_else(none))
+    }
+
+    async fn followed(&self) -> Result<Arc<[ChannelName]>, BackendError> {
+        let followed = self.told().followed.clone();
+        self.next().await.map(|_| followed.into())
+    }
+
+    async fn roll_call(&self, call: &RollCall, _: Duration) -> Result<Rolls, BackendError> {
+        self.told().roll_calls.push(call.clone());
+        let rolls = self.told().rolls.clone();
+        let none = || BackendError::Unexpected("no rolls".to_owned());
+        self.next().await.and_then(|_| rolls.ok_or_else(none))
     }
 
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
@@ -141,6 +403,14 @@ impl Backend for ToldStore {
 
     async fn hold(&self, _: &str, _: &str, _: Duration) -> Result<bool, BackendError> {
         Ok(true)
+    }
+
+    async fn lend(&self, asks: &[Ask]) -> Result<Vec<Lent>, BackendError> {
+        self.lender.lend(asks).await
+    }
+
+    async fn borrowers(&self, borrower: &str, for_: Duration) -> Result<u32, BackendError> {
+        self.lender.borrowers(borrower, for_).await
     }
 
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
 };
 
-use super::{Context, End, Socket};
+use super::{Context, End, Ending, Socket};
 use crate::session::{Out, Session};
 
 /// Messages that are read of one who is turned away, before its answer to the close frame.
@@ -36,7 +36,7 @@ fn put(socket: &mut Socket, message: Message) {
     }
 }
 
-fn close_message(code: CloseCode, reason: &'static str) -> Message {
+fn close_message(code: CloseCode, reason: &str) -> Message {
     let code = WireCode::from(code.code());
     Message::Close(Some(CloseFrame {
         code,
@@ -48,10 +48,11 @@ fn close_message(code: CloseCode, reason: &'static str) -> Message {
 pub(super) async fn close(
     socket: &mut Socket,
     session: &mut Session,
-    code: CloseCode,
+    ending: &Ending,
     context: &Context,
 ) -> End {
-    put(socket, close_message(code, code.reason()));
+    let code = ending.code;
+    put(socket, close_message(code, ending.reason()));
     if code == CloseCode::RateLimited {
         return close_unread(socket, code).await;
     }

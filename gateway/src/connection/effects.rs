@@ -35,7 +35,22 @@ pub(crate) struct Gathered<W> {
     /// Traced notifications among it.
     pub marks: Marks,
     /// What to end with.
-    pub close: Option<CloseCode>,
+    pub close: Option<Ending>,
+}
+
+/// What a connection ends with.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub code: CloseCode,
+    /// What is said instead of the code's own word.
+    other: Option<Box<str>>,
+}
+
+impl Ending {
+    /// What is said beside the code.
+    pub(crate) fn reason(&self) -> &str {
+        self.other.as_deref().unwrap_or(self.code.reason())
+    }
 }
 
 /// Starts calls; answers what is to be written.
@@ -50,6 +65,7 @@ pub(crate) fn carry_out<W: Wire>(
         marks: Marks::default(),
         close: None,
     };
+    let mut reason = None;
     for effect in out {
         match effect {
             Effect::Write(text) => gathered.outgoing.notification(&text),
@@ -66,8 +82,10 @@ pub(crate) fn carry_out<W: Wire>(
             }
             Effect::Traced(traced) => gathered.marks.add(*traced),
             Effect::Note(note) => context.metrics.note(note, context.clock.now()),
+            Effect::Reason(other) => reason = Some(other),
             Effect::Close(code) => {
-                gathered.close = Some(code);
+                let other = reason.take();
+                gathered.close = Some(Ending { code, other });
                 break;
             }
         }

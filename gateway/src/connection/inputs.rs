@@ -21,6 +21,8 @@ pub(crate) fn on_mail(session: &mut Session, taken: Taken, now: Now, out: &mut O
         match mail {
             Mail::Inbox(push) => session.on_push(&push, now, out),
             Mail::Ephemeral(push) => session.on_ephemeral(&push, out),
+            Mail::Retracted(it) => session.on_retracted(it.0, it.1, out),
+            Mail::Read(change) => session.on_read(*change, out),
             Mail::Channel(push) => session.on_channel_push(&push, now, out),
             Mail::Event(event) => session.on_event(*event, now, out),
         }

@@ -19,7 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use crate::{metrics::Counters, session::Now, store::Calls};
 pub(crate) use arrived::Arrived;
 pub(crate) use close::{close_refused, close_refused_at_once};
-pub(crate) use effects::{Gathered, Wire, carry_out};
+pub(crate) use effects::{Ending, Gathered, Wire, carry_out};
 pub(crate) use inputs::on_mail;
 pub(crate) use rewound::Rewound;
 use run_loop::run_loop;

@@ -39,14 +39,14 @@ pub(super) async fn run_loop(socket: &mut Socket, arrived: &mut Arrived, context
         let Gathered {
             outgoing,
             marks,
-            close: code,
+            close: ending,
         } = carry_out(out, &arrived.handle, context, &mut arrived.joined);
         if let Some(end) = write(socket, outgoing, marks, context).await {
             return end;
         }
         let session = &mut arrived.session;
-        if let Some(code) = code {
-            return Box::pin(close(socket, session, code, context)).await;
+        if let Some(ending) = ending {
+            return Box::pin(close(socket, session, &ending, context)).await;
         }
         let now = context.now();
         let deadline = session.next_deadline(now);

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::rewound::Rewound;
-use crate::limits::{Bucket, Rate};
+use carillon_common::rate::{Bucket, Rate};
 
 /// Of a frame's header with its mask, and the code of a close frame after it.
 const HEADER_BYTES: usize = 14 + 2;

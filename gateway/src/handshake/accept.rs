@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::{Router, http::Uri};
-use carillon_common::http::{Acceptor, Place, serve_until_taken};
+use carillon_common::http::{Accepted, Acceptor, Arrival, Place, serve_until_taken};
 use tokio::{
     net::TcpListener,
     time::{Instant, error::Elapsed, timeout_at},
@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Guest,
     head::{Head, Unread},
+    proxy_protocol,
     refuse::{answer_problem, answer_unavailable_at_once, too_slow},
     request::{self, Refusal},
 };
@@ -40,50 +41,38 @@ pub(crate) async fn accept(
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let acceptor = Acceptor::new(listener);
-    while let Some((stream, peer)) = stop.run_until_cancelled(acceptor.next()).await {
-        let Some(place) = gateway.arrivals.enter().await else {
-            gateway.rejected("arrivals");
-            answer_unavailable_at_once(&stream);
-            continue;
-        };
-        let guest = Guest {
-            stream,
-            address: peer.ip(),
-            place,
-        };
-        tasks.spawn(live(gateway.clone(), guest, http.clone(), stop.clone()));
+    let patience = gateway.settings.gateway.handshake_timeout;
+    let mut acceptor = Acceptor::new(listener, gateway.arrivals.clone(), patience);
+    while let Some(accepted) = stop.run_until_cancelled(acceptor.next()).await {
+        match accepted {
+            Accepted::Begins(arrival) => {
+                tasks.spawn(live(gateway.clone(), arrival, http.clone(), stop.clone()));
+            }
+            Accepted::NoPlace(stream) => {
+                gateway.rejected("arrivals");
+                answer_unavailable_at_once(&stream);
+            }
+            Accepted::GaveWay => gateway.rejected("crowded"),
+            Accepted::Silent => gateway.rejected("head"),
+        }
     }
 }
 
 /// Runs a connection, if one begins.
-async fn live(gateway: Arc<Gateway>, guest: Guest, http: Router, stop: CancellationToken) {
-    let until = Instant::now() + gateway.settings.gateway.handshake_timeout;
+async fn live(gateway: Arc<Gateway>, arrival: Arrival, http: Router, stop: CancellationToken) {
+    let until = arrival.at + gateway.settings.gateway.handshake_timeout;
+    let guest = Guest {
+        stream: arrival.stream,
+        address: arrival.peer.ip(),
+        place: arrival.place,
+    };
     // Boxed, as what follows, so that neither makes the connection's task larger.
-    if !Box::pin(speaks(&gateway, &guest, until)).await {
-        return;
-    }
     let begun = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
     match begun {
         Some(Begun::Socket(opened)) => gateway.run_connection(opened).await,
         Some(Begun::Stream(opened)) => Box::pin(gateway.run_stream(opened)).await,
         None => {}
     }
-}
-
-/// Waits for the first byte: a silent client costs little more than a descriptor.
-async fn speaks(gateway: &Gateway, guest: &Guest, until: Instant) -> bool {
-    // Not `readable`, which is true of a new socket before anything has come.
-    let mut first = [0];
-    let peeking = guest.stream.peek(&mut first);
-    let Some(begun) = in_time(gateway, &guest.place, until, peeking).await else {
-        return false;
-    };
-    let begun = matches!(begun, Ok(Ok(1..)));
-    if !begun {
-        gateway.rejected("head");
-    }
-    begun
 }
 
 /// Everything up to the connection. An HTTP request is answered here, until one is for an event stream: browsers and
@@ -95,6 +84,11 @@ async fn begin(
     http: Router,
     stop: CancellationToken,
 ) -> Option<Begun> {
+    if let Err(refusal) = announced(&gateway, &mut guest, until).await? {
+        gateway.rejected("head");
+        answer_problem(guest, &refusal).await;
+        return None;
+    }
     let head = match read_head(&gateway, &mut guest, until).await? {
         Ok(head) => head,
         Err(refusal) => {
@@ -125,6 +119,35 @@ async fn begin(
         Err(refusal) => {
             gateway.rejected("handshake");
             answer_problem(guest, &refusal).await;
+            None
+        }
+    }
+}
+
+/// Reads what a trusted proxy says first of whose connection it is, where that is expected. `None` as below.
+async fn announced(
+    gateway: &Gateway,
+    guest: &mut Guest,
+    until: Instant,
+) -> Option<Result<(), Refusal>> {
+    let is_expected = {
+        let rules = gateway.rules();
+        let settings = &rules.settings.gateway;
+        settings.proxy_protocol && settings.trusts(guest.address)
+    };
+    if !is_expected {
+        return Some(Ok(()));
+    }
+    let Guest { stream, place, .. } = guest;
+    match in_time(gateway, place, until, proxy_protocol::read(stream)).await? {
+        Ok(Ok(address)) => {
+            guest.address = address.unwrap_or(guest.address);
+            Some(Ok(()))
+        }
+        Ok(Err(Unread::Refused(refusal))) => Some(Err(refusal)),
+        Err(_) => Some(Err(too_slow())),
+        Ok(Err(Unread::Gone)) => {
+            gateway.rejected("head");
             None
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     limits::{Reason, Refused},
-    stream::{CORS, Framing, told_to_wait},
+    stream::{Framing, told_to_wait},
 };
 
 /// Why a request is answered with a problem.
@@ -75,7 +75,8 @@ impl From<TurnedAway> for Denied {
             CloseCode::Unauthenticated => (
                 401,
                 "Token refused",
-                "a stream needs a good token of its user: ?token= or the header Authorization: Bearer",
+                "a stream needs a good token of its user: ?token= or the header Authorization: Bearer; a ticket \
+                 (?ticket=) is good once",
             ),
             CloseCode::Forbidden if away.reason == "origin_not_allowed" => (
                 403,
@@ -118,7 +119,7 @@ impl From<TurnedAway> for Denied {
 }
 
 /// Answers, and ends the connection.
-pub(super) async fn deny(guest: Guest, request: &Parts, denied: &Denied) {
+pub(super) async fn deny(guest: Guest, request: &Parts, denied: &Denied, cors: &str) {
     let Denied {
         problem,
         fields,
@@ -129,9 +130,9 @@ pub(super) async fn deny(guest: Guest, request: &Parts, denied: &Denied) {
         (Some(code), Some(after)) => {
             // Whole seconds would have those who are refused together come back together.
             let after = after.mul_f64(rand::random_range(0.5..1.5));
-            told_to_wait(Framing::of(request.version), code, after)
+            told_to_wait(Framing::of(request.version), code, after, cors)
         }
-        _ => answer(problem, &format!("{fields}{CORS}")),
+        _ => answer(problem, &format!("{fields}{cors}")),
     };
     let whole = request.method != Method::HEAD;
     last_answer(guest, if whole { &answer } else { head_of(&answer) }).await;

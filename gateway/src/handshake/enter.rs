@@ -9,7 +9,7 @@
 use std::{io, mem::MaybeUninit, net::IpAddr};
 
 use carillon_common::{
-    auth::{Claims, TokenError},
+    auth::{Claims, Ticket, TokenError},
     ids::{SessionId, UserId},
     protocol::{CloseCode, ErrorCode, ServerFrame},
 };
@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::hello::{Hello, Since, TurnedAway};
+use super::hello::{Hello, Shown, Since, TurnedAway};
 use crate::{
     connection::Arrived,
     limits::{Reason, Refused},
@@ -38,17 +38,47 @@ pub(super) enum NotEntered {
 }
 
 impl Gateway {
-    /// Who a token says the client is.
-    pub(super) fn authenticate(
+    /// Who a token, or a ticket, says the client is.
+    pub(super) async fn authenticate(
         &self,
-        token: Option<&str>,
+        shown: Option<&Shown>,
     ) -> Result<(UserId, Claims), &'static str> {
-        let token = token.ok_or("token_missing")?;
-        let now = self.context.clock.now();
-        let claims = self.rules.keyring.current().verifier.verify(token, now);
-        let claims = claims.map_err(|error| error.code())?;
+        let rules = self.rules();
+        let keyring = &rules.keyring;
+        let claims = match shown.ok_or(TokenError::Missing.code())? {
+            Shown::Token(token) => {
+                let now = self.context.clock.now();
+                let claims = keyring.verify(token.expose(), now);
+                claims.map_err(|error| error.code())?
+            }
+            Shown::Ticket(ticket) => self.redeem(ticket.expose()).await?,
+        };
         let user = UserId::new(&claims.sub).map_err(|_| "token_claim")?;
         Ok((user, claims))
+    }
+
+    /// What a ticket stands for, which nobody gets a second time. It is judged as the token would be.
+    async fn redeem(&self, ticket: &str) -> Result<Claims, &'static str> {
+        let ticket = Ticket::new(ticket).ok_or(TurnedAway::TICKET)?;
+        let within = self.settings.gateway.handshake_timeout;
+        let hash = ticket.hash();
+        let redeemed = timeout(within, self.tokens.redeem_ticket(&hash)).await;
+        let claims = match redeemed {
+            Ok(Ok(claims)) => claims.ok_or(TurnedAway::TICKET)?,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a ticket could not be redeemed");
+                return Err(TurnedAway::STORE_AWAY);
+            }
+            Err(_) => return Err(TurnedAway::STORE_AWAY),
+        };
+        let now = self.context.clock.now();
+        let rules = self.rules();
+        if claims.exp_ms.saturating_add(rules.leeway()) <= now {
+            return Err(TokenError::Expired.code());
+        }
+        let standing = rules.keyring.stands(&claims, now);
+        standing.map_err(|error| error.code())?;
+        Ok(claims)
     }
 
     /// A place for a client whose token is good. One that has gone gets none: its next attempt may be under way
@@ -95,12 +125,11 @@ impl Gateway {
             self.rejected(away.reason);
             return Err(NotEntered::TurnedAway(away));
         }
-        // Whoever is in the hub is told when its key goes; it may have gone before.
-        let keyring = &self.rules.keyring;
-        let is_good = keyring.current().verifier.stands(&claims.warrant);
-        if !is_good {
+        // Whoever is in the hub is told when its key goes, or its token is revoked; it may have been before.
+        let rules = self.rules();
+        if let Err(error) = rules.keyring.stands(&claims, now.wall) {
             self.hub.remove(&handle);
-            let away = TurnedAway::by_token(TokenError::Key.code());
+            let away = TurnedAway::by_token(error.code());
             self.rejected(away.reason);
             return Err(NotEntered::TurnedAway(away));
         }
@@ -113,7 +142,6 @@ impl Gateway {
             broadcast: self.channels.broadcast_position(),
             wanted: hello.wanted.clone(),
         };
-        let rules = self.rules.clone();
         let session = Session::open(rules, identity, claims, start, now, &mut out);
         let mut arrived = Arrived::new(session, handle);
         let within = self.settings.gateway.handshake_timeout;

@@ -11,7 +11,7 @@ const MOST: usize = 16 << 10;
 /// Most handshakes need no more.
 const FIRST: usize = 1 << 10;
 /// One that comes in more pieces is only looked at so often: thousands that come byte by byte are not to
-/// wake the gateway for each.
+/// wake the gateway for each, nor all at one moment.
 const PIECES: usize = 4;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -58,7 +58,7 @@ impl Head {
             if bytes.len() < bytes.capacity() {
                 pieces += 1;
                 if pieces > PIECES {
-                    sleep(PAUSE).await;
+                    sleep(PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
                 }
             } else {
                 bytes.reserve_exact(bytes.len());

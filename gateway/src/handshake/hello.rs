@@ -4,24 +4,30 @@ use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_common::{
-    auth::{TokenError, bearer},
+    auth::{Secret, TokenError, bearer},
     backend::Device,
     ids::{ChannelName, Cursor, DeviceId, SessionId},
     protocol::{BEARER_ITEM, CloseCode, Dialect, SUBPROTOCOL},
-    settings::GatewaySettings,
+    settings::Settings,
 };
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-use super::request::LAST_EVENT_ID;
+use super::{
+    cookie::{self, Unclear},
+    request::LAST_EVENT_ID,
+};
 use crate::session::{EventId, Wanted};
+
+/// Where a request comes from, as browsers tell it even where there is no `Origin` (Fetch Metadata, section 2.3).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The upgrade request, as far as it matters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Hello {
     /// Which frames are spoken.
     pub dialect: Dialect,
-    /// From the header, the subprotocol item, or the query.
-    pub token: Option<String>,
+    /// From the header, the subprotocol item, the query, or the cookie.
+    pub shown: Option<Shown>,
     /// The device it names.
     pub device: Device,
     /// The session it continues.
@@ -30,6 +36,28 @@ pub(crate) struct Hello {
     pub since: Since,
     /// What it wants besides; of an event stream.
     pub wanted: Option<Wanted>,
+}
+
+/// What a client shows to say who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// A token.
+    Token(Secret<String>),
+    /// A ticket, which stands for one.
+    Ticket(Secret<String>),
+}
+
+impl Shown {
+    fn token(text: impl Into<String>) -> Self {
+        Self::Token(Secret::new(text.into()))
+    }
+
+    /// Its text, to know again one that was refused.
+    pub(crate) fn expose(&self) -> &str {
+        match self {
+            Self::Token(text) | Self::Ticket(text) => text.expose(),
+        }
+    }
 }
 
 /// A client's `since`.
@@ -53,10 +81,18 @@ pub(crate) struct TurnedAway {
 }
 
 impl TurnedAway {
+    /// For a page of another origin than those that may.
+    pub(crate) const ORIGIN: &'static str = "origin_not_allowed";
+    /// For a ticket that was used, has lapsed, or never was one: which of these is nobody's business.
+    pub(crate) const TICKET: &'static str = "ticket_refused";
+    /// For a ticket that the store cannot be asked about, as it is counted.
+    pub(crate) const STORE_AWAY: &'static str = "store";
+
     /// For its token, or for want of one. Where the token's keys are still to come, the client may come
-    /// again with it.
+    /// again with it; where the store is away, with another ticket.
     pub(crate) fn by_token(reason: &'static str) -> Self {
         let code = match reason {
+            Self::STORE_AWAY => return CloseCode::Overloaded.into(),
             TokenError::KEYS_AWAITED => CloseCode::Overloaded,
             _ => CloseCode::Unauthenticated,
         };
@@ -78,19 +114,19 @@ impl Hello {
     ///
     /// # Errors
     /// What the connection is closed with: a foreign origin, an unknown protocol version, a device
-    /// or session that breaks the rule for names.
+    /// or session that breaks the rule for names, a cookie that is there twice.
     pub(crate) fn read(
         uri: &Uri,
         headers: &HeaderMap,
-        settings: &GatewaySettings,
+        settings: &Settings,
     ) -> Result<Self, TurnedAway> {
         let away = |code, reason| TurnedAway { code, reason };
         if let Some(origin) = headers.get(header::ORIGIN)
             && !origin
                 .to_str()
-                .is_ok_and(|origin| settings.allows_origin(origin))
+                .is_ok_and(|origin| settings.gateway.allows_origin(origin))
         {
-            return Err(away(CloseCode::Forbidden, "origin_not_allowed"));
+            return Err(away(CloseCode::Forbidden, TurnedAway::ORIGIN));
         }
         let offered: Vec<&str> = offered(headers).collect();
         let dialect = if offered.contains(&SUBPROTOCOL) {
@@ -103,7 +139,7 @@ impl Hello {
 
         let mut hello = Self {
             dialect,
-            token: None,
+            shown: None,
             device: Device::Anonymous,
             session: None,
             since: Since::None,
@@ -111,7 +147,10 @@ impl Hello {
         };
         for (name, value) in query(uri.query().unwrap_or_default()) {
             match &*name {
-                "token" if settings.query_token => hello.token = Some(value.into_owned()),
+                "token" if settings.gateway.query_token => {
+                    hello.shown = Some(Shown::token(value));
+                }
+                "ticket" => hello.shown = Some(Shown::Ticket(Secret::new(value.into_owned()))),
                 "device" if !value.is_empty() => {
                     hello.device = DeviceId::new(&value)
                         .map(Device::Named)
@@ -132,13 +171,18 @@ impl Hello {
             .iter()
             .find_map(|item| item.strip_prefix(BEARER_ITEM));
         if let Some(token) = item.and_then(|item| URL_SAFE_NO_PAD.decode(item).ok()) {
-            hello.token = String::from_utf8(token).ok();
+            hello.shown = String::from_utf8(token).ok().map(Shown::token);
         }
         let authorization = headers
             .get(header::AUTHORIZATION)
             .and_then(|it| it.to_str().ok());
         if let Some(token) = authorization.and_then(bearer) {
-            hello.token = Some(token.to_owned());
+            hello.shown = Some(Shown::token(token));
+        }
+        if hello.shown.is_none()
+            && let Some(name) = &settings.auth.cookie
+        {
+            hello.shown = by_cookie(headers, name, settings)?;
         }
         Ok(hello)
     }
@@ -150,7 +194,7 @@ impl Hello {
     pub(crate) fn of_stream(
         uri: &Uri,
         headers: &HeaderMap,
-        settings: &GatewaySettings,
+        settings: &Settings,
     ) -> Result<Self, TurnedAway> {
         let mut hello = Self::read(uri, headers, settings)?;
         hello.dialect = Dialect::Events;
@@ -180,6 +224,39 @@ impl Hello {
         };
         hello.wanted = Some(wanted);
         Ok(hello)
+    }
+}
+
+/// The token in the cookie, if that is there. A browser sends it whichever page asks, so that it counts for a page of a
+/// listed origin alone: one that says so, or one that asks its own host, of which a browser says that instead.
+fn by_cookie(
+    headers: &HeaderMap,
+    name: &str,
+    settings: &Settings,
+) -> Result<Option<Shown>, TurnedAway> {
+    let unclear = |why| TurnedAway {
+        code: CloseCode::Unauthenticated,
+        reason: match why {
+            Unclear::Repeated => "cookie_repeated",
+            Unclear::NotText => "token_malformed",
+        },
+    };
+    let Some(token) = cookie::value(headers, name).map_err(unclear)? else {
+        return Ok(None);
+    };
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::to_str);
+    let is_listed = match origin {
+        Some(origin) => origin.is_ok_and(|origin| settings.gateway.lists_origin(origin)),
+        None => headers
+            .get(FETCH_SITE)
+            .is_some_and(|site| site == "same-origin"),
+    };
+    match is_listed {
+        true => Ok(Some(Shown::token(token))),
+        false => Err(TurnedAway {
+            code: CloseCode::Forbidden,
+            reason: TurnedAway::ORIGIN,
+        }),
     }
 }
 
@@ -220,8 +297,6 @@ fn query(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
 
 #[cfg(test)]
 mod tests {
-    use carillon_common::settings::Settings;
-
     use super::*;
 
     fn read(uri: &str, headers: &[(&'static str, &str)]) -> Result<Hello, TurnedAway> {
@@ -229,16 +304,23 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
-        let mut settings = Settings::default().gateway;
-        settings.origins = vec!["https://app.example.com".to_owned()];
+        let mut settings = Settings::default();
+        settings.gateway.origins = vec!["https://app.example.com".to_owned()];
         Hello::read(&uri.parse().unwrap(), &headers, &settings)
+    }
+
+    fn token(hello: &Hello) -> Option<&str> {
+        match hello.shown.as_ref()? {
+            Shown::Token(token) => Some(token.expose()),
+            Shown::Ticket(_) => None,
+        }
     }
 
     #[test]
     fn the_simple_protocol_needs_only_a_token() {
         let hello = read("/ws/notifications?token=a.b%2Dc", &[]).unwrap();
         assert_eq!(hello.dialect, Dialect::Simple);
-        assert_eq!(hello.token.as_deref(), Some("a.b-c"));
+        assert_eq!(token(&hello), Some("a.b-c"));
         assert_eq!(
             (hello.device, hello.session, hello.since),
             (Device::Anonymous, None, Since::None)
@@ -254,12 +336,12 @@ mod tests {
         let protocol = ("sec-websocket-protocol", item.as_str());
         let hello = read("/?token=from-query", &[protocol]).unwrap();
         assert_eq!(
-            (hello.dialect, hello.token.as_deref()),
+            (hello.dialect, token(&hello)),
             (Dialect::V1, Some("from-item"))
         );
         let header = ("authorization", "Bearer from-header");
         let hello = read("/?token=from-query", &[protocol, header]).unwrap();
-        assert_eq!(hello.token.as_deref(), Some("from-header"));
+        assert_eq!(token(&hello), Some("from-header"));
     }
 
     fn of_stream(uri: &str, last_event_id: Option<&str>) -> Hello {
@@ -267,7 +349,7 @@ mod tests {
         if let Some(id) = last_event_id {
             headers.insert(LAST_EVENT_ID, id.parse().unwrap());
         }
-        let settings = Settings::default().gateway;
+        let settings = Settings::default();
         Hello::of_stream(&uri.parse().unwrap(), &headers, &settings).unwrap()
     }
 
@@ -324,6 +406,81 @@ mod tests {
         assert_eq!(
             read("/", &[origin]).unwrap_err().reason,
             "origin_not_allowed"
+        );
+    }
+
+    #[test]
+    fn a_ticket_stands_in_the_query_and_nothing_shown_is_told() {
+        let hello = read("/?ticket=ct_secret", &[]).unwrap();
+        let ticket = Shown::Ticket(Secret::new("ct_secret".to_owned()));
+        assert_eq!(hello.shown, Some(ticket));
+        let header = ("authorization", "Bearer secret.secret.secret");
+        for hello in [hello, read("/", &[header]).unwrap()] {
+            let told = format!("{hello:?}");
+            assert!(!told.contains("secret"), "{told}");
+        }
+    }
+
+    const APP: (&str, &str) = ("origin", "https://app.example.com");
+    const COOKIE: (&str, &str) = ("cookie", "a=1; c=from-cookie");
+
+    /// What a request comes to where the cookie `c` may hold the token: that, or why it is turned away.
+    fn with_cookie(
+        uri: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Option<String>, &'static str> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        let mut settings = Settings::default();
+        settings.auth.cookie = Some("c".to_owned());
+        settings.gateway.origins = vec![APP.1.to_owned(), "https://*.example.org".to_owned()];
+        let hello = Hello::read(&uri.parse().unwrap(), &headers, &settings);
+        match hello {
+            Ok(hello) => Ok(token(&hello).map(str::to_owned)),
+            Err(away) => Err(away.reason),
+        }
+    }
+
+    #[test]
+    fn a_cookie_counts_for_listed_origins_alone() {
+        let foreign = Err("origin_not_allowed");
+        let found = || Ok(Some("from-cookie".to_owned()));
+        for (headers, shown) in [
+            (&[APP, COOKIE][..], found()),
+            (&[("origin", "https://a.b.example.org"), COOKIE], found()),
+            (
+                &[("origin", "https://example.org"), COOKIE],
+                foreign.clone(),
+            ),
+            (
+                &[("origin", "https://evil.example"), COOKIE],
+                foreign.clone(),
+            ),
+            (&[("origin", "null"), COOKIE], foreign.clone()),
+            (&[COOKIE], foreign.clone()),
+            (&[("sec-fetch-site", "same-origin"), COOKIE], found()),
+            (&[("sec-fetch-site", "same-site"), COOKIE], foreign.clone()),
+            (&[("sec-fetch-site", "cross-site"), COOKIE], foreign.clone()),
+            (&[("sec-fetch-site", "none"), COOKIE], foreign.clone()),
+            (&[APP, ("cookie", "c=a; c=b")], Err("cookie_repeated")),
+            (&[APP, ("cookie", "d=a")], Ok(None)),
+            (&[APP], Ok(None)),
+            (&[], Ok(None)),
+        ] {
+            assert_eq!(with_cookie("/", headers), shown, "{headers:?}");
+        }
+        // What is shown on purpose counts before what a browser adds.
+        let header = ("authorization", "Bearer from-header");
+        let shown = with_cookie("/", &[COOKIE, header]);
+        assert_eq!(shown, Ok(Some("from-header".to_owned())));
+        let shown = with_cookie("/?token=from-query", &[APP, COOKIE]);
+        assert_eq!(shown, Ok(Some("from-query".to_owned())));
+        assert_eq!(
+            read("/", &[APP, COOKIE]).unwrap().shown,
+            None,
+            "none is configured"
         );
     }
 }

@@ -1,11 +1,14 @@
 //! How a socket of the public port becomes a connection, or is refused.
 
 mod accept;
+mod cookie;
+mod cors;
 mod deny;
 mod enter;
 mod forwarded;
 mod head;
 mod hello;
+mod proxy_protocol;
 mod refuse;
 mod request;
 mod stream;

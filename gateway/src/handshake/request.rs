@@ -1,8 +1,9 @@
 //! The upgrade request by the letter (RFC 6455, RFC 9110, RFC 9112): pure reading, no IO.
 
-use carillon_common::{http::Problem, settings::GatewaySettings};
+use carillon_common::{http::Problem, protocol::BEARER_ITEM, settings::GatewaySettings};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use url::form_urlencoded;
 
 /// As many header fields as a request may have.
 const FIELDS: usize = 100;
@@ -16,7 +17,14 @@ const ONCE: [HeaderName; 5] = [
     LAST_EVENT_ID,
 ];
 /// Parameters of the query of which there is one at most.
-const ONE_PARAMETER: [&str; 5] = ["token", "device", "session", "since", "last_event_id"];
+const ONE_PARAMETER: [&str; 6] = [
+    "token",
+    "ticket",
+    "device",
+    "session",
+    "since",
+    "last_event_id",
+];
 /// The id of the last event that a client has read (HTML standard, section 9.2.4).
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -255,11 +263,12 @@ pub(super) fn says_each_thing_once(uri: &Uri, headers: &HeaderMap) -> Result<(),
     }
     let query = uri.query().unwrap_or_default();
     for name in ONE_PARAMETER {
-        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        let pairs = form_urlencoded::parse(query.as_bytes());
         if pairs.filter(|(key, _)| key == name).nth(1).is_some() {
             return Err(bad_request(format!("the query has more than one {name}")));
         }
     }
+    shows_one_thing(query, headers)?;
     // "The elements that comprise this value MUST all be unique strings" (section 4.1, 10).
     let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let mut offered: Vec<_> = lines
@@ -275,6 +284,29 @@ pub(super) fn says_each_thing_once(uri: &Uri, headers: &HeaderMap) -> Result<(),
         ));
     }
     Ok(())
+}
+
+/// Beside a ticket there is no token: of two, another on the way may have believed the other, and a ticket is there so
+/// that no token need be.
+fn shows_one_thing(query: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    let has = |name: &str| form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == name);
+    if !has("ticket") {
+        return Ok(());
+    }
+    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let items = protocols
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut items = items.map(<[u8]>::trim_ascii);
+    let has_token = has("token")
+        || headers.contains_key(header::AUTHORIZATION)
+        || items.any(|item| item.starts_with(BEARER_ITEM.as_bytes()));
+    match has_token {
+        true => Err(bad_request(
+            "the request shows a ticket and a token: show one of them",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// RFC 6455, section 4.2.1, 5: base64 of 16 bytes.

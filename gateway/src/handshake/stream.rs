@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    Guest,
+    Guest, cors,
     deny::{Denied, deny, head_of},
     enter::{NotEntered, reason_for},
     forwarded,
@@ -20,7 +20,7 @@ use crate::{
     connection::Arrived,
     limits::{Reason, Refused},
     parts::Gateway,
-    stream::{self, CORS, Framing},
+    stream::{self, Framing},
 };
 
 /// To a browser that asks what a page may send (Fetch standard, section 3.3.3), and for how long it knows.
@@ -38,17 +38,27 @@ impl Gateway {
         mut guest: Guest,
         request: &Parts,
     ) -> Option<Box<stream::Opened>> {
+        let rules = self.rules();
+        let cors = cors::fields(&request.headers, &rules.settings);
         if request.method == Method::OPTIONS {
-            let answer = format!("{PREFLIGHT}{CORS}connection: close\r\n\r\n");
+            let answer = format!("{PREFLIGHT}{cors}connection: close\r\n\r\n");
             last_answer(guest, answer.as_bytes()).await;
             return None;
         }
         let begun = Instant::now();
-        let hops = self.settings.gateway.trusted_hops;
-        guest.address = forwarded::client(guest.address, &request.headers, hops);
+        match forwarded::client(guest.address, &request.headers, &rules.settings.gateway) {
+            Ok(address) => guest.address = address,
+            Err(refusal) => {
+                self.rejected("handshake");
+                deny(guest, request, &refusal.into(), &cors).await;
+                return None;
+            }
+        }
         match self.enter_stream(&guest, request).await {
             Ok(Some(entered)) => {
-                let opened = self.begin_stream(guest, request.version, entered).await?;
+                let opened = self
+                    .begin_stream(guest, request.version, &cors, entered)
+                    .await?;
                 if !opened.arrived.handle.user.is_canary() {
                     let took = begun.elapsed().as_secs_f64();
                     self.metrics.all.handshake_duration.observe(took);
@@ -56,12 +66,13 @@ impl Gateway {
                 Some(opened)
             }
             Ok(None) => {
-                let answer = stream::head(Framing::of(request.version), self.settings.sse.retry);
+                let framing = Framing::of(request.version);
+                let answer = stream::head(framing, self.settings.sse.retry, &cors);
                 last_answer(guest, head_of(&answer)).await;
                 None
             }
             Err(denied) => {
-                deny(guest, request, &denied).await;
+                deny(guest, request, &denied, &cors).await;
                 None
             }
         }
@@ -81,10 +92,13 @@ impl Gateway {
         self.admission
             .is_open()
             .inspect_err(|refused| self.rejected(refused.reason.as_str()))?;
-        let hello = Hello::of_stream(&request.uri, &request.headers, &self.settings.gateway)
-            .inspect_err(|away| self.rejected(away.reason))?;
+        let rules = self.rules();
+        let hello = Hello::of_stream(&request.uri, &request.headers, &rules.settings)
+            .inspect_err(|away| self.rejected(away.reason))
+            .inspect_err(|away| self.tell_of(away, &request.headers))?;
         let (user, claims) = self
-            .authenticate(hello.token.as_deref())
+            .authenticate(hello.shown.as_ref())
+            .await
             .inspect_err(|reason| self.rejected(reason))
             .map_err(TurnedAway::by_token)?;
         if request.method == Method::HEAD {
@@ -105,13 +119,14 @@ impl Gateway {
         &self,
         guest: Guest,
         version: Version,
+        cors: &str,
         (arrived, place): Entered,
     ) -> Option<Box<stream::Opened>> {
         let mut stream = guest.stream;
         let framing = Framing::of(version);
         let retry = self.settings.sse.retry;
         let retry = retry.mul_f64(rand::random_range(0.5..1.5));
-        let head = stream::head(framing, retry);
+        let head = stream::head(framing, retry, cors);
         let within = self.settings.gateway.handshake_timeout;
         if !matches!(timeout(within, stream.write_all(&head)).await, Ok(Ok(()))) {
             self.rejected("handshake");

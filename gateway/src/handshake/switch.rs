@@ -1,6 +1,6 @@
 //! The 101: from here on the socket speaks WebSocket.
 
-use carillon_common::http::Place;
+use carillon_common::{http::Place, rate::Rate};
 use http::HeaderValue;
 use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -8,7 +8,6 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::{Guest, hello, request::Upgrade};
 use crate::{
     connection::{Rewound, Screen, Socket},
-    limits::Rate,
     parts::Gateway,
 };
 

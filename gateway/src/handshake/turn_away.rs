@@ -4,9 +4,15 @@
 use std::net::IpAddr;
 
 use carillon_common::{http::Place, protocol::CloseCode};
+use http::{HeaderMap, header};
 use tokio::time::Instant;
 
-use super::{Guest, hello::TurnedAway, refuse::answer_unavailable, switch::Handshake};
+use super::{
+    Guest,
+    hello::{Shown, TurnedAway},
+    refuse::answer_unavailable,
+    switch::Handshake,
+};
 use crate::{
     connection::{self, Socket},
     limits::Refused,
@@ -22,6 +28,17 @@ impl Gateway {
         }
         if let Some((socket, place)) = self.switch_protocols(guest, handshake).await {
             close_refused(socket, &place, away).await;
+        }
+    }
+
+    /// Tells the log of a page that may not connect, now and then: its operator may have forgotten to allow it.
+    pub(super) fn tell_of(&self, away: &TurnedAway, headers: &HeaderMap) {
+        if away.reason == TurnedAway::ORIGIN {
+            // A cookie came without an origin, which is no page's.
+            let origin = headers
+                .get(header::ORIGIN)
+                .map_or(&b""[..], |it| it.as_bytes());
+            self.refused_origins.refused(origin, Instant::now());
         }
     }
 
@@ -43,12 +60,15 @@ impl Gateway {
         socket: Socket,
         waiting: Place,
         address: IpAddr,
-        token: Option<&str>,
+        shown: Option<&Shown>,
         reason: &'static str,
     ) {
         let away = TurnedAway::by_token(reason);
-        let bad = token.filter(|_| away.code == CloseCode::Unauthenticated);
-        let again = bad.and_then(|it| self.refused_tokens.refuse(address, it, Instant::now()));
+        let bad = shown.filter(|_| away.code == CloseCode::Unauthenticated);
+        let again = bad.and_then(|it| {
+            let seen = &self.refused_tokens;
+            seen.refuse(address, it.expose(), Instant::now())
+        });
         let Some(((hold, _held), _spare)) = again.zip(self.admission.spare()) else {
             close_refused(socket, &waiting, away).await;
             return;

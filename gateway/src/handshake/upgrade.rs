@@ -1,6 +1,7 @@
 //! The way of an upgrade request to a connection: by a token in the request, or in the first frame.
 
 use carillon_common::{
+    auth::Secret,
     notification::rfc3339,
     protocol::{ClientFrame, CloseCode, Dialect, Ref, Request, ServerFrame},
 };
@@ -12,8 +13,8 @@ use super::{
     Guest,
     enter::{NotEntered, reason_for},
     forwarded,
-    hello::{Hello, TurnedAway},
-    refuse::answer_unavailable,
+    hello::{Hello, Shown, TurnedAway},
+    refuse::{answer_problem, answer_unavailable},
     request::Upgrade,
     switch::Handshake,
     turn_away::close_refused,
@@ -37,12 +38,20 @@ impl Gateway {
             return None;
         }
         let begun = Instant::now();
-        let settings = &self.settings.gateway;
-        guest.address = forwarded::client(guest.address, &upgrade.headers, settings.trusted_hops);
-        let hello = Hello::read(&upgrade.uri, &upgrade.headers, settings);
+        let rules = self.rules();
+        match forwarded::client(guest.address, &upgrade.headers, &rules.settings.gateway) {
+            Ok(address) => guest.address = address,
+            Err(refusal) => {
+                self.rejected("handshake");
+                answer_problem(guest, &refusal).await;
+                return None;
+            }
+        }
+        let hello = Hello::read(&upgrade.uri, &upgrade.headers, &rules.settings)
+            .inspect_err(|away| self.tell_of(away, &upgrade.headers));
         let handshake = Handshake::new(upgrade, early);
         let opened = match hello {
-            Ok(hello) if hello.token.is_none() && hello.dialect == Dialect::V1 => {
+            Ok(hello) if hello.shown.is_none() && hello.dialect == Dialect::V1 => {
                 self.by_first_frame(guest, handshake, hello).await
             }
             Ok(hello) => self.by_request(guest, handshake, hello).await,
@@ -66,8 +75,8 @@ impl Gateway {
         hello: Hello,
     ) -> Option<Box<Opened>> {
         let address = guest.address;
-        let token = hello.token.as_deref();
-        let (user, claims) = match self.authenticate(token) {
+        let shown = hello.shown.as_ref();
+        let (user, claims) = match self.authenticate(shown).await {
             Ok(known) => known,
             Err(reason) => {
                 self.rejected(reason);
@@ -76,7 +85,7 @@ impl Gateway {
                     return None;
                 }
                 let (socket, waiting) = self.switch_protocols(guest, handshake).await?;
-                self.refuse_token(socket, waiting, address, token, reason)
+                self.refuse_token(socket, waiting, address, shown, reason)
                     .await;
                 return None;
             }
@@ -134,8 +143,9 @@ impl Gateway {
         };
         waiting.works();
         let (token, reference) = first.ok().flatten().unzip();
-        let token = token.as_deref();
-        let (user, claims) = match self.authenticate(token) {
+        let shown = token.map(|token| Shown::Token(Secret::new(token)));
+        let shown = shown.as_ref();
+        let (user, claims) = match self.authenticate(shown).await {
             Ok(known) => known,
             Err(reason) => {
                 self.rejected(reason);
@@ -145,7 +155,7 @@ impl Gateway {
                     close_refused_at_once(socket, away.code, away.reason);
                     return None;
                 }
-                self.refuse_token(socket, waiting, address, token, reason)
+                self.refuse_token(socket, waiting, address, shown, reason)
                     .await;
                 return None;
             }

@@ -11,13 +11,15 @@ use std::{
     time::Duration,
 };
 
-use carillon_common::{ids::UserId, settings::GatewaySettings};
+use carillon_common::{
+    ids::UserId,
+    rate::{Rate, Rates},
+    settings::GatewaySettings,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
-
-use super::rate::{Rate, Rates};
 
 /// Admits connections up to a number, and handshakes up to a rate.
 #[derive(Debug)]
@@ -90,22 +92,23 @@ impl Refused {
 impl Admission {
     /// At most `limit` connections, at the rates of the settings.
     pub(crate) fn new(limit: u32, settings: &GatewaySettings) -> Self {
-        let rate = settings.handshake_rate;
-        let of_user = settings.per_user_handshake_rate;
-        let of_address = settings.refusal_rate;
-        // All connections of a user may have to move at once.
-        let moving = u32::try_from(settings.per_user_connections).unwrap_or(u32::MAX);
+        let [admitted, by_user, refused] = rates(settings);
         Self {
             limit,
             places: Arc::new(Semaphore::new(limit as usize)),
-            admitted: Rates::new(Rate::new(
-                rate,
-                rate.saturating_add(settings.handshake_burst),
-            )),
-            by_user: Rates::new(Rate::new(of_user, of_user.saturating_add(moving))),
-            refused: Rates::new(Rate::new(of_address, of_address.saturating_mul(2))),
+            admitted: Rates::new(admitted),
+            by_user: Rates::new(by_user),
+            refused: Rates::new(refused),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// At the rates of these settings from now on.
+    pub(crate) fn renew(&self, settings: &GatewaySettings) {
+        let [admitted, by_user, refused] = rates(settings);
+        self.admitted.set(admitted);
+        self.by_user.set(by_user);
+        self.refused.set(refused);
     }
 
     /// Admits nobody any more.
@@ -170,6 +173,20 @@ impl Admission {
         let spare = free.saturating_mul(2) > self.limit as usize;
         spare.then(|| self.places.clone().try_acquire_owned().ok())?
     }
+}
+
+/// Of all who are let in, of one user, and of the refusals of one address.
+fn rates(settings: &GatewaySettings) -> [Rate; 3] {
+    let rate = settings.handshake_rate;
+    let of_user = settings.per_user_handshake_rate;
+    let of_address = settings.refusal_rate;
+    // All connections of a user may have to move at once.
+    let moving = u32::try_from(settings.per_user_connections).unwrap_or(u32::MAX);
+    [
+        Rate::new(rate, rate.saturating_add(settings.handshake_burst)),
+        Rate::new(of_user, of_user.saturating_add(moving)),
+        Rate::new(of_address, of_address.saturating_mul(2)),
+    ]
 }
 
 /// All addresses of IPv6 with the same first 64 bits count as one: who has one has all (RFC 6177).

@@ -6,14 +6,19 @@ use std::sync::{
 };
 
 use carillon_common::{
-    backend::{BusEvent, BusSink, Control},
+    backend::{BusEvent, BusSink, Control, Disconnection},
     ids::Cursor,
     notification::Frame,
     protocol::CloseCode,
 };
 use tokio::sync::{Notify, watch};
 
-use super::{channels::Channels, hub::Hub};
+use super::{
+    Mail,
+    channels::Channels,
+    hub::Hub,
+    roll_calls::{Asked, RollCalls},
+};
 use crate::{
     metrics::Counters,
     push::{Push, Way},
@@ -31,6 +36,8 @@ pub(crate) struct Bus {
     pub(crate) leave: Notify,
     /// How many users the gateway is to hold at most. Only the newest such message counts.
     pub(crate) most_users: watch::Sender<u64>,
+    /// Who is on which channel, is to be told.
+    pub(crate) roll_calls: RollCalls,
     isolated: AtomicBool,
 }
 
@@ -45,12 +52,24 @@ impl Bus {
             dirty,
             leave,
             most_users: watch::Sender::new(u64::MAX),
+            roll_calls: RollCalls::default(),
             isolated: AtomicBool::new(false),
         }
     }
 
     fn push(&self, prev: Cursor, frame: Frame) -> Arc<Push> {
         Push::traced(prev, frame, Way::Inbox, &self.metrics.spans)
+    }
+
+    /// Has the connections closed that are meant.
+    fn disconnect(&self, which: &Disconnection) {
+        let code = which.code.and_then(CloseCode::for_disconnect);
+        let code = code.unwrap_or(CloseCode::Disconnected);
+        self.hub.post(
+            &which.user,
+            |handle| which.concerns(&handle.device, &handle.session),
+            || Event::Disconnect(code, which.reason.clone()),
+        );
     }
 
     /// Whether the gateway is asked to leave because it is cut off.
@@ -65,12 +84,32 @@ impl BusSink for Bus {
         match event {
             BusEvent::Inbox { user, prev, frame } => {
                 self.metrics.busiest.user(&user);
-                let full = self.hub.hint(&user, &self.push(prev, frame), false);
+                let push = self.push(prev, frame);
+                let full = self.hub.hint(&user, || Mail::Inbox(push.clone()));
                 self.metrics.behind(full);
             }
             BusEvent::Ephemeral { user, frame } => {
                 self.metrics.busiest.user(&user);
-                self.hub.hint(&user, &self.push(Cursor::ZERO, frame), true);
+                let push = self.push(Cursor::ZERO, frame);
+                self.hub.hint(&user, || Mail::Ephemeral(push.clone()));
+            }
+            BusEvent::Retracted { user, cursor, id } => {
+                let full = self
+                    .hub
+                    .hint(&user, || Mail::Retracted(Box::new((cursor, id))));
+                self.metrics.behind(full);
+            }
+            BusEvent::Read { user, change } => {
+                let full = self.hub.hint(&user, || Mail::Read(Box::new(change)));
+                self.metrics.behind(full);
+            }
+            BusEvent::Assigned { user, subscription } => {
+                let told = || Event::Assigned(subscription.clone());
+                self.hub.post(&user, |_| true, told);
+            }
+            BusEvent::Unassigned { user, channel } => {
+                let told = || Event::Unassigned(channel.clone());
+                self.hub.post(&user, |_| true, told);
             }
             BusEvent::Channel {
                 channel,
@@ -97,9 +136,12 @@ impl BusSink for Bus {
                 self.metrics.all.resumes.with_label_values(&["dirty"]).inc();
                 self.dirty.notify_one();
             }
-            BusEvent::Control(Control::Disconnect { user }) => {
-                self.hub
-                    .post(&user, |_| true, || Event::Close(CloseCode::Disconnected));
+            BusEvent::Control(Control::Disconnect(which)) => self.disconnect(&which),
+            BusEvent::Control(Control::RollCall { answer_to, call }) => {
+                // Whoever asked sees that this gateway has not answered.
+                if !self.roll_calls.put(Asked { answer_to, call }) {
+                    self.metrics.roll_call_passed_over();
+                }
             }
             BusEvent::Control(Control::Drain) => self.leave.notify_one(),
             BusEvent::Control(Control::Rebalance { users }) => {

@@ -16,7 +16,7 @@ use super::{
     handle::Handle,
     mailbox::{Mail, Put},
 };
-use crate::{metrics::Waiting, push::Push, session::Event};
+use crate::{metrics::Waiting, session::Event};
 
 const SHARDS: usize = 16;
 
@@ -28,7 +28,7 @@ pub(crate) struct Hub {
     shards: [Mutex<Users>; SHARDS],
     hasher: RandomState,
     count: AtomicUsize,
-    per_user: usize,
+    per_user: AtomicUsize,
     outbox_bytes: usize,
 }
 
@@ -39,7 +39,7 @@ impl Hub {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             count: AtomicUsize::new(0),
-            per_user,
+            per_user: AtomicUsize::new(per_user),
             outbox_bytes,
         }
     }
@@ -47,6 +47,11 @@ impl Hub {
     fn shard(&self, user: &UserId) -> MutexGuard<'_, Users> {
         let shard = self.hasher.hash_one(user) as usize % SHARDS;
         self.shards[shard].lock()
+    }
+
+    /// Another number of connections of one user, for those that come.
+    pub(crate) fn set_per_user(&self, per_user: usize) {
+        self.per_user.store(per_user, Ordering::Relaxed);
     }
 
     /// The bound of a mailbox, in bytes.
@@ -60,7 +65,7 @@ impl Hub {
         let handles = users
             .entry(handle.user.clone())
             .or_insert_with(|| Vec::with_capacity(1));
-        if handles.len() >= self.per_user {
+        if handles.len() >= self.per_user.load(Ordering::Relaxed) {
             return false;
         }
         handles.push(handle.clone());
@@ -104,19 +109,14 @@ impl Hub {
     }
 
     /// Gives a personal hint to every connection of the user; answers how many mailboxes were full.
-    pub(crate) fn hint(&self, user: &UserId, push: &Arc<Push>, ephemeral: bool) -> usize {
+    pub(crate) fn hint(&self, user: &UserId, mail: impl Fn() -> Mail) -> usize {
         let users = self.shard(user);
         let Some(handles) = users.get(user) else {
             return 0;
         };
         let mut full = 0;
         for handle in handles {
-            let mail = if ephemeral {
-                Mail::Ephemeral(push.clone())
-            } else {
-                Mail::Inbox(push.clone())
-            };
-            if handle.mailbox.hint(mail, self.outbox_bytes) == Put::Overflow {
+            if handle.mailbox.hint(mail(), self.outbox_bytes) == Put::Overflow {
                 full += 1;
             }
         }

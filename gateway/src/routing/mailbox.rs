@@ -10,7 +10,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use carillon_common::{backend::Gap, protocol::CloseCode, settings::OverflowPolicy};
+use carillon_common::{
+    backend::{Gap, ReadChange},
+    ids::{Cursor, NotificationId},
+    protocol::CloseCode,
+    settings::OverflowPolicy,
+};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
@@ -21,6 +26,8 @@ use crate::{
 
 /// How much of a mailbox is taken at once, in bytes.
 const AT_ONCE: usize = 48 << 10;
+/// What is written of a retraction, or of what was read, in bytes, and about what stands around it.
+const CHANGE: usize = 160;
 
 /// Something that waits for a session.
 #[derive(Debug)]
@@ -29,6 +36,11 @@ pub(crate) enum Mail {
     Inbox(Arc<Push>),
     /// An ephemeral one, which is not in the inbox.
     Ephemeral(Arc<Push>),
+    /// A personal notification was taken back. Boxed, as are the next: every queue that was used once has room for
+    /// four mails.
+    Retracted(Box<(Cursor, NotificationId)>),
+    /// The user has read something.
+    Read(Box<ReadChange>),
     /// A channel's notification.
     Channel(Arc<ChannelPush>),
     /// Anything else. Never refused: answers are as many as the session's questions. But what they
@@ -40,6 +52,7 @@ impl Mail {
     fn weight(&self) -> usize {
         match self {
             Self::Inbox(push) | Self::Ephemeral(push) => push.weight(),
+            Self::Retracted(_) | Self::Read(_) => CHANGE,
             Self::Channel(channel) => channel.push.weight(),
             Self::Event(event) => event.weight(),
         }

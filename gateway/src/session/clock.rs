@@ -66,8 +66,7 @@ impl Session {
 
     /// The token is good as long as it would be accepted (`auth.leeway`).
     pub(super) fn token_end(&self) -> Millis {
-        let leeway = self.rules.settings.auth.leeway.as_millis();
-        let end = self.claims.exp_ms + Millis::try_from(leeway).unwrap_or(0);
+        let end = self.claims.exp_ms + self.rules.leeway();
         end.min(self.revoked_at)
     }
 

@@ -51,7 +51,8 @@ impl Session {
     /// as it is told of any token's end: it may renew it until then. If the key has come back, the token is good again.
     pub(super) fn on_revocation(&mut self, ends_in: Duration, now: Now, out: &mut Out) {
         let keys = self.rules.keyring.current();
-        if keys.verifier.stands(&self.claims.warrant) {
+        let stands = |warrant| keys.verifier.stands(warrant);
+        if self.claims.warrant.as_ref().is_none_or(stands) {
             self.revoked_at = Millis::MAX;
             return;
         }
@@ -64,6 +65,14 @@ impl Session {
         if self.can_be_told() {
             self.warned_of_expiry = true;
             self.tell_expiring(end, out);
+        }
+    }
+
+    /// Tokens were revoked. If its own is among them, nothing more is for its client, who is not asked to renew it first:
+    /// whoever has stolen it could.
+    pub(super) fn on_revoked(&self, now: Now, out: &mut Out) {
+        if self.rules.keyring.revokes(&self.claims, now.wall) {
+            out.close(CloseCode::Revoked);
         }
     }
 
@@ -96,7 +105,7 @@ impl Session {
         let broadcast = self.broadcast.confirmed();
         let last = self.receipts.flush_last(broadcast);
         let ack = last.map(|ack| self.identity.ack(ack));
-        let (durable, mut restorable) = self.channels.into_kept();
+        let (kept, mut restorable) = self.channels.into_kept(&self.identity.device);
         if clean || dialect != Dialect::Simple {
             restorable.clear();
         }
@@ -110,7 +119,7 @@ impl Session {
                 broadcast: Some(broadcast),
                 restorable,
             }),
-            durable: (Holder::Device(self.identity.device), durable),
+            kept,
         }
     }
 }
@@ -122,6 +131,6 @@ pub(crate) struct Closing {
     pub ack: Option<Ack>,
     /// The registration to be ended, if there was one.
     pub departure: Option<Departure>,
-    /// Where its durable subscriptions stand.
-    pub durable: (Holder, Vec<Subscription>),
+    /// Where the device is on the channels that it keeps.
+    pub kept: Vec<(Holder, Subscription)>,
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use carillon_common::{
-    backend::{Gap, Page},
-    ids::{ChannelName, Cursor, Millis},
+    backend::{Gap, Page, ReadChange},
+    ids::{ChannelName, Cursor, Millis, NotificationId},
     protocol::ServerFrame,
     telemetry::spans::Destination,
 };
@@ -26,12 +26,34 @@ impl Session {
     }
 
     fn deliver_live(&mut self, push: &Arc<Push>, now: Now, out: &mut Out) {
-        if push.deliverable(now.wall) {
+        let cursor = push.frame.cursor;
+        if push.deliverable(now.wall) && !self.inbox.is_taken_back(cursor) {
             self.mark(At::Inbox(push.frame.cursor), out);
             self.write_live(push, out);
             self.wrote(push.frame.cursor, now, out);
         } else {
-            self.skip(push.frame.cursor, push.frame.tombstone, out);
+            let is_gone = push.frame.tombstone || self.inbox.is_taken_back(cursor);
+            self.skip(cursor, is_gone, out);
+        }
+    }
+
+    /// A notification was taken back: it is not written any more, and a client that may show it is told.
+    pub(crate) fn on_retracted(&mut self, cursor: Cursor, id: NotificationId, out: &mut Out) {
+        if !self.inbox.take_back(cursor, id) {
+            self.tell_retracted(&[id], out);
+        }
+    }
+
+    /// The user has read something.
+    pub(crate) fn on_read(&self, change: ReadChange, out: &mut Out) {
+        if self.dialect().tells() {
+            out.write(&change.into());
+        }
+    }
+
+    fn tell_retracted(&self, ids: &[NotificationId], out: &mut Out) {
+        if self.dialect().tells() && !ids.is_empty() {
+            out.write(&ServerFrame::Retracted { ids });
         }
     }
 
@@ -116,7 +138,8 @@ impl Session {
         let dialect = self.dialect();
         let mut count = 0;
         for frame in &page.frames {
-            if frame.deliverable(now.wall) {
+            let taken_back = self.inbox.is_taken_back(frame.cursor);
+            if frame.deliverable(now.wall) && !taken_back {
                 let traced = Traced::replayed(frame, Destination::Inbox, dialect);
                 self.mark(At::Inbox(frame.cursor), out);
                 out.deliver(encode(frame, dialect, true), traced);
@@ -130,7 +153,7 @@ impl Session {
                 if frame.is_loss() {
                     self.on_loss(frame.cursor, out);
                 }
-                self.skip(frame.cursor, frame.tombstone, out);
+                self.skip(frame.cursor, frame.tombstone || taken_back, out);
             }
         }
         match self.inbox.on_page(page.end, page.more, count) {
@@ -165,6 +188,10 @@ impl Session {
             if out.closed().is_some() {
                 return;
             }
+        }
+        if self.inbox.is_live() {
+            let taken_back = self.inbox.told_taken_back();
+            self.tell_retracted(&taken_back, out);
         }
         if let Some(count) = replayed
             && self.dialect().tells()

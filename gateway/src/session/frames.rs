@@ -95,12 +95,12 @@ impl Session {
 
     /// A new token for the same user; it may allow fewer channels than the one before.
     fn renew(&mut self, token: &str, reference: Option<&Ref>, now: Now, out: &mut Out) {
-        let keys = self.rules.keyring.current();
-        let claims = match keys.verifier.verify(token, now.wall) {
+        let claims = match self.rules.keyring.verify(token, now.wall) {
             Ok(claims) => claims,
             Err(error) => {
                 let code = match error {
                     TokenError::KeysAwaited => ErrorCode::Unavailable,
+                    TokenError::Revoked => ErrorCode::TokenRevoked,
                     _ => ErrorCode::TokenRefused,
                 };
                 return self.refuse(reference, code, &error.to_string(), None, out);
@@ -117,7 +117,7 @@ impl Session {
             reference,
             expires_at: rfc3339(self.claims.exp_ms),
         });
-        for channel in self.channels.names() {
+        for channel in self.channels.names(false) {
             if !self.may_join(&channel) {
                 self.leave(&channel, out);
                 out.write(&ServerFrame::Unsubscribed {

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use carillon_common::ids::Cursor;
+use carillon_common::ids::{Cursor, NotificationId};
 
 use crate::push::Push;
 
-/// Hints that wait for a page; more are dropped, and the inbox is read once more.
+/// Hints that wait for a page, and retractions; more are dropped, and the inbox is read once more.
 const BUFFERED: usize = 64;
 
 /// What to do with a hint or after a page.
@@ -41,9 +41,16 @@ pub(super) struct Inbox {
     buffered: Vec<Arc<Push>>,
     /// Something was dropped while a page was under way: read once more after it.
     missed: bool,
+    /// What was taken back meanwhile: a page that is under way may still have it. Boxed, because mostly there is
+    /// none.
+    taken_back: Option<Box<TakenBack>>,
     /// Notifications replayed since the catch-up began; `None` when nobody is waiting to be told.
     replayed: Option<u32>,
 }
+
+/// Positions and identities of notifications.
+#[derive(Debug, Default)]
+struct TakenBack(Vec<(Cursor, NotificationId)>);
 
 impl Inbox {
     pub(super) fn new() -> Self {
@@ -52,6 +59,7 @@ impl Inbox {
             state: State::Opening,
             buffered: Vec::new(),
             missed: false,
+            taken_back: None,
             replayed: Some(0),
         }
     }
@@ -95,6 +103,34 @@ impl Inbox {
         }
         self.buffered.push(push.clone());
         self.read()
+    }
+
+    /// A notification was taken back. False where the client is to be told of it at once, since everything that was
+    /// to be written before is written; else it is told when it has caught up.
+    pub(super) fn take_back(&mut self, cursor: Cursor, id: NotificationId) -> bool {
+        if self.state == State::Live {
+            return false;
+        }
+        let TakenBack(all) = &mut **self.taken_back.get_or_insert_default();
+        if all.len() < BUFFERED {
+            all.push((cursor, id));
+        } else {
+            // What is read from now on no longer has it.
+            self.missed = true;
+        }
+        true
+    }
+
+    /// Whether what is about to be written was taken back.
+    pub(super) fn is_taken_back(&self, cursor: Cursor) -> bool {
+        let is_it = |all: &TakenBack| all.0.iter().any(|(it, _)| *it == cursor);
+        self.taken_back.as_deref().is_some_and(is_it)
+    }
+
+    /// What was taken back while the client was catching up.
+    pub(super) fn told_taken_back(&mut self) -> Vec<NotificationId> {
+        let TakenBack(all) = *self.taken_back.take().unwrap_or_default();
+        all.into_iter().map(|(_, id)| id).collect()
     }
 
     /// A hint that waited for the last page. What the page held already is passed over; a history

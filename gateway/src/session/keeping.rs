@@ -31,12 +31,10 @@ impl Session {
 
     /// Has a subscription kept, if it is one that outlives the connection.
     pub(super) fn keep(&mut self, subscription: Subscription, asked: bool, out: &mut Out) {
-        let holder = match (self.dialect(), self.channels.get(&subscription.channel)) {
-            (Dialect::Simple, _) => Holder::Session(self.identity.session.clone()),
-            (Dialect::V1 | Dialect::Events, Some(member)) if member.durable => {
-                Holder::Device(self.identity.device.clone())
-            }
-            (Dialect::V1 | Dialect::Events, _) => return,
+        let member = self.channels.get(&subscription.channel);
+        let (assigned, durable) = member.map_or((false, false), |it| (it.assigned, it.durable));
+        let Some(holder) = self.holder(assigned, durable) else {
+            return;
         };
         out.ask(Call::Keep {
             holder,
@@ -45,11 +43,23 @@ impl Session {
         });
     }
 
+    /// Who holds a subscription of this connection, if it is one that outlives it.
+    pub(super) fn holder(&self, assigned: bool, durable: bool) -> Option<Holder> {
+        let device = || self.identity.device.clone();
+        match self.dialect() {
+            _ if assigned => Some(Holder::Assigned(device())),
+            _ if durable => Some(Holder::Device(device())),
+            Dialect::Simple => Some(Holder::Session(self.identity.session.clone())),
+            Dialect::V1 | Dialect::Events => None,
+        }
+    }
+
     /// The user has as many kept subscriptions as are allowed. A durable one ends, and its client is told;
     /// that of a simple client lasts as long as its connection.
     pub(super) fn on_not_kept(&mut self, channel: &ChannelName, out: &mut Out) {
-        let durable = self.channels.get(channel).is_some_and(|it| it.durable);
-        if durable {
+        let member = self.channels.get(channel);
+        // What a service has put the user on stays; only where this device is on it is not kept.
+        if member.is_some_and(|it| it.durable && !it.assigned) {
             self.leave(channel, out);
             self.tell_too_many(channel, out);
             out.note(Note::Refused(ErrorCode::TooManyChannels));
@@ -68,7 +78,7 @@ impl Session {
     /// Subscriptions that ended connections left for this one.
     pub(super) fn on_claimed(&mut self, claimed: Claimed, out: &mut Out) {
         for subscription in claimed.subscriptions {
-            if self.channels.len() < self.rules.socket().channels {
+            if self.channels.own_count() < self.rules.socket().channels {
                 self.rejoin(subscription, out);
             } else if self.channels.get(&subscription.channel).is_none() {
                 // The least recently asked for come last. They are forgotten, or they would only grow.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carillon_common::{
-    backend::Subscription,
+    backend::{Device, Holder, Subscription},
     ids::{ChannelName, Cursor},
     protocol::{Dialect, Ref},
 };
@@ -18,6 +18,8 @@ pub(super) struct Member {
     pub channel: ChannelName,
     pub feed: Feed,
     pub durable: bool,
+    /// A service has put the user on it.
+    pub assigned: bool,
     /// Where the client asked to be caught up from.
     pub since: Option<Cursor>,
     /// The request that is still to be answered by `subscribed`.
@@ -60,8 +62,9 @@ impl Memberships {
             .map_or(&mut [], |joined| &mut joined.members)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.all().len()
+    /// How many there are that no service has put the user on: they are limited, and a token must allow them.
+    pub(super) fn own_count(&self) -> usize {
+        self.all().iter().filter(|member| !member.assigned).count()
     }
 
     pub(super) fn get(&mut self, channel: &ChannelName) -> Option<&mut Member> {
@@ -96,17 +99,17 @@ impl Memberships {
         all.map(|member| (&member.channel, member.feed.position()))
     }
 
-    pub(super) fn names(&self) -> Vec<ChannelName> {
-        self.all()
-            .iter()
-            .map(|member| member.channel.clone())
-            .collect()
+    /// Those that a service has put the user on, or the others.
+    pub(super) fn names(&self, assigned: bool) -> Vec<ChannelName> {
+        let those = self.all().iter();
+        let those = those.filter(|member| member.assigned == assigned);
+        those.map(|member| member.channel.clone()).collect()
     }
 
     /// The channel that gives way to another: the last of those that came back by themselves, which
     /// are in the order of their last use.
     pub(super) fn first_to_leave(&self) -> Option<ChannelName> {
-        let restored = |member: &&Member| member.restored;
+        let restored = |member: &&Member| member.restored && !member.assigned;
         let last = self.all().iter().rev().find(restored);
         last.map(|member| member.channel.clone())
     }
@@ -167,20 +170,24 @@ impl Memberships {
         acks.next().unwrap_or(Acked::Foreign)
     }
 
-    /// What outlives the connection: the durable subscriptions, and those for the next simple connection.
-    pub(super) fn into_kept(self) -> (Vec<Subscription>, Vec<Subscription>) {
-        let members = self.0.map_or_else(Vec::new, |joined| joined.members);
-        let (durable, others): (Vec<_>, Vec<_>) =
-            members.into_iter().partition(|member| member.durable);
-        let keep = |members: Vec<Member>| {
-            members
-                .into_iter()
-                .map(|member| Subscription {
-                    cursor: member.feed.confirmed(),
-                    channel: member.channel,
-                })
-                .collect()
-        };
-        (keep(durable), keep(others))
+    /// What outlives the connection: where the device is on those that it keeps, and those for the next simple
+    /// connection.
+    pub(super) fn into_kept(
+        self,
+        device: &Device,
+    ) -> (Vec<(Holder, Subscription)>, Vec<Subscription>) {
+        let (mut kept, mut others) = (Vec::new(), Vec::new());
+        for member in self.0.map_or_else(Vec::new, |joined| joined.members) {
+            let subscription = Subscription {
+                cursor: member.feed.confirmed(),
+                channel: member.channel,
+            };
+            match (member.assigned, member.durable) {
+                (true, _) => kept.push((Holder::Assigned(device.clone()), subscription)),
+                (false, true) => kept.push((Holder::Device(device.clone()), subscription)),
+                (false, false) => others.push(subscription),
+            }
+        }
+        (kept, others)
     }
 }

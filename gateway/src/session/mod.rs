@@ -4,6 +4,7 @@
 //! effects out; the rules of delivery are all here and in the modules below.
 
 mod asking;
+mod assigned;
 mod catching_up;
 mod clock;
 mod closing;
@@ -163,13 +164,19 @@ impl Session {
             Event::Joined(channel, result) => self.on_joined(channel, result, now, out),
             Event::History(channel, page) => self.on_history(channel, page, now, out),
             Event::Claimed(claimed) => self.on_claimed(claimed, out),
+            Event::Assigned(assigned) => self.on_assigned(assigned, out),
+            Event::Unassigned(channel) => self.on_unassigned(&channel, out),
             Event::ChannelGap(gap) => self.on_channel_gap(&gap, out),
             Event::Dirty => self.register_again(Call::Register, out),
             Event::Contested => self.register_again(Call::Contest, out),
             Event::Audit(last) => self.on_audit(last, out),
             Event::Drain { close_in, code } => self.on_drain(close_in, code, now, out),
             Event::Revocation(ends_in) => self.on_revocation(ends_in, now, out),
+            Event::Revoked => self.on_revoked(now, out),
             Event::Close(code) => out.close(code),
+            Event::Disconnect(code, reason) => {
+                out.close_because(self.dialect_code(code), reason);
+            }
         }
     }
 }

@@ -59,6 +59,12 @@ impl Out {
         self.0.push(Effect::Close(code));
     }
 
+    /// Ends the connection, and says why in other words than the code's.
+    pub(super) fn close_because(&mut self, code: CloseCode, reason: Option<Box<str>>) {
+        self.0.extend(reason.map(Effect::Reason));
+        self.close(code);
+    }
+
     /// The code that the connection ends with, if this is its end.
     pub(crate) fn closed(&self) -> Option<CloseCode> {
         match self.0.last() {

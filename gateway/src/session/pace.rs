@@ -8,7 +8,7 @@ use carillon_common::{
 };
 use tokio::time::Instant;
 
-use crate::limits::{Bucket, Rate};
+use carillon_common::rate::{Bucket, Rate};
 
 /// How long before `gateway.max_age` ends a connection its client is told; sooner where that age is
 /// less than twice as much.

@@ -43,6 +43,9 @@ impl Session {
             }
             out.append(joins);
             self.catch_up_broadcasts(missed, now, out);
+            for assigned in registered.assigned {
+                self.join_assigned(assigned, out);
+            }
             for subscription in registered.subscriptions {
                 self.rejoin(subscription, out);
             }
@@ -50,6 +53,8 @@ impl Session {
                 out.ask(Call::Claim(Duration::ZERO));
             }
             self.has_begun();
+        } else if !self.register_once_more {
+            self.follow_assigned(registered.assigned, out);
         }
         self.on_page(page, now, out);
         if out.closed().is_some() {

@@ -2,6 +2,7 @@
 
 use carillon_common::{
     auth::Keyring,
+    ids::Millis,
     protocol::SocketLimits,
     settings::{Settings, SocketSettings},
 };
@@ -30,6 +31,12 @@ impl Rules {
             keyring,
             limits,
         }
+    }
+
+    /// How much later than it says a token ends (`auth.leeway`), in ms.
+    pub(crate) fn leeway(&self) -> Millis {
+        let leeway = self.settings.auth.leeway.as_millis();
+        Millis::try_from(leeway).unwrap_or(0)
     }
 
     pub(super) fn socket(&self) -> &SocketSettings {

@@ -1,7 +1,7 @@
 //! How a client comes onto a channel, and leaves it.
 
 use carillon_common::{
-    backend::{BackendError, Gap, Holder, Subscription},
+    backend::{BackendError, Gap, Subscription},
     ids::{ChannelName, Cursor},
     protocol::{CloseCode, Dialect, ErrorCode, Ref, ServerFrame},
 };
@@ -39,7 +39,7 @@ impl Session {
             }
             return;
         }
-        if self.channels.len() >= self.rules.socket().channels && !self.make_room(out) {
+        if self.channels.own_count() >= self.rules.socket().channels && !self.make_room(out) {
             let code = ErrorCode::TooManyChannels;
             let most = self.rules.socket().channels;
             let message = format!("a connection may be on {most} channels; unsubscribe from one");
@@ -66,6 +66,7 @@ impl Session {
             channel: channel.clone(),
             feed,
             durable,
+            assigned: false,
             since,
             restored: answer.is_none(),
             // The store knows of a restored one.
@@ -89,8 +90,8 @@ impl Session {
         };
         let Ok(last) = result else {
             // Without it the client's next position would not say where it was on the channel. It comes back with
-            // the one that does.
-            if self.dialect() == Dialect::Events {
+            // the one that does. What a service wants the client to have, it cannot do without.
+            if member.assigned || self.dialect() == Dialect::Events {
                 return out.close(CloseCode::Overloaded);
             }
             let removed = self.channels.remove(&channel);
@@ -127,10 +128,15 @@ impl Session {
             return;
         };
         member.reported = Some(cursor);
+        let assigned = member.assigned;
+        // Where a device goes on that was there before, the store has said itself.
+        let known = assigned && member.since.is_some();
         let reference = answer.reference.as_ref();
         self.announce(channel, reference, cursor, gap.is_none(), out);
-        let channel = channel.clone();
-        self.keep(Subscription { channel, cursor }, true, out);
+        if !known {
+            let (asked, channel) = (!assigned, channel.clone());
+            self.keep(Subscription { channel, cursor }, asked, out);
+        }
     }
 
     fn announce(
@@ -157,6 +163,12 @@ impl Session {
         reference: Option<&Ref>,
         out: &mut Out,
     ) {
+        if self.channels.get(channel).is_some_and(|it| it.assigned) {
+            let message =
+                "a service has put this user on the channel; it is that service that ends it";
+            let code = ErrorCode::Assigned;
+            return self.refuse(reference, code, message, Some(channel), out);
+        }
         self.leave(channel, out);
         // The simple protocol does not answer.
         if self.dialect().tells() {
@@ -173,13 +185,8 @@ impl Session {
             return;
         };
         out.ask(Call::Leave(channel.clone()));
-        let holder = match self.dialect() {
-            Dialect::Simple => Holder::Session(self.identity.session.clone()),
-            Dialect::V1 | Dialect::Events if member.durable => {
-                Holder::Device(self.identity.device.clone())
-            }
-            Dialect::V1 | Dialect::Events => return,
-        };
-        out.ask(Call::Forget(holder, channel.clone()));
+        if let Some(holder) = self.holder(member.assigned, member.durable) {
+            out.ask(Call::Forget(holder, channel.clone()));
+        }
     }
 }

@@ -15,8 +15,10 @@ use carillon_common::{
 use super::*;
 use crate::push::{ChannelPush, Push};
 
+mod assigned;
 mod confirming;
 mod delivery;
+mod disconnected;
 mod giving_way;
 mod planned;
 mod revoked;
@@ -82,6 +84,7 @@ fn registered(page: Page) -> Event {
         broadcast,
         subscriptions: Vec::new(),
         claimable: false,
+        assigned: Vec::new(),
         forgotten: 0,
     }))
 }
@@ -191,6 +194,7 @@ impl Desk {
                 Effect::Position(id) => said.marks.push((said.written.len(), id.into())),
                 Effect::Ping(payload) => said.pings.push(payload),
                 Effect::Ask(call) => said.calls.push(*call),
+                Effect::Reason(reason) => panic!("nobody was disconnected here: {reason}"),
                 Effect::Close(code) => said.closed = Some(code),
                 Effect::Note(note) => said.notes.push(note),
                 Effect::Traced(traced) => panic!("nothing is traced here: {traced:?}"),

@@ -41,6 +41,10 @@ pub(crate) enum Event {
     History(ChannelName, Page),
     /// The answer to [`Call::Claim`].
     Claimed(Claimed),
+    /// A service has put the user on a channel, from this position on.
+    Assigned(Subscription),
+    /// A service has taken the user off a channel.
+    Unassigned(ChannelName),
     /// A channel's log does not continue where its members are.
     ChannelGap(ChannelGap),
     /// Hints may have been missed, or the registration lost.
@@ -59,8 +63,13 @@ pub(crate) enum Event {
     },
     /// Keys have gone: a connection whose token was signed with one of them ends after this.
     Revocation(Duration),
+    /// Tokens were revoked: a connection whose token is one of them ends at once.
+    Revoked,
     /// End now.
     Close(CloseCode),
+    /// End now, as an operator or a service wants it: with this code and, in the place of the code's own word, this
+    /// reason.
+    Disconnect(CloseCode, Option<Box<str>>),
 }
 
 impl Event {
@@ -87,6 +96,8 @@ pub(crate) enum Effect {
     Ping(String),
     /// Ask the store; the answer comes back as an event.
     Ask(Box<Call>),
+    /// What the close that follows says in the place of its code's own word.
+    Reason(Box<str>),
     /// Write a close frame and end.
     Close(CloseCode),
     /// Count it.

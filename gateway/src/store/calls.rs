@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_common::{
-    backend::{BackendError, Departure, Holder, Membership, Registration},
+    backend::{BackendError, Departure, Membership, Registration},
     ids::{ChannelName, Cursor, UserId},
     protocol::CloseCode,
     telemetry::Rarely,
@@ -101,7 +101,7 @@ impl Calls {
                 broadcast: None,
                 restorable: Vec::new(),
             }),
-            durable: (Holder::Device(handle.device.clone()), Vec::new()),
+            kept: Vec::new(),
         };
         self.close(closing, handle.clone(), Vec::new());
     }
@@ -255,8 +255,7 @@ impl Calls {
                 if let Some(ack) = &closing.ack {
                     retry(never, || membership.ack(ack)).await;
                 }
-                let (holder, subscriptions) = &closing.durable;
-                for kept in subscriptions {
+                for (holder, kept) in &closing.kept {
                     let keep = || membership.keep_subscription(&handle.user, holder, kept, false);
                     retry(never, keep).await;
                 }

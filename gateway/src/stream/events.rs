@@ -17,7 +17,8 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// For a client that is to come back at once; spread, for not all to come together.
 const SOON: std::ops::Range<u64> = 50..500;
-/// For one that is of no use: another of its kind has taken its place. A browser cannot be told never.
+/// For one that is of no use: another of its kind has taken its place, or it is not wanted. A browser cannot be told
+/// never.
 const NOT_SOON: Duration = Duration::from_secs(3_600);
 
 /// Events in the order in which they are to be written.
@@ -70,20 +71,20 @@ impl Events {
     }
 
     /// The last event: why the stream ends, and when its client comes back, where nothing else says that.
-    pub(super) fn disconnect(&mut self, code: CloseCode, otherwise: Duration) {
+    pub(super) fn disconnect(&mut self, code: CloseCode, reason: &str, otherwise: Duration) {
         let after = match code {
             CloseCode::Draining
             | CloseCode::Rebalance
             | CloseCode::TokenExpired
             | CloseCode::Disconnected
             | CloseCode::Unacked => Duration::from_millis(rand::random_range(SOON)),
-            CloseCode::Replaced => NOT_SOON,
+            CloseCode::Replaced | CloseCode::Unauthenticated | CloseCode::Forbidden => NOT_SOON,
             _ => otherwise,
         };
         self.retry(after);
         let frame = ServerFrame::Disconnect {
             code: code.code(),
-            reason: code.reason(),
+            reason,
             retry_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
         };
         self.control(frame.kind(), &frame.encode());
@@ -173,13 +174,17 @@ mod tests {
         let chunk = text(events, Framing::Chunked);
         assert!(chunk.starts_with("00000134\r\ndata: x") && chunk.ends_with("x\n\n\r\n"));
         let mut events = Events::default();
-        events.disconnect(CloseCode::Replaced, Duration::from_secs(2));
+        events.disconnect(CloseCode::Replaced, "a \"new\" tab", Duration::from_secs(2));
         let chunk = text(events, Framing::Chunked);
         assert!(
             chunk.contains("retry: 3600000\nevent: disconnect\n"),
             "{chunk}"
         );
-        assert!(chunk.contains("\"code\":4009") && chunk.ends_with("\n\n\r\n0\r\n\r\n"));
+        assert!(
+            chunk.contains(r#""code":4009,"reason":"a \"new\" tab","#),
+            "{chunk}"
+        );
+        assert!(chunk.ends_with("\n\n\r\n0\r\n\r\n"), "{chunk}");
     }
 
     #[test]
@@ -192,7 +197,7 @@ mod tests {
             (CloseCode::GoingAway, false),
         ] {
             let mut events = Events::default();
-            events.disconnect(code, wait);
+            events.disconnect(code, code.reason(), wait);
             let text = text(events, Framing::ToTheEnd);
             let told = text.strip_prefix("retry: ").unwrap().split('\n').next();
             let told: u64 = told.unwrap().parse().unwrap();

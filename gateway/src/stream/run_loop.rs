@@ -46,16 +46,16 @@ pub(super) async fn run_loop(opened: &mut Opened, context: &Context) -> End {
         let Gathered {
             outgoing: mut events,
             marks,
-            close,
+            close: ending,
         } = carry_out::<Events>(out, &arrived.handle, context, &mut arrived.joined);
-        if let Some(code) = close {
-            events.disconnect(code, *retry);
+        if let Some(ending) = &ending {
+            events.disconnect(ending.code, ending.reason(), *retry);
         }
         if let Some(end) = write_events(stream, events, *framing, marks, context).await {
             return end;
         }
-        if let Some(code) = close {
-            return End::here(code, false);
+        if let Some(ending) = ending {
+            return End::here(ending.code, false);
         }
         let session = &mut arrived.session;
         let now = context.now();

@@ -79,6 +79,8 @@ impl House {
             id,
             body: Bytes::from(format!("{{\"id\":\"{id}\",\n\"type\":\"t\"}}")),
             ttl: Duration::from_secs(60),
+            collapse_key: None,
+            due: None,
             idempotency: Idempotency {
                 key: id.to_string(),
                 former: None,

@@ -1,10 +1,13 @@
 //! What a gateway does by itself: resume after doubt, audit, sweep, move connections, show how it is.
 
+mod about;
 mod audit;
 mod drain;
 mod moving;
+mod renewed;
 mod resume;
 mod revoked;
+mod roll_calls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +36,15 @@ pub(crate) fn start(gateway: &Arc<Gateway>, bus: &Arc<Bus>, backend: &Arc<dyn Ba
         gateway,
         moving::rebalance_when_asked(gateway.clone(), most_users),
     );
+    spawn(
+        gateway,
+        roll_calls::answer_roll_calls(gateway.clone(), bus.clone()),
+    );
     spawn(gateway, drain::show_draining(gateway.clone()));
-    spawn(gateway, revoked::close_revoked(gateway.clone()));
+    spawn(gateway, about::show(gateway.clone()));
+    spawn(gateway, revoked::close_with_their_keys(gateway.clone()));
+    spawn(gateway, revoked::close_with_their_tokens(gateway.clone()));
+    spawn(gateway, renewed::follow(gateway.clone()));
     spawn(gateway, audit::audit(gateway.clone()));
     spawn(gateway, sweep(gateway.clone()));
     spawn(gateway, show_load(gateway.clone()));

@@ -65,7 +65,7 @@ pub(super) fn dashboard() -> Dashboard {
             panel(
                 "Sends by outcome",
                 Unit::PerSecond,
-                "routed to devices, queued in the inbox, dropped (ttl 0, nobody there), duplicate, refused, failed.",
+                "routed to devices, queued in the inbox, dropped (ttl 0, nobody there), scheduled for later, duplicate, refused, failed.",
                 &[(
                     "{{outcome}}",
                     r#"sum by (outcome) (rate(carillon_dispatcher_sends_total{*}[$__rate_interval]))"#,
@@ -90,12 +90,78 @@ pub(super) fn dashboard() -> Dashboard {
                 )],
             ),
             panel(
+                "Scheduled, by outcome",
+                Unit::PerSecond,
+                "What waited for its time: routed, queued, expired, put off by a full inbox, failed; and what was cancelled.",
+                &[
+                    (
+                        "{{outcome}}",
+                        r#"sum by (outcome) (rate(carillon_dispatcher_scheduled_fired_total{*}[$__rate_interval]))"#,
+                    ),
+                    (
+                        "cancelled",
+                        r#"sum(rate(carillon_dispatcher_scheduled_cancelled_total{*}[$__rate_interval]))"#,
+                    ),
+                ],
+            ),
+            panel(
+                "Lag of scheduled ones",
+                Unit::Seconds,
+                "From when they were due to their delivery. Above a second: more is due at once than is delivered, or Redis was away.",
+                &[(
+                    "lag",
+                    r#"histogram_quantile($quantile, sum by (le) (rate(carillon_dispatcher_scheduled_lag_seconds_bucket{*}[$__rate_interval])))"#,
+                )],
+            ),
+            panel(
                 "Refused callers",
                 Unit::PerSecond,
                 "Without a key, with a wrong one, or with one that lacks the scope.",
                 &[(
                     "{{reason}}",
                     r#"sum by (reason) (rate(carillon_dispatcher_auth_failures_total{*}[$__rate_interval]))"#,
+                )],
+            ),
+            panel(
+                "One too many",
+                Unit::PerSecond,
+                "Requests refused because they were one too many: of one service (key), or for one user.",
+                &[(
+                    "{{limit}}",
+                    r#"sum by (limit) (rate(carillon_dispatcher_rate_limited_total{*}[$__rate_interval]))"#,
+                )],
+            ),
+            panel(
+                "On its own share",
+                Unit::Truth,
+                "1 while the store lends a dispatcher nothing, so that it goes on with its share of every limit.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"carillon_dispatcher_allowance_alone{*} and carillon_dispatcher_http_requests_limit{*} > 0"#,
+                )],
+            ),
+            panel(
+                "Borrowed allowance",
+                Unit::PerSecond,
+                "Times that allowance was borrowed, beside the sends; and accounts forgotten because there were too many.",
+                &[
+                    (
+                        "{{result}}",
+                        r#"sum by (result) (rate(carillon_dispatcher_allowance_borrowed_total{*}[$__rate_interval]))"#,
+                    ),
+                    (
+                        "forgotten",
+                        r#"sum(rate(carillon_dispatcher_allowance_forgotten_total{*}[$__rate_interval]))"#,
+                    ),
+                ],
+            ),
+            panel(
+                "Accounts",
+                Unit::Count,
+                "Services and users whose rates are counted.",
+                &[(
+                    "{{pod}} {{instance}}",
+                    r#"carillon_dispatcher_allowance_accounts{*}"#,
                 )],
             ),
             panel(

@@ -92,7 +92,7 @@ pub(super) fn dashboard() -> Dashboard {
             panel(
                 "Keys and issuers in order",
                 Unit::Truth,
-                "1 if all of auth.dir was in order when it was last read; 0: a file is left out, and the log names it.",
+                "1 if the configuration and all of auth.dir were in order when they were last read; 0: what a file said before stays, and the log names it.",
                 &[(
                     "{{pod}} {{instance}}",
                     r#"carillon_config_reload_success{*}"#,
@@ -101,7 +101,7 @@ pub(super) fn dashboard() -> Dashboard {
             panel(
                 "Readings of auth.dir",
                 Unit::PerSecond,
-                "Times that it was read again, by what became of it.",
+                "Times that it and the configuration were read again, by what became of it.",
                 &[(
                     "{{result}}",
                     r#"sum by (result) (rate(carillon_config_reloads_total{*}[$__rate_interval]))"#,
@@ -115,6 +115,12 @@ pub(super) fn dashboard() -> Dashboard {
                     "{{pod}} {{instance}}",
                     r#"time() - (carillon_config_last_reload_success_timestamp_seconds{*} > 0)"#,
                 )],
+            ),
+            panel(
+                "Settings that need a restart",
+                Unit::Count,
+                "Those that say something else in the configuration than what is in force; the log names them.",
+                &[("{{pod}} {{instance}}", r#"carillon_config_need_restart{*}"#)],
             ),
             panel(
                 "Age of issuers' keys",

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use carillon_common::{
+    auth::{Claims, Revocations, Revoked, TicketHash},
     backend::{
-        Ack, AuditAnswer, AuditQuestion, Backend, BackendError, BusSink, Channels, Claimed, Clock,
-        Connections, Control, Departure, Device, Holder, Lease, LiveGateway, Membership, Page,
-        Presence, PublishOrder, Published, Registered, Registration, SendOrder, Sent, Subscription,
-        Subscriptions,
+        AboutGateway, Ack, Agenda, Ask, Assignment, Assignments, AuditAnswer, AuditQuestion,
+        Awaited, Backend, BackendError, BusSink, Cancellation, Channels, Claimed, Clock,
+        Connections, Control, Departure, Device, Devices, Due, Fired, Holder, Inboxes, Lease, Lent,
+        Listed, LiveGateway, Look, Membership, Page, Place, Presence, PublishOrder, Published,
+        ReadMark, Receipt, Registered, Registration, Retraction, RevokeOrder, Roll, RollCall,
+        Rolls, Schedule, SendOrder, Sent, Sight, Subscription, Subscriptions, TicketOrder, Tokens,
     },
-    ids::{ChannelName, Cursor, GatewayId, Millis, SessionId, UserId},
+    ids::{ChannelName, Cursor, GatewayId, Millis, NotificationId, SessionId, UserId},
     telemetry::Collector,
 };
 use parking_lot::Mutex;
@@ -91,6 +94,106 @@ struct GatedMembership {
 }
 
 #[async_trait]
+impl Inboxes for Gated {
+    async fn look(&self, user: &UserId, look: &Look) -> Result<Option<Sight>, BackendError> {
+        self.store.look(user, look).await
+    }
+    async fn receipt(
+        &self,
+        user: &UserId,
+        cursor: Cursor,
+    ) -> Result<Option<Receipt>, BackendError> {
+        self.store.receipt(user, cursor).await
+    }
+    async fn devices(&self, user: &UserId) -> Result<Devices, BackendError> {
+        self.store.devices(user).await
+    }
+    async fn retract(&self, user: &UserId, cursor: Cursor) -> Result<Retraction, BackendError> {
+        self.store.retract(user, cursor).await
+    }
+    async fn erase(&self, user: &UserId) -> Result<bool, BackendError> {
+        self.store.erase(user).await
+    }
+    async fn mark_read(&self, user: &UserId, mark: ReadMark) -> Result<Option<bool>, BackendError> {
+        self.store.mark_read(user, mark).await
+    }
+    async fn unread(&self, user: &UserId) -> Result<u64, BackendError> {
+        self.store.unread(user).await
+    }
+}
+
+#[async_trait]
+impl Assignments for Gated {
+    async fn assign(
+        &self,
+        user: &UserId,
+        channel: &ChannelName,
+    ) -> Result<Assignment, BackendError> {
+        self.store.assign(user, channel).await
+    }
+    async fn unassign(&self, user: &UserId, channel: &ChannelName) -> Result<bool, BackendError> {
+        self.store.unassign(user, channel).await
+    }
+    async fn assigned(&self, user: &UserId) -> Result<Vec<ChannelName>, BackendError> {
+        self.store.assigned(user).await
+    }
+}
+
+#[async_trait]
+impl Schedule for Gated {
+    async fn agenda(
+        &self,
+        user: &UserId,
+        after: Option<Place>,
+        limit: u32,
+    ) -> Result<Agenda, BackendError> {
+        self.store.agenda(user, after, limit).await
+    }
+    async fn awaited(&self, user: &UserId, id: NotificationId) -> Result<Awaited, BackendError> {
+        self.store.awaited(user, id).await
+    }
+    async fn cancel(
+        &self,
+        user: &UserId,
+        id: NotificationId,
+    ) -> Result<Cancellation, BackendError> {
+        self.store.cancel(user, id).await
+    }
+    async fn take_due(&self) -> Result<Due, BackendError> {
+        self.store.take_due().await
+    }
+    async fn fire(&self, user: &UserId) -> Result<Fired, BackendError> {
+        self.store.fire(user).await
+    }
+}
+
+#[async_trait]
+impl Tokens for Gated {
+    fn revocations(&self) -> Revocations {
+        self.store.revocations()
+    }
+    async fn revoke(&self, order: &RevokeOrder) -> Result<(), BackendError> {
+        self.store.revoke(order).await
+    }
+    async fn take_back(&self, what: &Revoked) -> Result<bool, BackendError> {
+        self.store.take_back(what).await
+    }
+    async fn list_revocations(
+        &self,
+        after: Option<&Revoked>,
+        most: usize,
+    ) -> Result<Vec<Listed>, BackendError> {
+        self.store.list_revocations(after, most).await
+    }
+    async fn put_ticket(&self, order: &TicketOrder) -> Result<(), BackendError> {
+        self.store.put_ticket(order).await
+    }
+    async fn redeem_ticket(&self, ticket: &TicketHash) -> Result<Option<Claims>, BackendError> {
+        self.store.redeem_ticket(ticket).await
+    }
+}
+
+#[async_trait]
 impl Backend for Gated {
     async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
         self.store.send(order).await
@@ -104,11 +207,31 @@ impl Backend for Gated {
     async fn presence(&self, user: &UserId) -> Result<Vec<Presence>, BackendError> {
         self.store.presence(user).await
     }
+    async fn history(
+        &self,
+        channel: &ChannelName,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<Page, BackendError> {
+        self.store.history(channel, after, limit).await
+    }
+    async fn followed(&self) -> Result<Arc<[ChannelName]>, BackendError> {
+        self.store.followed().await
+    }
+    async fn roll_call(&self, call: &RollCall, within: Duration) -> Result<Rolls, BackendError> {
+        self.store.roll_call(call, within).await
+    }
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
         self.store.control(gateway, control).await
     }
     async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError> {
         self.store.hold(duty, holder, for_).await
+    }
+    async fn lend(&self, asks: &[Ask]) -> Result<Vec<Lent>, BackendError> {
+        self.store.lend(asks).await
+    }
+    async fn borrowers(&self, borrower: &str, for_: Duration) -> Result<u32, BackendError> {
+        self.store.borrowers(borrower, for_).await
     }
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         self.store.gateways().await
@@ -144,6 +267,12 @@ impl Lease for GatedMembership {
     }
     async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
         self.membership.show_draining(accepting).await
+    }
+    async fn show(&self, about: &AboutGateway) -> Result<(), BackendError> {
+        self.membership.show(about).await
+    }
+    async fn answer(&self, to: &str, roll: &Roll) -> Result<(), BackendError> {
+        self.membership.answer(to, roll).await
     }
     async fn leave(&self) -> Result<(), BackendError> {
         self.membership.leave().await

@@ -96,6 +96,8 @@ impl Scene {
             id: Uuid::now_v7(),
             body: body(content).into(),
             ttl,
+            collapse_key: None,
+            due: None,
             idempotency: once(),
             trace: None,
         };

@@ -60,7 +60,7 @@ impl<'a> Judge<'a> {
         let mut note = |what: &str| writeln!(faults, "{what}").unwrap_or_default();
 
         let as_expected = match expected {
-            Expected::Taken => matches!(status, 200..=299 | 404),
+            Expected::Taken => matches!(status, 200..=299 | 404 | 410),
             Expected::Refused => matches!(status, 400..=499),
         };
         if !as_expected {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use carillon_common::backend::Gap;
+use carillon_common::backend::{Gap, ReadChange};
 use carillon_common::ids::{ChannelName, Cursor, DeviceId, NotificationId, SessionId, UserId};
 use carillon_common::notification::{Frame, Notification, rfc3339};
 use carillon_common::protocol::{
@@ -26,6 +26,8 @@ fn kind(frame: &ServerFrame<'_>) -> &'static str {
         ServerFrame::Replayed { .. } => "replayed",
         ServerFrame::Gap { .. } => "gap",
         ServerFrame::Error { .. } => "error",
+        ServerFrame::Retracted { .. } => "retracted",
+        ServerFrame::Changed { .. } => "changed",
         ServerFrame::Reconnect { .. } => "reconnect",
         ServerFrame::Disconnect { .. } => "disconnect",
     }
@@ -46,6 +48,8 @@ struct Parts {
     device: DeviceId,
     session: SessionId,
 }
+
+const IDS: [NotificationId; 1] = [NotificationId::nil()];
 
 const CURSOR: Cursor = Cursor {
     seq: (1 << 53) - 1,
@@ -93,6 +97,7 @@ fn all(parts: &Parts) -> Vec<ServerFrame<'_>> {
         let leavings = [
             None,
             Some(ErrorCode::ChannelForbidden),
+            Some(ErrorCode::Removed),
             Some(ErrorCode::TooManyChannels),
         ];
         frames.extend(leavings.map(|code| ServerFrame::Unsubscribed {
@@ -110,6 +115,13 @@ fn all(parts: &Parts) -> Vec<ServerFrame<'_>> {
     }
     frames.extend([
         ServerFrame::TokenExpiring { expires_at: time() },
+        ServerFrame::Retracted { ids: &IDS },
+        ReadChange::UpTo(CURSOR).into(),
+        ReadChange::One {
+            cursor: CURSOR,
+            id: IDS[0],
+        }
+        .into(),
         ServerFrame::Replayed {
             cursor: CURSOR,
             count: 0,

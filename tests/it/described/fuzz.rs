@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use carillon_common::auth::ApiKeys;
+use carillon_tests::client::token;
 use carillon_tests::generate::{Generator, Wrong};
 use carillon_tests::process::Service;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::asked::{Call, Expected, Judge};
+use crate::world::in_ms;
 
 /// How many calls of each route are made that it allows; those that it does not are made each once.
 const RIGHT: usize = 60;
+const SECRET: &str = "a secret that is known to tests alone, 32+";
 /// What was found is found again.
 const SEED: u64 = 20_260_101;
 
@@ -23,12 +26,13 @@ async fn a_running_service_keeps_its_contract() -> Result<()> {
     let process = Service::standalone()
         .config(&format!(
             "[[auth.issuers]]\nname = \"tests\"\nalgorithms = [\"HS256\"]\n\
-             secret = \"a secret that is known to tests alone, 32+\"\n\
+             secret = \"{SECRET}\"\n\
              [[auth.api_keys]]\nname = \"tests\"\nhash = \"{hash}\"\n\
-             scopes = [\"send\", \"broadcast\", \"read\", \"admin\"]\n"
+             scopes = [\"send\", \"broadcast\", \"read\", \"admin\", \"tickets\"]\n"
         ))
         .set("gateway.listen", "127.0.0.1:0")
         .set("admin.listen", "127.0.0.1:0")
+        .set("dispatcher.requests_per_user", 1_000_000)
         .start()
         .await?;
     let base = process.http();
@@ -43,7 +47,8 @@ async fn a_running_service_keeps_its_contract() -> Result<()> {
         .await?
         .json()
         .await?;
-    let calls = calls(&document, key.expose());
+    let user = token::hs256(SECRET, "alice", Duration::from_secs(600));
+    let calls = calls(&document, key.expose(), &user);
     assert!(calls.len() > 300, "{}", calls.len());
     let mut judge = Judge::new(&document);
     let mut faults = Vec::new();
@@ -60,7 +65,8 @@ async fn a_running_service_keeps_its_contract() -> Result<()> {
     Ok(())
 }
 
-fn calls(document: &Value, key: &str) -> Vec<(Expected, Call)> {
+/// With the key of a service, or the token of a user, as each route needs it.
+fn calls(document: &Value, key: &str, user: &str) -> Vec<(Expected, Call)> {
     let mut generator = Generator::new(document, SEED);
     let mut all = Vec::new();
     for (route, item) in members(&document["paths"]) {
@@ -69,7 +75,10 @@ fn calls(document: &Value, key: &str) -> Vec<(Expected, Call)> {
                 route,
                 method,
                 operation,
-                key,
+                shown: match operation["security"][0]["api_key"].is_array() {
+                    true => key,
+                    false => user,
+                },
             };
             all.extend((0..RIGHT).map(|_| (Expected::Taken, route.right(&mut generator))));
             let wrong = route.wrong(&mut generator);
@@ -83,7 +92,7 @@ struct Route<'a> {
     route: &'a str,
     method: &'a str,
     operation: &'a Value,
-    key: &'a str,
+    shown: &'a str,
 }
 
 impl<'a> Route<'a> {
@@ -95,7 +104,7 @@ impl<'a> Route<'a> {
             path: self.route.to_owned(),
             ..Call::default()
         };
-        call.header("Authorization", Some(&format!("Bearer {}", self.key)));
+        call.header("Authorization", Some(&format!("Bearer {}", self.shown)));
         for parameter in self.parameters() {
             let name = text(&parameter["name"]);
             let schema = &parameter["schema"];
@@ -103,8 +112,15 @@ impl<'a> Route<'a> {
                 "path" => {
                     let value = generator.right(schema);
                     // What begins with dots may be none of a URL's path (RFC 3986, section 5.2.4).
-                    let value = format!("g{}", text(&value).chars().take(60).collect::<String>());
-                    call.path = call.path.replace(&format!("{{{name}}}"), &value);
+                    let value: String = text(&value).chars().take(60).collect();
+                    let begins = if value.starts_with('.') { "g" } else { "" };
+                    let value = format!("{begins}{value}");
+                    let place = format!("{{{name}}}");
+                    call.path = call.path.replace(&place, &in_path(&value));
+                }
+                "query" if self.body().is_none() && generator.happens(0.5) => {
+                    let value = generator.right(schema);
+                    call.query.push((name.to_owned(), in_query(name, &value)));
                 }
                 "header" if generator.happens(0.5) => {
                     let value = generator.right(schema);
@@ -136,8 +152,9 @@ impl<'a> Route<'a> {
         call
     }
 
-    /// What the schema allows. To everyone, `ttl` has a bound of its own (`channels.broadcast_ttl`), which goes by
-    /// whether there is a channel.
+    /// What the schema allows, and what it has no words for: to everyone, `ttl` has a bound of its own
+    /// (`channels.broadcast_ttl`), which goes by whether there is a channel; whose tokens are meant has to be said, and
+    /// times go by now.
     fn fields(&self, generator: &mut Generator<'a>, schema: &'a Value) -> Value {
         let mut fields = generator.right(schema);
         if self.route.ends_with("/broadcast")
@@ -145,6 +162,20 @@ impl<'a> Route<'a> {
             && let Some(members) = fields.as_object_mut()
         {
             members.remove("ttl");
+        }
+        if self.route.ends_with("/send")
+            && let Some(members) = fields.as_object_mut()
+            && members.get("deliver_at").is_some_and(|at| !at.is_null())
+        {
+            members.insert("deliver_at".to_owned(), in_ms(3_600_000).into());
+        }
+        if (self.route.ends_with("/revoke") || self.route.ends_with("/tickets"))
+            && let Some(members) = fields.as_object_mut()
+        {
+            for time in ["issued_before", "expires_at", "expires_in"] {
+                members.remove(time);
+            }
+            members.insert("user".to_owned(), Uuid::new_v4().to_string().into());
         }
         fields
     }
@@ -162,14 +193,17 @@ impl<'a> Route<'a> {
             right.but(|it| it.header("Authorization", Some("Bearer ck_unknown"))),
             right.but(|it| it.header("Authorization", Some("Basic YTpi"))),
         ];
-        if !self.takes_query() {
+        if !self.takes_query() || self.body().is_none() {
             all.push(right.but(|it| it.query = vec![("a".to_owned(), "b".to_owned())]));
         }
         let Some(schema) = self.body() else {
             return all;
         };
+        if self.parameters().any(|it| it["name"] == "Idempotency-Key") {
+            let long = "k".repeat(256);
+            all.push(right.but(|it| it.header("Idempotency-Key", Some(&long))));
+        }
         all.extend([
-            right.but(|it| it.header("Idempotency-Key", Some(&"k".repeat(256)))),
             right.but(|it| it.header("Content-Type", Some("text/plain"))),
             right.but(|it| it.header("Content-Type", None)),
             right.but(|it| it.header("Content-Encoding", Some("gzip"))),
@@ -213,6 +247,17 @@ fn in_query(name: &str, value: &Value) -> String {
         Value::String(text) if name != "data" => text.clone(),
         value => value.to_string(),
     }
+}
+
+/// A name as a part of a path (RFC 3986, section 3.3).
+fn in_path(name: &str) -> String {
+    let written = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    };
+    name.bytes().map(written).collect()
 }
 
 fn text(value: &Value) -> &str {

@@ -108,7 +108,7 @@ async fn a_file_that_breaks_keeps_what_it_held_and_holds_up_no_other() -> Result
 
     mount.publish(&good)?;
     shows(&process, 1.0).await?;
-    says(&process, "every file in auth.dir is in order again").await?;
+    says(&process, "every file in auth.dir are in order again").await?;
     ensure!(metric_of(&process, SUCCESS_AT).await? > started);
     late.until(&process, 401).await?;
     silent(&mut socket).await

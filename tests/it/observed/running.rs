@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{FILES, panels};
 use crate::tidy::files;
-use crate::world::{World, next_content};
+use crate::world::{World, in_ms, next_content};
 
 /// For what Prometheus sees, evaluates and tells on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -100,6 +100,10 @@ async fn every_query_of_every_dashboard_gives_data() -> Result<()> {
             alice.socket.send(&json!({"type": "ping"})).await?;
             let broadcast = carillon_tests::client::broadcast(None, "t", "all");
             world.post("/api/notifications/broadcast", &broadcast).await;
+            // One that waits for its time, and comes.
+            let mut later = carillon_tests::client::notification("dave", "t", "later");
+            later["deliver_at"] = in_ms(50).into();
+            world.post("/api/notifications/send", &later).await;
             // A problem, a connection that ends, one that is refused.
             world.post("/api/notifications/send", &json!({})).await;
             drop(world.open("bob", "phone").await);

@@ -66,7 +66,7 @@ fn is_run(block: &Block) -> bool {
 /// Both services in one process, and the key that it takes.
 async fn standalone() -> (Process, String) {
     let (key, hash) = ApiKeys::generate();
-    let scopes = "['send','broadcast','read','admin']";
+    let scopes = "['send','broadcast','read','admin','tickets']";
     let config = format!(
         "[[auth.api_keys]]\nname='a'\nhash='{hash}'\nscopes={scopes}\n\
          [[auth.issuers]]\nname='a'\nalgorithms=['HS256']\nsecret='{}'\n",
@@ -154,8 +154,8 @@ async fn two_gateways_over_redis_as_the_readme_has_them() {
             &format!("2>dispatcher.log &\n{READY}"),
         ),
         (
-            "carillon presence alice\n",
-            "until carillon presence alice; do sleep 0.1; done\n",
+            "carillon presence alice --key-file demo.key\n",
+            "until carillon presence alice --key-file demo.key; do sleep 0.1; done\n",
         ),
         ("--device laptop &\n", "--device laptop >../heard &\n"),
     ] {

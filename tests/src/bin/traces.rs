@@ -138,7 +138,7 @@ fn check(spans: &[Stored]) -> Result<()> {
     ensure!(spans.len() == 3, "three spans: {spans:#?}");
     let (request, call, delivery) = (
         named("send inbox")?,
-        named("c2_send")?,
+        named("c3_send")?,
         named("process inbox")?,
     );
     ensure!(request.service == "carillon-dispatcher" && call.service == request.service);

@@ -53,6 +53,22 @@ impl<'a> Document<'a> {
         }
         value
     }
+
+    /// Whether something in it has a field of this name.
+    fn has_field(self, name: &str) -> bool {
+        fn is_in(value: &Value, name: &str) -> bool {
+            match value {
+                Value::Object(members) => {
+                    let fields = members.get("properties");
+                    fields.is_some_and(|it| !it[name].is_null())
+                        || members.values().any(|it| is_in(it, name))
+                }
+                Value::Array(items) => items.iter().any(|it| is_in(it, name)),
+                _ => false,
+            }
+        }
+        is_in(self.0, name)
+    }
 }
 
 #[derive(Default)]

@@ -64,7 +64,28 @@ pub(super) fn compare<'a>(
 
 fn alternatives(schema: &Value) -> Vec<&Value> {
     let listed = schema["anyOf"].as_array().or(schema["oneOf"].as_array());
-    listed.map_or(vec![schema], |all| all.iter().collect())
+    match listed {
+        Some(all) if requirements(schema).is_empty() => all.iter().collect(),
+        _ => vec![schema],
+    }
+}
+
+/// The fields of which one and no other must be there: each alternative names one, and says nothing else.
+fn requirements(schema: &Value) -> Vec<&str> {
+    let only = |it: &Value| it.as_object().is_some_and(|it| it.keys().eq(["required"]));
+    let all = schema["oneOf"].as_array().into_iter().flatten();
+    let all: Vec<_> = all.collect();
+    if !all.iter().all(|it| only(it)) {
+        return Vec::new();
+    }
+    let named = all.into_iter().filter_map(|it| it["required"].as_array());
+    named.flatten().filter_map(Value::as_str).collect()
+}
+
+/// Whether it answers requests with a field that there was not before: nobody is given it who does not ask for it.
+fn answers_a_new_field<'a>(between: Between<'a>, answer: &'a Value) -> bool {
+    let field = between.new.resolve(answer)["x-answers"].as_str();
+    field.is_some_and(|field| !between.old.has_field(field))
 }
 
 /// What was taken fits into something that is taken; what is answered into something that was answered.
@@ -93,6 +114,7 @@ fn either<'a>(
         Side::Answered => {
             for new in now
                 .iter()
+                .filter(|new| !answers_a_new_field(between, new))
                 .filter(|new| !was.iter().any(|old| fits(old, new)))
             {
                 found.note(place, &format!("{} was never answered", brief(new)));
@@ -221,6 +243,11 @@ fn fields<'a>(
         if side == Side::Taken && !is_required(old, name) {
             found.note(&format!("{place} /{name}"), "must be there now");
         }
+    }
+    let (was, now) = (requirements(old), requirements(new));
+    let is_there = |name: &&str| is_required(old, name) || was == [*name];
+    if side == Side::Taken && !now.is_empty() && was != now && !now.iter().any(is_there) {
+        found.note(place, &format!("one of {now:?} must be there now"));
     }
     for (name, schema) in members(&old["properties"]) {
         let place = format!("{place} /{name}");

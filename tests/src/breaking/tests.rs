@@ -177,6 +177,41 @@ fn fields_of_requests() {
 }
 
 #[test]
+fn one_field_of_several() {
+    let one_of = |names: &[&str]| {
+        let mut send = document()["components"]["schemas"]["Send"].clone();
+        send["required"] = json!([]);
+        for name in ["users", "channels"] {
+            send["properties"][name] = json!({ "type": "array" });
+        }
+        let all = names.iter().map(|name| json!({ "required": [name] }));
+        send["oneOf"] = all.collect();
+        send
+    };
+    harmless(SEND, one_of(&["user", "users"]));
+    breaking(SEND, one_of(&["users", "channels"]), "must be there now");
+    let mut less = one_of(&["user", "users"]);
+    less["properties"].as_object_mut().unwrap().remove("level");
+    breaking(SEND, less, "/level: is gone");
+}
+
+#[test]
+fn an_answer_to_a_field_that_is_new() {
+    let content = format!("{POST}/responses/200/content/application~1json/schema");
+    let answered = |field: Option<&str>| {
+        let mut several =
+            json!({ "type": "object", "properties": { "results": { "type": "array" } } });
+        if let Some(field) = field {
+            several["x-answers"] = field.into();
+        }
+        json!({ "oneOf": [{ "$ref": "#/components/schemas/Sent" }, several] })
+    };
+    harmless(&content, answered(Some("users")));
+    breaking(&content, answered(Some("user")), "was never answered");
+    breaking(&content, answered(None), "was never answered");
+}
+
+#[test]
 fn limits_of_requests() {
     let user = format!("{SEND}/properties/user");
     breaking(

@@ -117,6 +117,15 @@ impl Api {
         })
     }
 
+    /// The same caller, of these dispatchers.
+    #[must_use]
+    pub fn at(&self, dispatchers: Targets) -> Self {
+        Self {
+            dispatchers,
+            ..self.clone()
+        }
+    }
+
     /// A request with the key, for what has no method here.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let dispatcher = self.dispatchers.pick(None);

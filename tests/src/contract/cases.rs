@@ -1,8 +1,9 @@
 //! The table of cases.
 
 use super::{
-    CaseFn, acks, anonymous, bounded, channels, following, full, idempotency, inbox, known_dead,
-    leases, model, presence, resume, subscriptions,
+    CaseFn, acks, anonymous, assigned, bounded, channels, fates, following, full, idempotency,
+    inbox, known_dead, leases, lending, model, presence, read_state, receipts, resume, rolls,
+    scheduled, subscriptions, tokens,
 };
 
 macro_rules! cases {
@@ -33,6 +34,11 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         without_ttl_and_without_a_connection_it_is_gone,
         both_processes_see_one_deployment,
     }
+    lending {
+        a_burst_is_lent_and_then_the_rate,
+        accounts_share_nothing,
+        who_borrows_is_counted_for_a_while,
+    }
     idempotency {
         a_repeated_order_is_accepted_once,
         a_key_with_another_body_is_refused,
@@ -45,6 +51,28 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         orders_given_at_once_are_accepted_once,
         a_repeated_publication_is_accepted_once,
         keys_are_each_channels_own,
+    }
+    fates {
+        receipts_tell_the_truth,
+    }
+    receipts {
+        an_inbox_is_seen_from_either_end,
+        looking_moves_nobody,
+        devices_are_where_their_acks_are,
+        a_position_of_no_notification_is_told_apart,
+        what_is_acked_was_delivered,
+        a_device_that_came_later_is_not_addressed,
+        connections_without_a_name_are_one_device,
+        what_expired_first_is_never_delivered,
+        who_is_passed_over_has_it_dropped,
+        what_is_taken_back_is_given_to_nobody_more,
+        what_has_expired_cannot_be_taken_back,
+        the_next_of_a_key_replaces_the_one_before,
+        a_repeated_order_replaces_nothing,
+        what_is_replaced_makes_room,
+        what_is_refused_replaces_nothing,
+        a_forgotten_user_begins_anew,
+        marks_are_bounded_and_say_so,
     }
     resume {
         pages_are_bounded_and_continue_each_other,
@@ -138,6 +166,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         leaving_forgets_ones_own_connections_at_once,
         a_lost_lease_is_replaced_and_said,
         a_word_reaches_its_gateway_once,
+        however_many_words_are_left_all_are_heard,
         registrations_that_nobody_holds_are_released,
         audits_tell_where_a_connection_stands,
         audits_answer_each_question_in_turn,
@@ -149,6 +178,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         who_was_taken_for_dead_and_lives_registers_again,
         the_users_of_each_gateway_are_counted,
         a_gateway_that_drains_is_shown_as_that,
+        what_a_gateway_tells_of_itself_is_shown,
     }
     channels {
         publications_continue_each_other_in_order,
@@ -162,6 +192,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         who_came_before_the_first_entry_is_told_of_an_overflow,
         who_came_before_the_first_entry_is_told_when_all_lapsed,
         a_publication_expires_after_its_ttl_or_the_logs,
+        a_log_is_read_without_a_gateway,
     }
     following {
         following_begins_where_the_log_ends,
@@ -170,6 +201,21 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         each_channel_has_a_log_and_followers_of_its_own,
         every_gateway_hears_broadcasts,
         publications_reach_no_inbox,
+        followed_channels_are_listed,
+    }
+    rolls {
+        every_gateway_is_asked_and_its_answer_is_told,
+        who_does_not_answer_is_not_waited_for,
+        without_gateways_nobody_is_there,
+    }
+    assigned {
+        every_device_is_on_it_from_then_on,
+        asking_again_changes_nothing,
+        each_device_goes_on_where_it_was,
+        whoever_is_taken_off_is_off_whoever_put_it_there,
+        the_gateways_that_hold_the_user_are_told,
+        they_are_bounded,
+        who_is_forgotten_is_on_none,
     }
     subscriptions {
         those_asked_for_last_come_first,
@@ -199,6 +245,42 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         what_was_not_kept_is_not_left_either,
         what_waits_for_nobody_makes_room,
         a_large_inbox_makes_room_of_what_has_expired,
+    }
+    tokens {
+        what_is_revoked_in_one_process_is_known_in_the_other,
+        to_revoke_again_adds_up,
+        a_revocation_that_is_taken_back_is_gone_everywhere,
+        a_revocation_lapses,
+        revocations_are_bounded,
+        revocations_are_listed_in_pages_with_what_is_told_of_them,
+        a_ticket_is_redeemed_once,
+        of_two_who_show_a_ticket_at_once_one_gets_it,
+        a_ticket_lapses,
+        the_tickets_of_a_user_are_bounded,
+    }
+    read_state {
+        one_all_up_to_a_position_and_all_are_marked,
+        what_is_not_kept_cannot_be_marked,
+        what_is_read_is_delivered_all_the_same,
+        what_expired_or_was_taken_back_does_not_count,
+        who_is_forgotten_has_read_nothing,
+        a_long_inbox_is_counted_whole,
+    }
+    scheduled {
+        it_waits_and_comes_when_it_is_due,
+        a_repeated_order_waits_once,
+        each_is_delivered_once_however_many_deliver,
+        it_is_cancelled_or_delivered_never_both,
+        what_waits_is_listed_by_when_it_is_due,
+        pages_of_what_waits_are_bounded_in_bytes,
+        what_is_cancelled_comes_to_nobody,
+        what_waits_is_bounded_for_each_user,
+        what_is_due_too_early_or_too_late_is_refused,
+        a_full_inbox_puts_it_off,
+        whose_time_passes_before_it_can_come_has_expired,
+        a_collapse_key_counts_when_it_comes,
+        nothing_waits_for_who_is_forgotten,
+        who_takes_a_user_up_has_it_alone_for_a_moment,
     }
     model {
         random_work_agrees_with_the_reference,

@@ -270,3 +270,34 @@ pub(super) async fn a_publication_expires_after_its_ttl_or_the_logs(
     assert_eq!(lives.collect::<Vec<_>>(), [1_800_000, 3_600_000]);
     Ok(())
 }
+
+pub(super) async fn a_log_is_read_without_a_gateway(on: Arc<dyn Stores>) -> Result<()> {
+    let limits = Limits {
+        page: 4,
+        ..limits()
+    };
+    let world = World::new(&*on, limits).await?;
+    let news = channel("news")?;
+    let page = world.other.history(&news, Cursor::ZERO, 9).await?;
+    assert_eq!(
+        (page.frames.len(), page.end, page.gap),
+        (0, Cursor::ZERO, None)
+    );
+    let sent = world.publish_many("news", 10).await?;
+    for (after, limit, frames, more) in [
+        (Cursor::ZERO, 3, &sent[..3], true),
+        (sent[2], 3, &sent[3..6], true),
+        // A store's own bound holds as well.
+        (sent[2], 100, &sent[3..7], true),
+        (sent[6], 3, &sent[7..], false),
+        (sent[9], 3, &[], false),
+    ] {
+        let page = world.other.history(&news, after, limit).await?;
+        assert_eq!(cursors(&page.frames), frames);
+        assert_eq!((page.more, page.gap), (more, None));
+        assert_eq!(page.end, *frames.last().unwrap_or(&sent[9]));
+    }
+    let page = world.other.history(&news, elsewhere(sent[4]), 3).await?;
+    assert_eq!(page.gap, Some(Gap::Rewound));
+    Ok(())
+}

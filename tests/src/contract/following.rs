@@ -5,13 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
-use carillon_common::{backend::BusEvent, ids::Cursor};
+use anyhow::{Result, ensure};
+use carillon_common::{
+    backend::BusEvent,
+    ids::{ChannelName, Cursor},
+};
 
 use super::{
     DEADLINE, Stores,
     world::{World, channel, cursors, limits, publication},
 };
+use crate::poll::eventually;
 
 pub(super) async fn following_begins_where_the_log_ends(on: Arc<dyn Stores>) -> Result<()> {
     let world = World::new(&*on, limits()).await?;
@@ -146,4 +150,34 @@ pub(super) async fn publications_reach_no_inbox(on: Arc<dyn Stores>) -> Result<(
     let heard = gateway.heard.inbox(&"news".parse()?, 1).await?;
     assert_eq!((heard[0].0, heard[0].1.cursor), (Cursor::ZERO, sent));
     Ok(())
+}
+
+pub(super) async fn followed_channels_are_listed(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let one = world.gateway("one").await?;
+    let two = world.other_gateway("two").await?;
+    // What is published and not followed is not among them, nor what everybody is on.
+    world.publish("nobodys").await?;
+    let listed = async |expected: &[&str]| {
+        eventually("the list is as it should be", DEADLINE, async || {
+            for backend in [&world.backend, &world.other] {
+                let followed = backend.followed().await?;
+                let names: Vec<_> = followed.iter().map(ChannelName::as_str).collect();
+                ensure!(names == expected, "{names:?}");
+            }
+            Ok(())
+        })
+        .await
+    };
+    listed(&[]).await?;
+    for name in ["news", "orders.eu", "a:b"] {
+        one.follow(&channel(name)?).await?;
+    }
+    two.follow(&channel("news")?).await?;
+    listed(&["a:b", "news", "orders.eu"]).await?;
+    one.unfollow(&channel("news")?).await?;
+    one.unfollow(&channel("a:b")?).await?;
+    listed(&["news", "orders.eu"]).await?;
+    two.unfollow(&channel("news")?).await?;
+    listed(&["orders.eu"]).await
 }

@@ -182,6 +182,12 @@ impl Connection {
         self.keep_as(&holder, channel, cursor, true).await
     }
 
+    /// Keeps where the device is on a channel that a service has put the user on.
+    pub(super) async fn keep_place(&self, channel: &str, cursor: Cursor) -> Result<()> {
+        let holder = Holder::Assigned(self.registration.device.clone());
+        self.keep_as(&holder, channel, cursor, false).await
+    }
+
     async fn keep_as(
         &self,
         holder: &Holder,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use carillon_common::{
-    backend::{BusEvent, LiveGateway},
+    backend::{AboutGateway, BusEvent, LiveGateway},
     ids::Millis,
 };
 
@@ -70,6 +70,7 @@ pub(super) async fn a_generation_newer_than_the_death_stands(on: Arc<dyn Stores>
             users: 1,
             draining: false,
             accepting: true,
+            about: None,
         }]
     );
     Ok(())
@@ -121,6 +122,31 @@ pub(super) async fn the_users_of_each_gateway_are_counted(on: Arc<dyn Stores>) -
         tab.end().await?;
     }
     assert_eq!(users().await?, [16, 1], "the first still has a phone");
+    Ok(())
+}
+
+pub(super) async fn what_a_gateway_tells_of_itself_is_shown(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let one = world.gateway("one").await?;
+    let _two = world.other_gateway("two").await?;
+    let shown = async || -> Result<Vec<Option<AboutGateway>>> {
+        let live = world.other.gateways().await?;
+        Ok(live.into_iter().map(|it| it.about).collect())
+    };
+    assert_eq!(shown().await?, [None, None]);
+    let mut about = AboutGateway {
+        connections: 0,
+        version: "1.2.3-rc.1".into(),
+    };
+    for connections in [3, 20_000] {
+        about.connections = connections;
+        one.membership.show(&about).await?;
+        assert_eq!(shown().await?, [Some(about.clone()), None]);
+    }
+    // Of this generation alone.
+    one.leave().await?;
+    let _one = world.gateway("one").await?;
+    assert_eq!(shown().await?, [None, None]);
     Ok(())
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use carillon_common::{
-    backend::{BusEvent, Claimed, Control},
+    backend::{BusEvent, Claimed, Control, Disconnection},
     ids::{Cursor, UserId},
 };
+
+use futures_util::future::try_join_all;
 
 use super::{
     DEADLINE, Stores,
@@ -263,13 +265,17 @@ pub(super) async fn a_word_reaches_its_gateway_once(on: Arc<dyn Stores>) -> Resu
     let one = world.gateway("one").await?;
     let two = world.other_gateway("two").await?;
     let disconnect = |user: &str| -> Result<Control> {
-        Ok(Control::Disconnect {
-            user: user.parse()?,
-        })
+        Ok(Control::Disconnect(Disconnection::of(user.parse()?)))
     };
     let words = [
         disconnect("alice")?,
-        disconnect("a|{b}\n")?,
+        Control::Disconnect(Disconnection {
+            device: Some("phone".parse()?),
+            session: Some("s1".parse()?),
+            code: Some(4001),
+            reason: Some("logged \"out\"".into()),
+            ..Disconnection::of("a|{b}\n".parse()?)
+        }),
         Control::Drain,
         Control::Rebalance { users: 20 },
     ];
@@ -289,6 +295,28 @@ pub(super) async fn a_word_reaches_its_gateway_once(on: Arc<dyn Stores>) -> Resu
     world.backend.control(&one.name, &end).await?;
     assert_eq!(one.heard.heard(5, heard).await?.len(), 5);
     assert_eq!(two.heard.heard(1, heard).await?.len(), 1);
+    Ok(())
+}
+
+pub(super) async fn however_many_words_are_left_all_are_heard(on: Arc<dyn Stores>) -> Result<()> {
+    let world = World::new(&*on, limits()).await?;
+    let gateway = world.gateway("g").await?;
+    let words = (0..350).map(|users| Control::Rebalance { users });
+    let words: Vec<_> = words.collect();
+    for some in words.chunks(50) {
+        let left = some
+            .iter()
+            .map(|word| world.other.control(&gateway.name, word));
+        // Which of them comes first is decided in the store.
+        try_join_all(left).await?;
+    }
+    let heard = |event: &BusEvent| match event {
+        BusEvent::Control(Control::Rebalance { users }) => Some(*users),
+        _ => None,
+    };
+    let mut heard = gateway.heard.heard(350, heard).await?;
+    heard.sort_unstable();
+    assert!(heard.into_iter().eq(0..350));
     Ok(())
 }
 

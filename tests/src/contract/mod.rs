@@ -6,9 +6,11 @@
 
 mod acks;
 mod anonymous;
+mod assigned;
 mod bounded;
 mod cases;
 mod channels;
+mod fates;
 mod following;
 mod full;
 mod gateway;
@@ -16,11 +18,17 @@ mod idempotency;
 mod inbox;
 mod known_dead;
 mod leases;
+mod lending;
 mod model;
 mod presence;
+mod read_state;
+mod receipts;
 mod recorder;
 mod resume;
+mod rolls;
+mod scheduled;
 mod subscriptions;
+mod tokens;
 mod world;
 
 use std::{sync::Arc, time::Duration};

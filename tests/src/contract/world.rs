@@ -24,12 +24,14 @@ pub(super) fn limits() -> Limits {
     Limits {
         inbox_ttl: 24 * HOUR,
         inbox_max: 100,
+        scheduled: 100,
         inbox_keep: 50,
         page: 100,
         devices: 16,
         device_ttl: 24 * HOUR,
         connections: 100,
         kept: 100,
+        assigned: 100,
         restore: HOUR,
         lease_ttl: Duration::from_secs(30),
         lease_renew: Duration::from_secs(10),
@@ -126,6 +128,8 @@ pub(super) fn order(user: &str, ttl: Duration) -> Result<SendOrder> {
         id,
         body: format!(r#"{{"id":"{id}"}}"#).into(),
         ttl,
+        collapse_key: None,
+        due: None,
         idempotency: idempotency(&id.to_string(), "hash"),
         trace: None,
     })

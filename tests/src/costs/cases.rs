@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use carillon_common::{
-    backend::{self, BackendError, Device, Holder, PublishOrder, Subscription},
+    backend::{self, BackendError, Device, Holder, Look, PublishOrder, ReadMark, Subscription},
     ids::{ChannelName, Cursor, GatewayId, UserId},
 };
 use uuid::Uuid;
@@ -66,6 +66,10 @@ impl Hall {
                 .keep_subscription(&alice, &holder, &keep, true)
                 .await?;
         }
+        for number in 0..self.limits.assigned as usize {
+            let channel = subscription(number)?.channel;
+            self.backend.assign(&alice, &channel).await?;
+        }
         self.fill(&alice, |_| HOUR).await?;
         let page = self.connect(0, &alice, &phone).await?;
         ensure!(page.subscriptions.len() == self.limits.kept as usize);
@@ -116,6 +120,7 @@ impl Hall {
             hall.ack(&alice, &phone, cursors[turn + 2], EXPIRED).await
         };
         self.fastest("ack", "one of many devices", ack).await?;
+        self.readings(&alice, &cursors).await?;
 
         let restorable: Vec<Subscription> = (0..self.settings.socket.channels)
             .map(subscription)
@@ -147,6 +152,64 @@ impl Hall {
             .await
     }
 
+    /// What services ask of a user who has all that may be.
+    async fn readings(&mut self, alice: &UserId, cursors: &[Cursor]) -> Result<()> {
+        let look = async |hall: &Self, _| {
+            hall.forget_times().await?;
+            let look = Look {
+                after: None,
+                backwards: true,
+                limit: 200,
+            };
+            let sight = hall.backend.look(alice, &look).await?;
+            ensure!(sight.is_some_and(|sight| sight.more));
+            Ok(())
+        };
+        self.fastest("look", "a full inbox, the newest first", look)
+            .await?;
+        let receipt = async |hall: &Self, turn: usize| {
+            hall.forget_times().await?;
+            let receipt = hall.backend.receipt(alice, cursors[turn + 2]).await?;
+            ensure!(receipt.is_some_and(|it| !it.devices.is_empty()));
+            Ok(())
+        };
+        self.fastest("receipt", "of many devices", receipt).await?;
+        let unread = async |hall: &Self, _| {
+            hall.forget_times().await?;
+            let unread = hall.backend.unread(alice).await?;
+            ensure!(unread > 128, "{unread}");
+            Ok(())
+        };
+        self.fastest("unread", "a full inbox, in pieces", unread)
+            .await?;
+        let mark_read = async |hall: &Self, turn: usize| {
+            hall.forget_times().await?;
+            let mark = ReadMark::One(cursors[turn + 2]);
+            let marked = hall.backend.mark_read(alice, mark).await?;
+            ensure!(marked == Some(true), "{marked:?}");
+            Ok(())
+        };
+        self.fastest("mark_read", "told to many connections", mark_read)
+            .await?;
+        let retract = async |hall: &Self, turn: usize| {
+            hall.forget_times().await?;
+            hall.backend.retract(alice, cursors[turn + 2]).await?;
+            Ok(())
+        };
+        self.fastest("retract", "from many connections", retract)
+            .await?;
+        let erase = async |hall: &Self, turn: usize| {
+            let gone: UserId = format!("gone-{turn}").parse()?;
+            hall.fill(&gone, |_| HOUR).await?;
+            hall.schedule_all(&gone, hall.limits.scheduled).await?;
+            hall.forget_times().await?;
+            ensure!(hall.backend.erase(&gone).await?);
+            Ok(())
+        };
+        self.fastest("erase", "a full inbox, and as much that waits", erase)
+            .await
+    }
+
     pub(super) async fn whole_inbox(&mut self) -> Result<()> {
         let phone = Who::of(0, 2);
         let erin: UserId = "erin".parse()?;
@@ -157,6 +220,42 @@ impl Hall {
             hall.ack(&erin, &phone, sent[sent.len() - 1], 0).await
         };
         self.fastest("ack", "a whole inbox at once", all).await
+    }
+
+    pub(super) async fn assignments(&mut self) -> Result<()> {
+        let gina: UserId = "gina".parse()?;
+        let phone = Who::of(0, 2);
+        self.connect(0, &gina, &phone).await?;
+        let others = self.limits.assigned as usize - 1;
+        for number in 0..others {
+            let channel = subscription(number)?.channel;
+            self.backend.assign(&gina, &channel).await?;
+        }
+        let holder = Holder::Device(phone.device.clone());
+        for number in 0..self.limits.kept as usize {
+            let keep = subscription(number)?;
+            self.gateways[0]
+                .keep_subscription(&gina, &holder, &keep, true)
+                .await?;
+        }
+        let assign = async |hall: &Self, turn| {
+            let channel = subscription(others + turn)?.channel;
+            hall.forget_times().await?;
+            ensure!(hall.backend.assign(&gina, &channel).await?.is_new);
+            hall.backend.unassign(&gina, &channel).await?;
+            Ok(())
+        };
+        self.fastest("assign", "the last that may be", assign)
+            .await?;
+        let unassign = async |hall: &Self, turn| {
+            let channel = subscription(others + turn)?.channel;
+            hall.backend.assign(&gina, &channel).await?;
+            hall.forget_times().await?;
+            ensure!(hall.backend.unassign(&gina, &channel).await?);
+            Ok(())
+        };
+        self.fastest("unassign", "among all that may be kept", unassign)
+            .await
     }
 
     pub(super) async fn subscriptions(&mut self) -> Result<()> {

@@ -49,7 +49,9 @@ impl<'a> Generator<'a> {
     /// A value that the schema takes.
     pub fn right(&mut self, schema: &'a Value) -> Value {
         let schema = self.resolve(schema);
-        if let Some(all) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
+        if !schema["properties"].is_object()
+            && let Some(all) = schema["anyOf"].as_array().or(schema["oneOf"].as_array())
+        {
             return match all.choose(&mut self.rng) {
                 Some(one) => self.right(one),
                 None => Value::Null,
@@ -77,16 +79,31 @@ impl<'a> Generator<'a> {
             Some("object") => self.object(schema),
             Some("array") => {
                 let count = self.rng.random_range(1..4);
-                (0..count).map(|_| self.right(&schema["items"])).collect()
+                let mut items: Vec<_> = (0..count).map(|_| self.right(&schema["items"])).collect();
+                if schema["uniqueItems"] == true {
+                    let mut seen = Vec::new();
+                    items.retain(|item| {
+                        let is_new = !seen.contains(item);
+                        seen.push(item.clone());
+                        is_new
+                    });
+                }
+                items.into()
             }
             _ => self.any(3),
         }
     }
 
     fn object(&mut self, schema: &'a Value) -> Value {
+        let either = either(schema);
+        let chosen = either.choose(&mut self.rng).copied();
         let mut made = Map::new();
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            if is_required(schema, name) || self.happens(0.5) {
+            let wanted = match either.contains(&name.as_str()) {
+                true => chosen == Some(name.as_str()),
+                false => is_required(schema, name) || self.happens(0.5),
+            };
+            if wanted {
                 made.insert(name.clone(), self.right(field));
             }
         }
@@ -95,7 +112,8 @@ impl<'a> Generator<'a> {
 
     fn integer(&mut self, schema: &Value) -> i64 {
         let least = schema["minimum"].as_i64().unwrap_or(0);
-        self.rng.random_range(least..=least + 1_000)
+        let most = schema["maximum"].as_i64().unwrap_or(least + 1_000);
+        self.rng.random_range(least..=most)
     }
 
     fn number(&mut self, schema: &Value) -> Value {
@@ -160,7 +178,10 @@ impl<'a> Generator<'a> {
                     value: less,
                 });
             }
-            for value in self.wrong_fields(field) {
+            let mut wrong = self.wrong_fields(field);
+            // Null is as good as absent, and then it is the other one that counts.
+            wrong.retain(|value| !value.is_null() || !either(schema).contains(&name.as_str()));
+            for value in wrong {
                 let mut object = self.object(schema);
                 let why = format!("{name} is {}", brief(&value));
                 object[name.as_str()] = value;
@@ -213,9 +234,19 @@ fn takes(schema: &Value, value: &Value) -> bool {
     jsonschema::validator_for(schema).is_ok_and(|it| it.is_valid(value))
 }
 
+/// The fields of which one and no other must be there.
+fn either(schema: &Value) -> Vec<&str> {
+    let all = schema["oneOf"].as_array().into_iter().flatten();
+    all.flat_map(required).collect()
+}
+
 fn is_required(schema: &Value, name: &str) -> bool {
-    let required = schema["required"].as_array();
-    required.is_some_and(|all| all.iter().any(|it| it == name))
+    required(schema).any(|it| it == name)
+}
+
+fn required(schema: &Value) -> impl Iterator<Item = &str> {
+    let all = schema["required"].as_array().into_iter().flatten();
+    all.filter_map(Value::as_str)
 }
 
 fn brief(value: &Value) -> String {
@@ -233,7 +264,11 @@ mod tests {
                 "not": { "enum": ["ping", "ack"] } },
             "root": {
                 "type": "object", "additionalProperties": false, "required": ["name", "own"],
+                "oneOf": [{ "required": ["one"] }, { "required": ["several"] }],
                 "properties": {
+                    "one": { "$ref": "#/names" },
+                    "several": { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": ["a", "b"] } },
+                    "few": { "type": "integer", "minimum": 1, "maximum": 3 },
                     "name": { "$ref": "#/names" },
                     "own": { "$ref": "#/own" },
                     "ttl": { "anyOf": [{ "type": "number", "exclusiveMinimum": 0, "maximum": 60 },

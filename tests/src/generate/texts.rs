@@ -23,6 +23,10 @@ const LETTERS: &[char] = &[
 impl Generator<'_> {
     /// A text that the schema takes.
     pub(super) fn text(&mut self, schema: &Value) -> String {
+        if schema["format"] == "uuid" {
+            let uuid = uuid::Builder::from_random_bytes(self.rng.random());
+            return uuid.into_uuid().to_string();
+        }
         if let Some((class, least, most)) = schema["pattern"].as_str().and_then(of_class) {
             return self.of(&class, least, most.min(80));
         }

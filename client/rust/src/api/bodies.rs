@@ -23,6 +23,12 @@ pub struct Message<'a> {
     /// whoever is connected now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
+    /// What it stands for: the user's last one of the same key is delivered no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collapse_key: Option<&'a str>,
+    /// When it is to be delivered (RFC 3339), to a user alone; none: now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliver_at: Option<String>,
 }
 
 /// What the answer to an accepted notification says.
@@ -31,7 +37,7 @@ pub struct Message<'a> {
 pub struct Accepted {
     /// The notification's identity, as its readers see it.
     pub id: String,
-    /// Its position; none where nothing was stored.
+    /// Its position; none where nothing was stored, and where it waits for its time.
     #[serde(default)]
     pub cursor: Option<String>,
     /// What became of it, for people.
@@ -51,6 +57,9 @@ pub struct GatewayState {
     pub generation: u64,
     /// Users that are connected there.
     pub users: u64,
+    /// Open connections there, some seconds ago; none of releases that do not tell.
+    #[serde(default)]
+    pub connections: Option<u64>,
     /// Whether its clients are asked to move elsewhere.
     #[serde(default)]
     pub draining: bool,
@@ -60,6 +69,9 @@ pub struct GatewayState {
     /// The pod it runs in, where the dispatcher watches Kubernetes.
     #[serde(default)]
     pub pod: Option<String>,
+    /// Its release; none as for the connections.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// A gateway that is asked to move some of its users.

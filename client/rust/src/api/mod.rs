@@ -1,8 +1,15 @@
 //! The dispatcher's REST API, as a caller that must not lose or double anything uses it.
 
+mod assigned;
+mod batch;
 mod bodies;
+mod channels;
+mod inboxes;
+mod scheduled;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod users;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,7 +22,16 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-pub use self::bodies::{Accepted, GatewayState, Message, MovingGateway};
+pub use self::{
+    assigned::Assigned,
+    batch::{Keyed, Outcome},
+    bodies::{Accepted, GatewayState, Message, MovingGateway},
+    channels::{ChannelPage, ChannelPresence, ChannelUser, GatewaysAsked, History},
+    inboxes::{DeviceReceipt, Erased, InboxPage, InboxQuery, Receipt, Retracted},
+    scheduled::{Cancelled, SchedulePage},
+    tokens::{Revocation, Revoke},
+    users::{Disconnect, UserConnection},
+};
 use crate::{Error, api_url, error::cause, is_local, socket::retry_after, tls};
 
 /// Of one attempt.
@@ -191,6 +207,20 @@ impl Api {
         // Only a URL without a host has no path, and `api_url` lets none through.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push("api").extend(route);
+        }
+        url
+    }
+
+    /// The same with parameters, of those that are given.
+    fn asked(&self, route: &[&str], parameters: &[(&str, Option<&str>)]) -> Url {
+        let mut url = self.url(route);
+        let given = parameters.iter();
+        let given: Vec<_> = given
+            .filter_map(|(name, value)| Some((*name, (*value)?)))
+            .collect();
+        // Without any, an empty query would be left.
+        if !given.is_empty() {
+            url.query_pairs_mut().extend_pairs(given);
         }
         url
     }

@@ -51,6 +51,23 @@ async fn tries_again_under_the_same_key_until_it_is_accepted() {
 }
 
 #[tokio::test]
+async fn names_in_paths_are_encoded_and_a_page_is_read() {
+    const PAGE: (u16, &str) = (200, r#"{"notifications":[{"id":"n1"}],"next":"5-9"}"#);
+    let (api, asked) = dispatcher(&[PAGE]).await;
+    let query = InboxQuery {
+        after: Some("1-1"),
+        newest_first: true,
+        kind: Some("a b"),
+        ..InboxQuery::default()
+    };
+    let page = api.inbox("a/b", &query).await.unwrap();
+    assert_eq!(page.notifications[0]["id"], "n1");
+    assert_eq!(page.next.as_deref(), Some("5-9"));
+    let path = asked.lock()[0][0].clone();
+    assert_eq!(path, "/api/users/a%2Fb/notifications");
+}
+
+#[tokio::test]
 async fn a_refusal_is_final() {
     let (api, asked) = dispatcher(&[FULL]).await;
     let error = api.accept(&message(None), "k1").await.unwrap_err();
@@ -118,4 +135,103 @@ async fn it_is_tried_to_the_end_of_the_time_and_not_longer() {
         assert!(took < retry_for + Duration::from_secs(2), "{took:?}");
     }
     assert!(asked.lock().len() > 2);
+}
+
+#[tokio::test]
+async fn of_several_those_are_sent_again_of_which_nothing_is_known() {
+    let (api, asked) = dispatcher(&[
+        (
+            200,
+            concat!(
+                r#"{"results":[{"status":"ok","id":"n1","cursor":"1-1"},"#,
+                r#"{"status":"unknown","problem":{"code":"outcome_unknown","retryable":true}},"#,
+                r#"{"status":"failed","problem":{"code":"inbox_full","retryable":false}}]}"#
+            ),
+        ),
+        (503, ""),
+        (
+            200,
+            r#"{"results":[{"status":"ok","id":"n2","cursor":"1-2"}]}"#,
+        ),
+    ])
+    .await;
+    let keyed = ["k1", "k2", "k3"].map(|idempotency_key| Keyed {
+        message: message(Some("alice")),
+        idempotency_key,
+    });
+    let outcomes = api.accept_all(&keyed).await.unwrap();
+    let accepted: Vec<_> = outcomes.iter().map(Outcome::is_accepted).collect();
+    assert_eq!(accepted, [true, true, false]);
+    let problem = outcomes[2].problem.as_ref().unwrap();
+    assert_eq!(
+        (&*problem.code, outcomes[2].id.as_ref()),
+        ("inbox_full", None)
+    );
+    let paths: Vec<_> = asked.lock().iter().map(|it| it[0].clone()).collect();
+    assert_eq!(paths, ["/api/notifications/batch"; 3]);
+}
+
+#[test]
+fn one_of_several_is_a_send_with_its_key() {
+    let keyed = Keyed {
+        message: message(Some("alice")),
+        idempotency_key: "k",
+    };
+    let body = serde_json::to_value(&keyed).unwrap();
+    let expected = serde_json::json!({
+        "target_user": "alice", "notification_type": "t", "content": "c", "idempotency_key": "k",
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn what_waits_is_listed_and_cancelled() {
+    let (api, asked) = dispatcher(&[
+        (200, r#"{"notifications":[{"id":"n1"}],"next":"5_n1"}"#),
+        (200, r#"{"status":"ok","id":"n1","outcome":"cancelled"}"#),
+    ])
+    .await;
+    let page = api.scheduled("a/b", Some("1_n0"), 7).await.unwrap();
+    assert_eq!(page.notifications[0]["id"], "n1");
+    assert_eq!(page.next.as_deref(), Some("5_n1"));
+    let cancelled = api.cancel("a/b", "n1").await.unwrap();
+    assert_eq!((&*cancelled.id, &*cancelled.outcome), ("n1", "cancelled"));
+    let paths: Vec<_> = asked.lock().iter().map(|it| it[0].clone()).collect();
+    let expected = [
+        "/api/users/a%2Fb/scheduled",
+        "/api/users/a%2Fb/scheduled/n1",
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[tokio::test]
+async fn users_and_channels_are_asked_by_their_names() {
+    let (api, asked) = dispatcher(&[
+        (200, r#"{"user":"a/b","online":false,"connections":[]}"#),
+        (202, r#"{"connections":2}"#),
+        (200, r#"{"channels":[{"name":"orders"}],"next":"orders"}"#),
+        (
+            200,
+            r#"{"notifications":[],"next":"1-1","more":false,"gap":null}"#,
+        ),
+    ])
+    .await;
+    assert!(api.presence("a/b").await.unwrap().is_empty());
+    let all = Disconnect::default();
+    assert_eq!(api.disconnect("a b", &all).await.unwrap(), 2);
+    let page = api.channels("or", Some("a")).await.unwrap();
+    assert_eq!(
+        (page.channels, page.next.as_deref()),
+        (vec!["orders".to_owned()], Some("orders"))
+    );
+    let history = api.history("orders", None, None).await.unwrap();
+    assert_eq!((&*history.next, history.more), ("1-1", false));
+    let paths: Vec<_> = asked.lock().iter().map(|it| it[0].clone()).collect();
+    let expected = [
+        "/api/users/a%2Fb/presence",
+        "/api/users/a%20b/disconnect",
+        "/api/channels",
+        "/api/channels/orders/history",
+    ];
+    assert_eq!(paths, expected);
 }

@@ -6,6 +6,7 @@
 mod claims;
 mod hostile;
 mod keys;
+mod revoked;
 mod services;
 mod warrants;
 

@@ -128,14 +128,29 @@ impl Chain {
         }
     }
 
-    /// Overwrites a frame in place, so that the chain stays whole.
-    pub(super) fn bury(&mut self, index: usize) {
+    /// Overwrites a frame in place, so that the chain stays whole; answers with what stood there.
+    pub(super) fn bury(&mut self, index: usize) -> Option<Frame> {
+        let frame = self.frames.get_mut(index)?;
+        let stood = frame.clone();
+        self.bytes -= frame.body.len() as u64;
+        frame.tombstone = true;
+        frame.trace = None;
+        frame.body = bytes::Bytes::new();
+        Some(stood)
+    }
+
+    /// Puts back what was overwritten just now.
+    pub(super) fn unbury(&mut self, index: usize, stood: Frame) {
         if let Some(frame) = self.frames.get_mut(index) {
-            self.bytes -= frame.body.len() as u64;
-            frame.tombstone = true;
-            frame.trace = None;
-            frame.body = bytes::Bytes::new();
+            self.bytes += stood.body.len() as u64;
+            *frame = stood;
         }
+    }
+
+    /// Which frame has this number.
+    pub(super) fn index_of(&self, seq: u64) -> Option<usize> {
+        let index = usize::try_from(seq.checked_sub(self.first_seq())?).ok()?;
+        (index < self.frames.len()).then_some(index)
     }
 
     /// Up to `limit` frames, and [`PAGE_BYTES`], from an index on.

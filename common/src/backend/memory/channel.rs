@@ -106,10 +106,15 @@ impl Channel {
         }
     }
 
-    /// Answers where the log stands; one that never had an entry begins here, so that whoever follows
-    /// it has a position from which something can be missing.
+    /// A gateway follows it from now on. Answers where the log stands.
     pub(super) fn follow(&mut self, gateway: &GatewayId, cx: &Context<'_>) -> Cursor {
         self.followers.insert(gateway.clone());
+        self.begun(cx)
+    }
+
+    /// Answers where the log stands; one that never had an entry begins here, so that whoever follows
+    /// it has a position from which something can be missing.
+    pub(super) fn begun(&mut self, cx: &Context<'_>) -> Cursor {
         self.lapse(cx.now);
         if !self.chain.has_history() {
             let seq = self.chain.next(cx.now, 0).seq;
@@ -127,6 +132,11 @@ impl Channel {
 
     pub(super) fn unfollow(&mut self, gateway: &GatewayId) {
         self.followers.remove(gateway);
+    }
+
+    /// Whether a gateway follows it.
+    pub(super) fn is_followed(&self) -> bool {
+        !self.followers.is_empty()
     }
 
     /// A page after `after`.

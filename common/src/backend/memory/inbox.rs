@@ -1,26 +1,39 @@
 //! A user's inbox: appending, making room, acking, trimming.
 
+use bytes::Bytes;
+
 use super::{
     chain::Chain,
     dedup::Dedup,
     rules::{self, Reader, Room, Standing, millis},
-    user::{Context, Left, LeftReason, User},
+    user::{Context, Left, User},
 };
 use crate::{
-    backend::{Ack, BackendError, BusEvent, SendOrder, Sent},
-    ids::{Cursor, GatewayId, Millis},
+    backend::{Ack, BackendError, BusEvent, LeftReason, SendOrder, Sent},
+    ids::{CollapseKey, Cursor, GatewayId, Millis, NotificationId},
     notification::Frame,
+    telemetry::spans::TraceParent,
 };
 
 /// For how long an ephemeral notification's hint is good: long enough to reach a socket that is
 /// being written to.
 const FLEETING_MS: Millis = 60_000;
 
+/// What is to be appended to an inbox.
+pub(super) struct Arrival<'a> {
+    pub(super) id: NotificationId,
+    pub(super) body: &'a Bytes,
+    pub(super) collapse_key: Option<&'a CollapseKey>,
+    pub(super) expires_at: Millis,
+    pub(super) trace: Option<Box<TraceParent>>,
+}
+
 /// Tells whoever is connected, and keeps nothing.
 pub(super) fn send_ephemeral(user: Option<&User>, order: &SendOrder, cx: &Context<'_>) -> Sent {
     let Some(user) = user else {
         return Sent {
             cursor: None,
+            due: None,
             devices: 0,
             user_seen: false,
             repeated: false,
@@ -55,25 +68,59 @@ impl User {
             return Ok(self.sent(Some(first), true, cx));
         }
         self.reserve(Chain::weight(order.body.len()) + Dedup::weight(&order.idempotency))?;
-        let appended = self.make_room(cx).map(|()| self.append(order, nonce, cx));
+        let arrival = Arrival {
+            id: order.id,
+            body: &order.body,
+            collapse_key: order.collapse_key.as_ref(),
+            expires_at: cx.now + millis(order.ttl.min(cx.limits.inbox_ttl)),
+            trace: order.parent(),
+        };
+        let taken = self.take_in(arrival, nonce, cx);
+        if let Ok(cursor) = &taken {
+            self.dedup.remember(&order.idempotency, *cursor, cx.now);
+        }
         self.settle();
-        let cursor = appended?;
-        Ok(self.sent(Some(cursor), false, cx))
+        Ok(self.sent(Some(taken?), false, cx))
     }
 
-    fn append(&mut self, order: &SendOrder, nonce: u32, cx: &Context<'_>) -> Cursor {
+    /// Appends to the inbox, for which the bytes are reserved, and hints to the gateways.
+    pub(super) fn take_in(
+        &mut self,
+        arrival: Arrival<'_>,
+        nonce: u32,
+        cx: &Context<'_>,
+    ) -> Result<Cursor, BackendError> {
+        let collapse_key = arrival.collapse_key;
+        let replaced = collapse_key.and_then(|key| self.replaced(key));
+        // Before there is room for the new one, since it may be what makes room.
+        let kept = replaced.and_then(|index| self.chain.bury(index));
+        let room = self.make_room(cx);
+        let appended = room.map(|()| self.append(arrival, nonce, cx));
+        if let (Some(frame), Err(_), Some(index)) = (&kept, &appended, replaced) {
+            self.chain.unbury(index, frame.clone());
+        }
+        let cursor = appended?;
+        if let Some(frame) = &kept {
+            self.take_back(frame, LeftReason::Replaced, cx);
+        }
+        if let Some(key) = collapse_key {
+            self.note_key(key, cursor);
+        }
+        Ok(cursor)
+    }
+
+    fn append(&mut self, arrival: Arrival<'_>, nonce: u32, cx: &Context<'_>) -> Cursor {
         let cursor = self.chain.next(cx.now, nonce);
         let frame = Frame {
             cursor,
-            id: order.id,
+            id: arrival.id,
             stored_at: cx.now,
-            expires_at: cx.now + millis(order.ttl.min(cx.limits.inbox_ttl)),
+            expires_at: arrival.expires_at,
             tombstone: false,
-            trace: order.parent(),
-            body: order.body.clone(),
+            trace: arrival.trace,
+            body: arrival.body.clone(),
         };
         let prev = self.chain.append(frame.clone());
-        self.dedup.remember(&order.idempotency, cursor, cx.now);
         self.touched = cx.now;
         self.hint(cx, || BusEvent::Inbox {
             user: self.id.clone(),
@@ -83,9 +130,10 @@ impl User {
         cursor
     }
 
-    fn sent(&self, cursor: Option<Cursor>, repeated: bool, cx: &Context<'_>) -> Sent {
+    pub(super) fn sent(&self, cursor: Option<Cursor>, repeated: bool, cx: &Context<'_>) -> Sent {
         Sent {
             cursor,
+            due: None,
             devices: self.connected_devices(cx),
             user_seen: !self.records.is_empty(),
             repeated,
@@ -94,7 +142,7 @@ impl User {
     }
 
     /// Tells each distinct gateway that presence names.
-    fn hint(&self, cx: &Context<'_>, event: impl Fn() -> BusEvent) {
+    pub(super) fn hint(&self, cx: &Context<'_>, event: impl Fn() -> BusEvent) {
         let mut gateways: Vec<&GatewayId> = self.presence.values().map(|e| &e.gateway).collect();
         gateways.sort_unstable();
         gateways.dedup();
@@ -145,7 +193,7 @@ impl User {
                 continue;
             };
             let cursor = frame.cursor;
-            self.chain.bury(index);
+            drop(self.chain.bury(index));
             if index >= first_unacked {
                 self.note_left(Left {
                     cursor,
@@ -208,6 +256,8 @@ impl User {
         record.seen = cx.now;
         record.has_acked = true;
         record.passed_over = false;
+        let marks = self.marks.entry(reader.device()).or_default();
+        marks.note(ack.cursor.seq, cx.now);
         for cursor in &ack.expired {
             self.note_left(Left {
                 cursor: *cursor,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    backend::{BusEvent, BusSink, LiveGateway},
+    backend::{AboutGateway, BusEvent, BusSink, LiveGateway},
     ids::{GatewayId, Millis},
 };
 
@@ -25,6 +25,8 @@ struct Lease {
     draining: bool,
     /// Whether the owner lets clients in.
     accepting: bool,
+    /// What the owner told of itself.
+    about: Option<AboutGateway>,
     /// When it runs out; `None` while it is renewed.
     ends: Option<Millis>,
     /// Whether it ran out and that was noticed.
@@ -55,6 +57,7 @@ impl Leases {
             owned: true,
             draining: false,
             accepting: true,
+            about: None,
             ends: None,
             reaped: false,
         };
@@ -85,6 +88,15 @@ impl Leases {
         {
             lease.draining = true;
             lease.accepting = accepting;
+        }
+    }
+
+    /// The owner of this generation tells of itself.
+    pub(super) fn show(&mut self, gateway: &GatewayId, generation: u64, about: AboutGateway) {
+        if let Some(lease) = self.by_gateway.get_mut(gateway)
+            && lease.generation == generation
+        {
+            lease.about = Some(about);
         }
     }
 
@@ -154,6 +166,7 @@ impl Leases {
                 users: 0,
                 draining: lease.draining,
                 accepting: lease.accepting,
+                about: lease.about.clone(),
             })
             .collect();
         live.sort_unstable_by(|one, other| one.name.cmp(&other.name));

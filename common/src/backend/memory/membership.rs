@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use super::{presence::Entry, rules::millis, store::Store};
 use crate::{
     backend::{
-        Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Channels, Claimed,
-        Connections, Departure, Device, Holder, LEASE_LOST, Lease, Page, Registered, Registration,
-        Subscription, Subscriptions,
+        AboutGateway, Ack, AuditAnswer, AuditQuestion, BackendError, BusEvent, BusSink, Channels,
+        Claimed, Connections, Departure, Device, Holder, LEASE_LOST, Lease, Page, Registered,
+        Registration, Roll, Subscription, Subscriptions,
     },
     ids::{ChannelName, Cursor, GatewayId, SessionId, UserId},
 };
@@ -88,6 +88,18 @@ impl Lease for MemoryMembership {
     async fn show_draining(&self, accepting: bool) -> Result<(), BackendError> {
         self.store()
             .show_draining(&self.lease.gateway, self.lease.generation(), accepting);
+        Ok(())
+    }
+
+    async fn show(&self, about: &AboutGateway) -> Result<(), BackendError> {
+        let generation = self.lease.generation();
+        self.store()
+            .show(&self.lease.gateway, generation, about.clone());
+        Ok(())
+    }
+
+    async fn answer(&self, to: &str, roll: &Roll) -> Result<(), BackendError> {
+        self.store().answers.add(to, roll.clone());
         Ok(())
     }
 
@@ -205,12 +217,7 @@ impl Channels for MemoryMembership {
     }
 
     async fn history(&self, channel: &ChannelName, after: Cursor) -> Result<Page, BackendError> {
-        Ok(self
-            .store()
-            .with_known_channel(channel, |channel, cx| match channel {
-                Some(channel) => channel.history(after, cx.limits.page, cx.now),
-                None => Page::of_nothing(after),
-            }))
+        Ok(self.store().history(channel, after, u32::MAX))
     }
 }
 

@@ -1,38 +1,52 @@
 //! The in-memory store: one process, the same semantics, bounded.
 //!
 //! `rules` holds the decisions and nothing else; `user` and `channel` carry them out on one user
-//! or channel; `store` puts those behind locks; `membership` is what a gateway holds.
+//! or channel; `store` puts those behind locks; `membership` is what a gateway holds; `tokens` is apart from all that.
 
+mod answers;
+mod assigned;
 mod budget;
 mod chain;
 mod channel;
 mod dedup;
 mod inbox;
 mod lease;
+mod lending;
 mod membership;
 mod presence;
+mod reading;
 mod rules;
+mod scheduled;
 mod store;
 mod subscriptions;
+mod tokens;
 mod user;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     backend::{
-        Backend, BackendError, BusEvent, BusSink, Clock, Control, Gap, Limits, LiveGateway,
-        Membership, Page, Presence, PublishOrder, Published, SendOrder, Sent,
+        Ask, Backend, BackendError, BusEvent, BusSink, Clock, Control, Gap, Lent, Limits,
+        LiveGateway, Membership, Page, Presence, PublishOrder, Published, RollCall, Rolls,
+        SendOrder, Sent,
     },
-    ids::{Cursor, GatewayId, Millis, UserId},
+    ids::{ChannelName, Cursor, GatewayId, Millis, UserId},
     telemetry::Collector,
 };
+use lending::Lending;
 use membership::MemoryMembership;
 pub use rules::Reader;
 use store::Store;
-pub use user::{Left, LeftReason};
+use tokens::KeptTokens;
+pub use user::Left;
+use user::{Context, User};
+
+/// How often it is looked for what gateways have answered.
+const ANSWERS_LOOKED_FOR: Duration = Duration::from_millis(2);
 
 /// How much the store takes; beyond it says [`BackendError::StoreFull`].
 #[derive(Debug, Clone)]
@@ -61,6 +75,8 @@ pub struct MemoryBackend {
     store: Arc<Store>,
     /// Who has which duty, and until when.
     duties: Mutex<HashMap<String, (String, Millis)>>,
+    lending: Mutex<Lending>,
+    tokens: KeptTokens,
 }
 
 impl MemoryBackend {
@@ -69,6 +85,8 @@ impl MemoryBackend {
         Arc::new(Self {
             store: Arc::new(Store::new(limits, &bounds)),
             duties: Mutex::default(),
+            lending: Mutex::default(),
+            tokens: KeptTokens::default(),
         })
     }
 
@@ -90,6 +108,10 @@ impl MemoryBackend {
 #[async_trait]
 impl Backend for MemoryBackend {
     async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
+        if let Some(due) = order.due {
+            let keep = |user: &mut User, cx: &Context<'_>| user.schedule(order, due, cx);
+            return self.store.with_user(&order.user, keep);
+        }
         if order.ttl.is_zero() {
             return Ok(self.store.with_known_user(&order.user, |user, cx| {
                 inbox::send_ephemeral(user.as_deref(), order, cx)
@@ -115,6 +137,42 @@ impl Backend for MemoryBackend {
         }))
     }
 
+    async fn history(
+        &self,
+        channel: &ChannelName,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<Page, BackendError> {
+        Ok(self.store.history(channel, after, limit))
+    }
+
+    async fn followed(&self) -> Result<Arc<[ChannelName]>, BackendError> {
+        Ok(self.store.followed().into())
+    }
+
+    async fn roll_call(&self, call: &RollCall, within: Duration) -> Result<Rolls, BackendError> {
+        let deadline = Instant::now() + within;
+        let open = self.store.answers.open();
+        let question = BusEvent::Control(Control::RollCall {
+            answer_to: open.name.as_str().into(),
+            call: call.clone(),
+        });
+        let asked = self.store.with_leases(|leases, now| {
+            let live = leases.live(now);
+            for gateway in &live {
+                leases.tell(&gateway.name, question.clone());
+            }
+            live.len()
+        });
+        while open.count() < asked && Instant::now() + ANSWERS_LOOKED_FOR < deadline {
+            sleep(ANSWERS_LOOKED_FOR).await;
+        }
+        Ok(Rolls {
+            asked,
+            answers: open.so_far(),
+        })
+    }
+
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
         self.store
             .with_leases(|leases, _| leases.tell(gateway, BusEvent::Control(control.clone())));
@@ -131,6 +189,17 @@ impl Backend for MemoryBackend {
         let until = now + Millis::try_from(for_.as_millis()).unwrap_or(Millis::MAX / 2);
         duties.insert(duty.to_owned(), (holder.to_owned(), until));
         Ok(true)
+    }
+
+    async fn lend(&self, asks: &[Ask]) -> Result<Vec<Lent>, BackendError> {
+        let now = self.clock().now();
+        let mut lending = self.lending.lock();
+        Ok(asks.iter().map(|ask| lending.lend(ask, now)).collect())
+    }
+
+    async fn borrowers(&self, borrower: &str, for_: Duration) -> Result<u32, BackendError> {
+        let now = self.clock().now();
+        Ok(self.lending.lock().note(borrower, for_, now))
     }
 
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {

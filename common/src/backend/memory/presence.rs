@@ -7,7 +7,10 @@ use super::{
     user::{Context, User},
 };
 use crate::{
-    backend::{BackendError, BusEvent, Departure, Device, Presence, Registered, Registration},
+    backend::{
+        BackendError, BusEvent, Departure, Device, Presence, Registered, Registration,
+        receipt::Marks,
+    },
     ids::{Cursor, GatewayId, Millis, SessionId},
 };
 
@@ -70,6 +73,7 @@ impl User {
         );
         self.touched = cx.now;
 
+        let returns = self.is_known(registration);
         let mut record = self.take_record(registration);
         record.seen = cx.now;
         let page = self.page(&record, registration.since, cx);
@@ -78,6 +82,8 @@ impl User {
             record,
         );
         let forgotten = self.forget_idle(cx);
+        let was = |channel: &_| self.kept.assigned(&registration.device, channel);
+        let assigned = self.assigned.of_device(was, returns);
         Ok(Registered {
             fence,
             page,
@@ -85,7 +91,15 @@ impl User {
             subscriptions: self.kept.durable(&registration.device),
             claimable: self.kept.is_claimable(),
             forgotten,
+            assigned,
         })
+    }
+
+    /// Whether its device was there before; all anonymous ones are one.
+    fn is_known(&self, registration: &Registration) -> bool {
+        let reader = Reader::of(&registration.device, &registration.session);
+        self.records.contains_key(&reader)
+            || (reader.is_anonymous() && self.anonymous_record().is_some())
     }
 
     /// The reader's record, or where one begins. An anonymous connection begins where the user's
@@ -95,7 +109,7 @@ impl User {
         if let Some(record) = self.records.get(&reader) {
             return *record;
         }
-        match self.anonymous_record() {
+        let record = match self.anonymous_record() {
             Some(shared) if reader.is_anonymous() => {
                 let folded = self.records.remove(&Reader::Folded);
                 Record {
@@ -108,7 +122,13 @@ impl User {
                 rules::start(self.records.values(), &self.chain),
                 registration.broadcast,
             ),
-        }
+        };
+        let marks = self.marks.entry(reader.device());
+        marks.or_insert_with(|| Marks {
+            begin: Some(record.cursor.seq),
+            ..Marks::default()
+        });
+        record
     }
 
     /// Ends a registration, if it is still this connection's.
@@ -226,6 +246,7 @@ impl User {
         for reader in &gone {
             self.records.remove(reader);
             if let Reader::Named(device) = reader {
+                self.marks.remove(&Some(device.clone()));
                 self.kept.forget_device(&Device::Named(device.clone()));
             }
         }

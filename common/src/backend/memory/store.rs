@@ -13,15 +13,17 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{
     MemoryBounds,
+    answers::Answers,
     budget::Budget,
     channel::Channel,
     lease::Leases,
     presence::Entry,
+    scheduled::DueUsers,
     user::{Context, User},
 };
 use crate::{
-    backend::{BackendError, BusSink, Clock, Limits},
-    ids::{ChannelName, GatewayId, Millis, UserId},
+    backend::{AboutGateway, BackendError, BusSink, Clock, Limits, Page},
+    ids::{ChannelName, Cursor, GatewayId, Millis, UserId},
     telemetry::MemoryMetrics,
 };
 
@@ -29,14 +31,16 @@ const SHARDS: usize = 64;
 /// How often what has lapsed is looked for.
 const SWEEP_MS: Millis = 60_000;
 
-/// The state. Whoever needs both locks takes a shard's first, then the leases'; gateways are told
-/// under both, so that they hear in the order in which things happened.
+/// The state. Whoever needs several locks takes a shard's first, then the leases', and last that of who is due; gateways
+/// are told under both of the first, so that they hear in the order in which things happened.
 pub(super) struct Store {
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     users: Shards<UserId, User>,
     channels: Shards<ChannelName, Channel>,
     leases: RwLock<Leases>,
+    pub(super) due: Mutex<DueUsers>,
+    pub(super) answers: Answers,
     /// How many users have a presence entry.
     online: AtomicU64,
     swept_at: AtomicI64,
@@ -58,6 +62,8 @@ impl Store {
             users: Shards::new(),
             channels: Shards::new(),
             leases: RwLock::default(),
+            due: Mutex::default(),
+            answers: Answers::default(),
             online: AtomicU64::new(0),
             bytes: Budget::new("bytes of stored notifications", bounds.bytes, bytes.clone()),
             user_places: Budget::new("users", bounds.users, users.clone()),
@@ -132,6 +138,27 @@ impl Store {
         self.in_context(|cx| act(channels.get_mut(name), &cx))
     }
 
+    /// A page of a channel's log.
+    pub(super) fn history(&self, channel: &ChannelName, after: Cursor, limit: u32) -> Page {
+        self.with_known_channel(channel, |channel, cx| match channel {
+            Some(channel) => channel.history(after, limit.min(cx.limits.page), cx.now),
+            None => Page::of_nothing(after),
+        })
+    }
+
+    /// The channels that somebody follows, by name, but for that of broadcasts.
+    pub(super) fn followed(&self) -> Vec<ChannelName> {
+        let mut followed = Vec::new();
+        for channels in self.channels.each() {
+            let those = channels
+                .iter()
+                .filter(|(name, channel)| channel.is_followed() && !name.is_broadcast());
+            followed.extend(those.map(|(name, _)| name.clone()));
+        }
+        followed.sort_unstable();
+        followed
+    }
+
     /// Users that a lease vouches for.
     pub(super) fn online(&self) -> u64 {
         // Nobody may be left to do it.
@@ -188,6 +215,11 @@ impl Store {
         self.leases
             .write()
             .show_draining(gateway, generation, accepting);
+    }
+
+    /// A generation of a gateway tells of itself.
+    pub(super) fn show(&self, gateway: &GatewayId, generation: u64, about: AboutGateway) {
+        self.leases.write().show(gateway, generation, about);
     }
 
     pub(super) fn lose_lease(&self, gateway: &GatewayId) {
@@ -280,6 +312,7 @@ impl Store {
             now: self.clock.now(),
             limits: &self.limits,
             leases: &leases,
+            due: &self.due,
         })
     }
 

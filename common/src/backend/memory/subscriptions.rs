@@ -20,6 +20,8 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     durable: HashMap<Device, Channels>,
+    /// Where devices are on channels that services have put the user on.
+    assigned: HashMap<Device, Channels>,
     by_session: HashMap<SessionId, OfSession>,
 }
 
@@ -44,6 +46,7 @@ impl Kept {
         }
         let channels = match holder {
             Holder::Device(device) => self.durable.entry(device.clone()).or_default(),
+            Holder::Assigned(device) => self.assigned.entry(device.clone()).or_default(),
             Holder::Session(session) => {
                 &mut self.by_session.entry(session.clone()).or_default().channels
             }
@@ -65,27 +68,65 @@ impl Kept {
                     channels.remove(channel);
                 }
             }
+            Holder::Assigned(device) => {
+                if let Some(channels) = self.assigned.get_mut(device) {
+                    channels.remove(channel);
+                }
+            }
             Holder::Session(session) => {
                 if let Some(of_session) = self.by_session.get_mut(session) {
                     of_session.channels.remove(channel);
                 }
             }
         }
+        self.tidy();
+    }
+
+    fn tidy(&mut self) {
         self.durable.retain(|_, channels| !channels.is_empty());
+        self.assigned.retain(|_, channels| !channels.is_empty());
         self.by_session.retain(|_, kept| !kept.channels.is_empty());
+    }
+
+    /// Forgets all to one channel; answers whether there were any.
+    pub(super) fn forget_channel(&mut self, channel: &ChannelName) -> bool {
+        let before = self.len();
+        let devices = self.durable.values_mut();
+        let by_session = self.by_session.values_mut().map(|kept| &mut kept.channels);
+        devices.chain(by_session).for_each(|channels| {
+            channels.remove(channel);
+        });
+        self.forget_places(channel);
+        self.len() < before
+    }
+
+    /// Forgets where devices are on a channel that services have put the user on.
+    pub(super) fn forget_places(&mut self, channel: &ChannelName) {
+        self.assigned.values_mut().for_each(|channels| {
+            channels.remove(channel);
+        });
+        self.tidy();
     }
 
     fn holds(&self, holder: &Holder, channel: &ChannelName) -> bool {
         let channels = match holder {
             Holder::Device(device) => self.durable.get(device),
+            Holder::Assigned(device) => self.assigned.get(device),
             Holder::Session(session) => self.by_session.get(session).map(|kept| &kept.channels),
         };
         channels.is_some_and(|channels| channels.contains_key(channel))
     }
 
-    /// Forgets the device's durable ones.
+    /// Forgets the device's own.
     pub(super) fn forget_device(&mut self, device: &Device) {
         self.durable.remove(device);
+        self.assigned.remove(device);
+    }
+
+    /// Where the device is on a channel that services have put the user on.
+    pub(super) fn assigned(&self, device: &Device, channel: &ChannelName) -> Option<Cursor> {
+        let place = self.assigned.get(device)?.get(channel)?;
+        Some(place.cursor)
     }
 
     /// The device's durable ones.
@@ -174,13 +215,13 @@ impl Kept {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.durable.is_empty() && self.by_session.is_empty()
+        self.len() == 0
     }
 
     fn len(&self) -> usize {
         let by_session = self.by_session.values().map(|kept| kept.channels.len());
-        let durable = self.durable.values().map(Channels::len);
-        by_session.chain(durable).sum()
+        let devices = self.durable.values().chain(self.assigned.values());
+        by_session.chain(devices.map(Channels::len)).sum()
     }
 }
 

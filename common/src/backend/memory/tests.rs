@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    backend::{Ack, Device, Idempotency, Registration, clock},
+    backend::{Ack, Device, Idempotency, LeftReason, Registration, clock},
     ids::DeviceId,
 };
 
@@ -18,12 +18,14 @@ fn limits() -> Limits {
     Limits {
         inbox_ttl: DAY,
         inbox_max: 3,
+        scheduled: 3,
         inbox_keep: 1,
         page: 10,
         devices: 16,
         device_ttl: DAY,
         connections: 100,
         kept: 100,
+        assigned: 100,
         restore: Duration::from_secs(600),
         lease_ttl: Duration::from_secs(15),
         lease_renew: Duration::from_secs(5),
@@ -46,6 +48,8 @@ fn order(user: &str, ttl: Duration) -> SendOrder {
         id,
         body: "{}".into(),
         ttl,
+        collapse_key: None,
+        due: None,
         idempotency: Idempotency {
             key: id.to_string(),
             former: None,

@@ -2,18 +2,22 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use parking_lot::Mutex;
+
 use super::{
+    assigned::Assigned,
     budget::Share,
     chain::Chain,
     dedup::Dedup,
     lease::Leases,
     presence::Entry,
     rules::{self, Reader, Record, Standing, millis},
+    scheduled::{DueUsers, Scheduled},
     subscriptions::Kept,
 };
 use crate::{
-    backend::{BackendError, Device, Limits, Page},
-    ids::{Cursor, Millis, SessionId, UserId},
+    backend::{BackendError, Device, LeftReason, Limits, Page, ReadState, receipt::Marks},
+    ids::{CollapseKey, Cursor, DeviceId, Millis, SessionId, UserId},
 };
 
 /// How long a user is remembered beyond the inbox's own life.
@@ -26,8 +30,16 @@ pub(super) struct User {
     pub(super) id: UserId,
     pub(super) chain: Chain,
     pub(super) records: HashMap<Reader, Record>,
+    /// When devices acked; `None`: those that do not name themselves.
+    pub(super) marks: HashMap<Option<DeviceId>, Marks>,
+    /// The number of the last notification of each key.
+    pub(super) collapse: HashMap<CollapseKey, u64>,
+    /// What was read.
+    pub(super) read: ReadState,
     pub(super) presence: HashMap<(Device, SessionId), Entry>,
     pub(super) kept: Kept,
+    pub(super) assigned: Assigned,
+    pub(super) scheduled: Scheduled,
     pub(super) dedup: Dedup,
     pub(super) highest_fence: u64,
     left: VecDeque<Left>,
@@ -49,21 +61,13 @@ pub struct Left {
     pub at: Millis,
 }
 
-/// Why a position left without being delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftReason {
-    /// Its time had passed.
-    Expired,
-    /// The inbox was full.
-    Dropped,
-}
-
 /// What the store's operations on a user are given: the time, the limits, the gateways.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) now: Millis,
     pub(super) limits: &'a Limits,
     pub(super) leases: &'a Leases,
+    pub(super) due: &'a Mutex<DueUsers>,
 }
 
 impl Reader {
@@ -72,6 +76,14 @@ impl Reader {
         match device {
             Device::Named(device) => Self::Named(device.clone()),
             Device::Anonymous => Self::Session(session.clone()),
+        }
+    }
+
+    /// Its device, if it has a name.
+    pub(super) fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Named(device) => Some(device.clone()),
+            Self::Session(_) | Self::Folded => None,
         }
     }
 
@@ -86,8 +98,13 @@ impl User {
             id,
             chain: Chain::default(),
             records: HashMap::new(),
+            marks: HashMap::new(),
+            collapse: HashMap::new(),
+            read: ReadState::default(),
             presence: HashMap::new(),
             kept: Kept::default(),
+            assigned: Assigned::default(),
+            scheduled: Scheduled::default(),
             dedup: Dedup::default(),
             highest_fence: 0,
             left: VecDeque::new(),
@@ -102,16 +119,23 @@ impl User {
         let is_blank = !self.chain.has_history()
             && self.records.is_empty()
             && self.kept.is_empty()
+            && self.assigned.is_empty()
             && self.dedup.is_empty();
         let lapses = self.touched + millis(cx.limits.inbox_ttl) + GRACE_MS;
-        self.presence.is_empty() && (is_blank || lapses < cx.now)
+        let is_over = is_blank || (lapses < cx.now && self.assigned.is_empty());
+        self.presence.is_empty() && self.scheduled.is_empty() && is_over
     }
 
     /// Forgets everything, as if the user had never been known.
     pub(super) fn forget(&mut self, now: Millis) {
         self.chain = Chain::default();
         self.records.clear();
+        self.marks.clear();
+        self.collapse.clear();
+        self.read = ReadState::default();
         self.kept = Kept::default();
+        self.assigned = Assigned::default();
+        self.scheduled = Scheduled::default();
         self.dedup = Dedup::default();
         self.left.clear();
         self.touched = now;
@@ -133,7 +157,7 @@ impl User {
     /// Gives back the bytes that are not needed after all.
     pub(super) fn settle(&mut self) {
         self.bytes
-            .shrink_to(self.chain.bytes() + self.dedup.bytes());
+            .shrink_to(self.chain.bytes() + self.dedup.bytes() + self.scheduled.bytes());
     }
 
     /// Every reader, and whether it is connected now.
@@ -180,6 +204,12 @@ impl User {
             self.left.pop_front();
         }
         self.left.push_back(left);
+    }
+
+    /// When the oldest note was made, if there may have been older ones.
+    pub(super) fn oldest_note(&self) -> Option<Millis> {
+        let oldest = self.left.front().filter(|_| self.left.len() == LEFT);
+        oldest.map(|left| left.at)
     }
 
     pub(super) fn left(&self) -> impl Iterator<Item = &Left> {

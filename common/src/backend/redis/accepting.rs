@@ -31,6 +31,7 @@ impl Shared {
             presence: &keys.presence,
             dedup: &dedup,
             buried: &keys.buried,
+            collapse: &keys.collapse,
             former: former.as_deref(),
             user_name: word(order.user.as_str()),
             id: number(order.id),
@@ -44,6 +45,10 @@ impl Shared {
             gateway_channel: self.keys.gateway_channel_prefix(keys.partition).into(),
             hash: word(&order.idempotency.body_hash),
             dedup_s: seconds(order.idempotency.ttl),
+            collapse_key: order
+                .collapse_key
+                .as_ref()
+                .map_or_else(Bytes::new, |key| word(key.as_str())),
             body: order.body.clone(),
             span: order.parent().map(number).into_iter().collect(),
         };
@@ -60,6 +65,7 @@ impl Shared {
         let places = reply.texts()?;
         Ok(Sent {
             cursor: (cursor != Cursor::ZERO).then_some(cursor),
+            due: None,
             devices: self.count_devices(&places),
             user_seen: reply.flag()?,
             repeated: outcome != "ok",
@@ -108,7 +114,7 @@ impl Shared {
     }
 
     /// Calls a function that accepts something, with a span of its own where the request is traced.
-    async fn traced<'a, C: Call<'a>>(
+    pub(super) async fn traced<'a, C: Call<'a>>(
         &self,
         trace: Option<&Trace>,
         partition: u16,
@@ -132,15 +138,15 @@ fn in_a_word(error: &BackendError) -> &'static str {
     }
 }
 
-fn nonce() -> Bytes {
+pub(super) fn nonce() -> Bytes {
     number(rand::random_range(1..=u32::MAX))
 }
 
-fn millis(duration: Duration) -> Bytes {
+pub(super) fn millis(duration: Duration) -> Bytes {
     number(duration.as_millis())
 }
 
 /// At least a second, which is as fine as Redis' EX is.
-fn seconds(duration: Duration) -> Bytes {
+pub(super) fn seconds(duration: Duration) -> Bytes {
     number(duration.as_secs().max(1))
 }

@@ -59,18 +59,48 @@ macro_rules! calls {
 calls! {
     /// Appends to an inbox and hints.
     Send = "send"
-        (inbox, user, left, presence, dedup, buried; former)
-        [user_name, id, nonce, ttl_ms, max, keep, most_devices, device_ttl_s, life_s, gateway_channel,
-         hash, dedup_s, body; span];
+        (inbox, user, left, presence, buried, collapse, dedup; former)
+        [user_name, max, keep, most_devices, device_ttl_s, life_s, gateway_channel, nonce, id, ttl_ms,
+         hash, dedup_s, collapse_key, body; span];
     /// Reads a page of an inbox.
     ReadInbox = "read" (user, inbox) [device, after, limit, bytes, life_s];
     /// Moves a device's cursor on.
     Ack = "ack"
-        (user, inbox, left, presence, buried)
+        (user, inbox, left, presence, buried, marks)
         [device, cursor, broadcast, keep, most_devices, device_ttl_s, life_s; undelivered];
+    /// Reads a page of an inbox for whoever only looks.
+    Look = "look" (inbox, user, also) [after, backwards, limit, bytes];
+    /// Asks what is known of a position.
+    Receipt = "receipt" (inbox, user, left, marks) [cursor];
+    /// Takes a notification back.
+    Retract = "retract" (inbox, user, left, presence, buried) [user_name, cursor, gateway_channel, life_s];
+    /// Forgets a user.
+    Erase = "erase"
+        (inbox, user, left, buried, subs, marks, collapse, also, assigned, scheduled, waiting, due) [user_name];
+    /// Marks notifications as read.
+    MarkRead = "mark_read" (inbox, user, presence, also) [user_name, what, cursor, gateway_channel, life_s];
+    /// Counts what was not read, in a piece of the inbox.
+    Unread = "unread" (inbox, user, also) [from, limit, bytes];
+    /// Keeps a notification until it is due.
+    Schedule = "schedule"
+        (user, presence, dedup, scheduled, waiting, due)
+        [user_name, id, due_ms, ttl_ms, most, late_ms, ahead_ms, hash, dedup_s, collapse_key, body;
+         span];
+    /// Takes up users for whom something is due.
+    TakeDue = "due" (due) [most, for_ms];
+    /// Gives an inbox what is due first.
+    Fire = "fire"
+        (inbox, user, left, presence, buried, collapse, scheduled, waiting, due)
+        [user_name, max, keep, most_devices, device_ttl_s, life_s, gateway_channel, nonce, again_ms];
+    /// Takes back what waits.
+    Cancel = "cancel" (left, scheduled, waiting, due) [user_name, id, life_s];
+    /// Asks for what waits by its id.
+    Awaited = "awaited" (left, scheduled) [id];
+    /// Reads a page of what waits.
+    ReadAgenda = "agenda" (scheduled, waiting) [after_ms, after_id, limit, bytes];
     /// Registers a connection and reads the first page of its inbox.
     Connect = "connect"
-        (presence, online, user, inbox, left, sessions, subs)
+        (presence, online, user, inbox, left, sessions, subs, marks, assigned)
         [user_name, field, device, session, gateway, generation, fence, since, broadcast, limit, life_s,
          gateway_channel, bytes, opened, together_ms, most_connections, most_devices];
     /// Ends the registration of a connection.
@@ -85,6 +115,10 @@ calls! {
     Keep = "keep" (subs) [field, value, channel, asked, most, restore_ms, life_s];
     /// Takes over subscriptions of sessions that ended.
     Claim = "claim" (subs) [session, restore_ms, life_s];
+    /// Puts a user on a channel.
+    Assign = "assign" (assigned, subs, presence) [user_name, channel, cursor, most, gateway_channel];
+    /// Takes a user off a channel.
+    Unassign = "unassign" (assigned, subs, presence) [user_name, channel, gateway_channel];
     /// Appends to a channel's log and hints.
     Publish = "publish"
         (log, dedup, ending; former)

@@ -4,7 +4,7 @@
 //! free strings stand last, or have their length before them.
 
 use crate::{
-    backend::{Device, Holder},
+    backend::{AccountKind, Device, Holder},
     ids::{ChannelName, GatewayId, SessionId, UserId},
 };
 
@@ -58,6 +58,13 @@ impl Keys {
             buried: self.key(partition, format_args!("buried:{user}")),
             presence: self.key(partition, format_args!("presence:{user}")),
             subs: self.key(partition, format_args!("subs:{user}")),
+            marks: self.key(partition, format_args!("marks:{user}")),
+            collapse: self.key(partition, format_args!("collapse:{user}")),
+            read: self.key(partition, format_args!("read:{user}")),
+            assigned: self.key(partition, format_args!("assigned:{user}")),
+            scheduled: self.key(partition, format_args!("scheduled:{user}")),
+            waiting: self.key(partition, format_args!("waiting:{user}")),
+            due: self.due(partition),
             online: self.online(partition),
         }
     }
@@ -65,6 +72,11 @@ impl Keys {
     /// The set of users with presence in a partition.
     pub fn online(&self, partition: u16) -> String {
         self.key(partition, format_args!("online"))
+    }
+
+    /// The users of a partition for whom something waits, by when it is due.
+    pub fn due(&self, partition: u16) -> String {
+        self.key(partition, format_args!("due"))
     }
 
     /// A remembered idempotency key of a user.
@@ -129,6 +141,16 @@ impl Keys {
         )
     }
 
+    /// A glob that the Pub/Sub channels of all channels' hints match.
+    pub fn channel_channels(&self) -> String {
+        format!("{}{{*}}:ch:*", self.globbed_prefix())
+    }
+
+    /// The channel whose hints a Pub/Sub channel has, if it is one of those.
+    pub fn channel_of(&self, pubsub: &str) -> Option<ChannelName> {
+        ChannelName::new(self.rest(pubsub)?.strip_prefix("ch:")?).ok()
+    }
+
     /// Where the deployment's own keys live.
     pub const HOME: u16 = 0;
 
@@ -157,6 +179,27 @@ impl Keys {
         self.key(Self::HOME, format_args!("duty:{duty}"))
     }
 
+    /// Where an account is from which allowance is lent, and its key.
+    pub fn allowance(&self, kind: AccountKind, account: &str) -> (u16, String) {
+        let kind = match kind {
+            AccountKind::Service => 's',
+            AccountKind::User => 'u',
+        };
+        let partition = self.partition(account);
+        let key = self.key(partition, format_args!("rate:{kind}:{account}"));
+        (partition, key)
+    }
+
+    /// The processes that borrow from such accounts.
+    pub fn borrowers(&self) -> String {
+        self.key(Self::HOME, format_args!("borrowers"))
+    }
+
+    /// What a generation of a gateway tells of itself.
+    pub fn about(&self, gateway: &str, generation: u64) -> String {
+        self.key(Self::HOME, format_args!("about:{gateway}:{generation}"))
+    }
+
     /// There while a generation of a gateway drains.
     pub fn draining(&self, gateway: &str, generation: u64) -> String {
         self.key(Self::HOME, format_args!("draining:{gateway}:{generation}"))
@@ -167,8 +210,56 @@ impl Keys {
         self.key(Self::HOME, format_args!("ctl:{gateway}"))
     }
 
+    /// What gateways answer to a question.
+    pub fn answers(&self, to: &str) -> String {
+        self.key(Self::HOME, format_args!("answers:{to}"))
+    }
+
+    /// Which tokens are revoked, each with the time before which they were issued.
+    pub fn revoked(&self) -> String {
+        self.key(Self::HOME, format_args!("revoked"))
+    }
+
+    /// The same, each with the time at which its revocation lapses.
+    pub fn revoked_until(&self) -> String {
+        self.key(Self::HOME, format_args!("revoked-until"))
+    }
+
+    /// Another value after every change of these.
+    pub fn revoked_revision(&self) -> String {
+        self.key(Self::HOME, format_args!("revoked-revision"))
+    }
+
+    /// What is told of a revocation, or that it was taken back. `what`: as [`Revoked`](crate::auth::Revoked) encodes it.
+    pub fn revoked_note(&self, what: &str) -> String {
+        self.key(Self::HOME, format_args!("revoked-note:{what}"))
+    }
+
+    /// What a ticket stands for, by its hash, and the partition where that is.
+    pub fn ticket(&self, hash: &str) -> (u16, String) {
+        let partition = self.partition(hash);
+        (
+            partition,
+            self.key(partition, format_args!("ticket:{hash}")),
+        )
+    }
+
+    /// The tickets of a user, each with the time at which it lapses, and the partition where they are.
+    pub fn tickets(&self, user: &UserId) -> (u16, String) {
+        let partition = self.partition(user.as_str());
+        (
+            partition,
+            self.key(partition, format_args!("tickets:{user}")),
+        )
+    }
+
     /// A glob that every key of a partition matches, and no key under another prefix.
     pub fn all(&self) -> String {
+        self.globbed_prefix() + "{*}:*"
+    }
+
+    /// The prefix, for a glob.
+    fn globbed_prefix(&self) -> String {
         let mut glob = String::new();
         for character in self.prefix.chars() {
             if matches!(character, '*' | '?' | '[' | ']' | '^' | '\\') {
@@ -176,15 +267,19 @@ impl Keys {
             }
             glob.push(character);
         }
-        glob + "{*}:*"
+        glob
+    }
+
+    /// What stands after a partition's hash tag.
+    fn rest<'a>(&self, key: &'a str) -> Option<&'a str> {
+        let rest = key.strip_prefix(&self.prefix)?.strip_prefix('{')?;
+        let (tag, rest) = rest.split_once("}:")?;
+        self.tags.iter().any(|it| it == tag).then_some(rest)
     }
 
     /// Whose notifications a key holds, if it holds any.
     pub fn holds(&self, key: &str) -> Option<Holds> {
-        let rest = key.strip_prefix(&self.prefix)?.strip_prefix('{')?;
-        let (tag, rest) = rest.split_once("}:")?;
-        self.tags.iter().find(|it| *it == tag)?;
-        match rest.split_once(':')? {
+        match self.rest(key)?.split_once(':')? {
             ("inbox", user) => Some(Holds::Inbox(UserId::new(user).ok()?)),
             ("log", channel) => Some(Holds::Log(ChannelName::new(channel).ok()?)),
             _ => None,
@@ -222,6 +317,13 @@ pub struct UserKeys {
     pub buried: String,
     pub presence: String,
     pub subs: String,
+    pub marks: String,
+    pub collapse: String,
+    pub read: String,
+    pub assigned: String,
+    pub scheduled: String,
+    pub waiting: String,
+    pub due: String,
     pub online: String,
 }
 
@@ -251,6 +353,8 @@ pub fn kept_field(holder: &Holder, channel: &ChannelName) -> String {
     match holder {
         Holder::Device(Device::Named(name)) => format!("d/={name}/{channel}"),
         Holder::Device(Device::Anonymous) => format!("d/~/{channel}"),
+        Holder::Assigned(Device::Named(name)) => format!("a/={name}/{channel}"),
+        Holder::Assigned(Device::Anonymous) => format!("a/~/{channel}"),
         Holder::Session(session) => format!("r/{session}/{channel}"),
     }
 }
@@ -289,6 +393,23 @@ mod tests {
             assert_eq!(keys.holds(foreign), None, "{foreign}");
         }
         assert_eq!(keys.all(), "a\\*b:{*}:*");
+    }
+
+    #[test]
+    fn a_pubsub_channel_tells_whose_hints_it_has() {
+        let keys = Keys::new("a*b:", vec!["0".into(), "17".into()]);
+        let channel = ChannelName::new("ch:orders.eu").unwrap();
+        let theirs = keys.channel_channel(&channel);
+        assert_eq!(keys.channel_of(&theirs), Some(channel));
+        let gateway = GatewayId::new("ch").unwrap();
+        for other in [
+            keys.gateway_channel(0, &gateway),
+            "a*b:{99}:ch:orders".to_owned(),
+            "axb:{0}:ch:orders".to_owned(),
+        ] {
+            assert_eq!(keys.channel_of(&other), None, "{other}");
+        }
+        assert_eq!(keys.channel_channels(), "a\\*b:{*}:ch:*");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    backend::{BackendError, clock::local_now},
+    backend::{AboutGateway, BackendError, clock::local_now},
     ids::{GatewayId, Millis, UserId},
 };
 
@@ -122,12 +122,32 @@ pub(super) async fn show_draining(
     generation: u64,
     accepting: bool,
 ) -> Result<(), BackendError> {
-    let mut mark = redis::cmd("SET");
-    mark.arg(shared.keys.draining(gateway.as_str(), generation))
-        .arg(if accepting { DRAINS } else { LETS_NOBODY_IN });
-    mark.arg("PX")
+    let mark = shared.keys.draining(gateway.as_str(), generation);
+    let word = if accepting { DRAINS } else { LETS_NOBODY_IN };
+    say_for_a_lease(shared, &mark, word).await
+}
+
+/// Tells of a generation, for as long as a lease lasts: `connections|version`.
+pub(super) async fn show(
+    shared: &Shared,
+    gateway: &GatewayId,
+    generation: u64,
+    about: &AboutGateway,
+) -> Result<(), BackendError> {
+    let AboutGateway {
+        connections,
+        version,
+    } = about;
+    let mark = shared.keys.about(gateway.as_str(), generation);
+    say_for_a_lease(shared, &mark, &format!("{connections}|{version}")).await
+}
+
+async fn say_for_a_lease(shared: &Shared, key: &str, text: &str) -> Result<(), BackendError> {
+    let mut say = redis::cmd("SET");
+    say.arg(key).arg(text);
+    say.arg("PX")
         .arg(shared.options.limits.lease_ttl.as_millis().to_string());
-    shared.link.call::<Value>(Keys::HOME, &mark).await?;
+    shared.link.call::<Value>(Keys::HOME, &say).await?;
     Ok(())
 }
 
@@ -233,26 +253,43 @@ pub(super) async fn count_users(
     Ok(counts)
 }
 
-/// Which of these generations say that they drain, and whether they still let clients in.
-pub(super) async fn which_drain(
+/// What a generation says of itself.
+pub(super) struct Said {
+    pub(super) draining: bool,
+    pub(super) accepting: bool,
+    pub(super) about: Option<AboutGateway>,
+}
+
+/// What each of these generations says of itself.
+pub(super) async fn said(
     shared: &Shared,
     generations: &[Generation],
-) -> Result<Vec<(bool, bool)>, BackendError> {
+) -> Result<Vec<Said>, BackendError> {
     // As above.
     if generations.is_empty() {
         return Ok(Vec::new());
     }
     let mut pipeline = redis::pipe();
     for (gateway, generation) in generations {
-        let mark = shared.keys.draining(gateway, *generation);
-        pipeline.cmd("GET").arg(mark);
+        let keys = &shared.keys;
+        pipeline.cmd("GET").arg(keys.draining(gateway, *generation));
+        pipeline.cmd("GET").arg(keys.about(gateway, *generation));
     }
-    let marks: Vec<Option<String>> = shared.link.pipeline(Keys::HOME, &pipeline).await?;
-    let read = |mark: &Option<String>| {
-        let accepting = mark.as_deref() != Some(LETS_NOBODY_IN);
-        (mark.is_some(), accepting)
+    let texts: Vec<Option<String>> = shared.link.pipeline(Keys::HOME, &pipeline).await?;
+    let read = |texts: &[Option<String>]| Said {
+        draining: texts[0].is_some(),
+        accepting: texts[0].as_deref() != Some(LETS_NOBODY_IN),
+        about: texts[1].as_deref().and_then(read_about),
     };
-    Ok(marks.iter().map(read).collect())
+    Ok(texts.chunks_exact(2).map(read).collect())
+}
+
+fn read_about(text: &str) -> Option<AboutGateway> {
+    let (connections, version) = text.split_once('|')?;
+    Some(AboutGateway {
+        connections: connections.parse().ok()?,
+        version: version.into(),
+    })
 }
 
 async fn reap_partition(

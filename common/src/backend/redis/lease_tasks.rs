@@ -29,6 +29,8 @@ use crate::{
 
 /// How often a gateway looks for control messages without a hint.
 const CONTROL_POLL: Duration = Duration::from_secs(1);
+/// How many of them it reads at once.
+const CONTROL_PAGE: usize = 100;
 
 /// A lease, and what its gateway works with.
 pub(super) struct HeldLease {
@@ -107,7 +109,7 @@ impl HeldLease {
         let key = self.shared.keys.control(&self.gateway);
         let mut news = redis::cmd("XRANGE");
         news.arg(key).arg(format!("({after}"));
-        news.arg("+").arg("COUNT").arg(100);
+        news.arg("+").arg("COUNT").arg(CONTROL_PAGE);
         Ok(self.shared.link.call(Keys::HOME, &news).await?)
     }
 }
@@ -192,11 +194,21 @@ pub(super) async fn last_control(
 
 /// Handles control messages for this gateway, each once.
 pub(super) async fn handle_control(lease: Arc<HeldLease>, mut after: String) {
+    let mut more = false;
     loop {
-        drop(timeout(CONTROL_POLL, lease.control.notified()).await);
+        if !more
+            && timeout(CONTROL_POLL, lease.control.notified())
+                .await
+                .is_ok()
+        {
+            // The hint says that there is something, not what.
+            lease.shared.revoked.stale.notify_one();
+        }
         let Ok(messages) = lease.control_messages(&after).await else {
+            more = false;
             continue;
         };
+        more = messages.len() == CONTROL_PAGE;
         for (id, fields) in messages {
             after = id;
             let text = fields.get(1);

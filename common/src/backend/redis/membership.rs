@@ -24,7 +24,7 @@ use super::{
     wire,
 };
 use crate::{
-    backend::{BackendError, BusEvent, BusSink, Channels, Lease},
+    backend::{AboutGateway, BackendError, BusEvent, BusSink, Channels, Lease, Roll},
     ids::{ChannelName, GatewayId},
 };
 
@@ -118,6 +118,17 @@ impl Lease for RedisMembership {
             shared, gateway, ..
         } = &*self.lease;
         lease::show_draining(shared, gateway, self.lease.generation(), accepting).await
+    }
+
+    async fn show(&self, about: &AboutGateway) -> Result<(), BackendError> {
+        let HeldLease {
+            shared, gateway, ..
+        } = &*self.lease;
+        lease::show(shared, gateway, self.lease.generation(), about).await
+    }
+
+    async fn answer(&self, to: &str, roll: &Roll) -> Result<(), BackendError> {
+        self.lease.shared.answer(to, roll).await
     }
 
     async fn leave(&self) -> Result<(), BackendError> {

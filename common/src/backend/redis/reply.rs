@@ -64,19 +64,21 @@ impl Reply {
         page(self.next()?)
     }
 
+    /// Channels, each followed by a cursor.
+    pub(super) fn assigned(&mut self) -> Result<Vec<Subscription>, BackendError> {
+        let texts = self.texts()?;
+        let pairs = texts.chunks_exact(2);
+        pairs.map(|pair| subscription(&pair[0], &pair[1])).collect()
+    }
+
     /// Channels, each followed by a cursor and by when a client last asked for it; those asked for
     /// last come first.
     pub(super) fn subscriptions(&mut self) -> Result<Vec<Subscription>, BackendError> {
-        let bad = || BackendError::Unexpected("a kept subscription cannot be read".to_owned());
         let texts = self.texts()?;
         let mut by_use = Vec::with_capacity(texts.len() / 3);
         for kept in texts.chunks_exact(3) {
-            let subscription = Subscription {
-                channel: ChannelName::new(&kept[0]).map_err(|_| bad())?,
-                cursor: kept[1].parse().map_err(|_| bad())?,
-            };
-            let asked: Millis = kept[2].parse().map_err(|_| bad())?;
-            by_use.push((Reverse(asked), subscription));
+            let asked: Millis = kept[2].parse().map_err(|_| unreadable())?;
+            by_use.push((Reverse(asked), subscription(&kept[0], &kept[1])?));
         }
         by_use.sort_unstable_by(|(asked, one), (than, other)| {
             asked
@@ -85,6 +87,17 @@ impl Reply {
         });
         Ok(by_use.into_iter().map(|(_, kept)| kept).collect())
     }
+}
+
+fn subscription(channel: &str, cursor: &str) -> Result<Subscription, BackendError> {
+    Ok(Subscription {
+        channel: ChannelName::new(channel).map_err(|_| unreadable())?,
+        cursor: cursor.parse().map_err(|_| unreadable())?,
+    })
+}
+
+fn unreadable() -> BackendError {
+    BackendError::Unexpected("a kept subscription cannot be read".to_owned())
 }
 
 /// `{start, gap, end, more, frames}`.

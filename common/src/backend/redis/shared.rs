@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::{
     functions::Functions,
@@ -14,7 +16,10 @@ use super::{
     link::{Durability, Link, LinkSettings},
     version,
 };
-use crate::backend::{Clock, Limits};
+use crate::{
+    auth::Revocations,
+    backend::{Clock, Limits},
+};
 
 /// How the store is reached, beyond its URL.
 #[derive(Debug, Clone)]
@@ -33,6 +38,17 @@ pub struct RedisOptions {
     pub clock: (Duration, Duration),
 }
 
+/// The revocations that are known here, and as of when.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) revocations: Revocations,
+    /// The store's revision when they were read last; held while they are read, so that no older list is taken for
+    /// one that lacks what a newer has.
+    pub(super) revision: tokio::sync::Mutex<Option<String>>,
+    /// There are others, most likely.
+    pub(super) stale: Arc<Notify>,
+}
+
 /// What dispatcher and gateway side share.
 pub(super) struct Shared {
     pub(super) link: Link,
@@ -41,6 +57,7 @@ pub(super) struct Shared {
     pub(super) options: RedisOptions,
     pub(super) clock: Clock,
     pub(super) histories: Histories,
+    pub(super) revoked: Known,
     wrong: Mutex<BTreeMap<&'static str, String>>,
     /// The generations whose lease had ended a moment ago, and that are not reaped yet.
     ended: RwLock<HashSet<(String, u64)>>,
@@ -54,6 +71,7 @@ impl Shared {
             keys: Keys::new(&options.prefix, tags),
             functions: Functions::new(version::library()),
             clock: Clock::default(),
+            revoked: Known::default(),
             wrong: Mutex::default(),
             ended: RwLock::default(),
             link,

@@ -18,29 +18,30 @@ use super::{
     keys::Keys,
     lease,
     link::Link,
+    logs::Followed,
     membership::RedisMembership,
+    revoked,
     shared::{RedisOptions, Shared},
-    version, wire,
+    version, wire, words,
 };
 use crate::{
     backend::{
-        Backend, BackendError, BusSink, Clock, Control, LiveGateway, Membership, Presence,
-        PublishOrder, Published, SendOrder, Sent, url::RedisUrl,
+        Ask, Backend, BackendError, BusSink, Clock, Control, Lent, LiveGateway, Membership, Page,
+        Presence, PublishOrder, Published, RollCall, Rolls, SendOrder, Sent, url::RedisUrl,
     },
-    ids::{GatewayId, Millis, UserId},
+    ids::{ChannelName, Cursor, GatewayId, Millis, UserId},
     telemetry::Collector,
 };
 
 /// How long a count of who is online is good enough.
 const ONLINE_AGE: Duration = Duration::from_secs(1);
-/// How long a control message waits to be handled.
-const CONTROL_LIFE_S: u32 = 60;
 
 /// The store over Redis.
 pub struct RedisBackend {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Who was online, when it was last asked.
     online: Mutex<Option<(Instant, u64)>>,
+    followed: Followed,
     _stop: DropGuard,
 }
 
@@ -68,14 +69,17 @@ impl RedisBackend {
         check_layout(&shared).await?;
         lease::read_clock(&shared).await?;
         lease::read_leases(&shared).await?;
+        revoked::read(&shared).await?;
         let stop = CancellationToken::new();
         tokio::spawn(lease::keep_time(Arc::downgrade(&shared), stop.clone()));
         let interval = shared.options.limits.lease_renew;
         let (weak, until) = (Arc::downgrade(&shared), stop.clone());
         tokio::spawn(watch_histories(weak, interval, until));
+        tokio::spawn(revoked::follow(Arc::downgrade(&shared), stop.clone()));
         Ok(Arc::new(Self {
             shared,
             online: Mutex::default(),
+            followed: Followed::default(),
             _stop: stop.drop_guard(),
         }))
     }
@@ -142,7 +146,10 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
 #[async_trait]
 impl Backend for RedisBackend {
     async fn send(&self, order: &SendOrder) -> Result<Sent, BackendError> {
-        self.shared.send(order).await
+        match order.due {
+            Some(due) => self.shared.schedule(order, due).await,
+            None => self.shared.send(order).await,
+        }
     }
 
     async fn publish(&self, order: &PublishOrder) -> Result<Published, BackendError> {
@@ -188,28 +195,25 @@ impl Backend for RedisBackend {
             .collect())
     }
 
+    async fn history(
+        &self,
+        channel: &ChannelName,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<Page, BackendError> {
+        self.shared.history(channel, after, limit).await
+    }
+
+    async fn followed(&self) -> Result<Arc<[ChannelName]>, BackendError> {
+        self.followed.channels(&self.shared).await
+    }
+
+    async fn roll_call(&self, call: &RollCall, within: Duration) -> Result<Rolls, BackendError> {
+        self.shared.roll_call(call, within).await
+    }
+
     async fn control(&self, gateway: &GatewayId, control: &Control) -> Result<(), BackendError> {
-        let shared = &self.shared;
-        let key = shared.keys.control(gateway);
-        let text = serde_json::to_string(control)
-            .map_err(|error| BackendError::Unexpected(error.to_string()))?;
-        let mut pipeline = redis::pipe();
-        pipeline
-            .cmd("XADD")
-            .arg(&key)
-            .arg("MAXLEN")
-            .arg(1000)
-            .arg("*")
-            .arg("c")
-            .arg(text);
-        pipeline.cmd("EXPIRE").arg(&key).arg(CONTROL_LIFE_S);
-        let channel = shared.keys.gateway_channel(Keys::HOME, gateway);
-        pipeline
-            .cmd("SPUBLISH")
-            .arg(channel)
-            .arg(wire::CONTROL_HINT);
-        shared.link.pipeline::<Value>(Keys::HOME, &pipeline).await?;
-        Ok(())
+        words::leave(&self.shared, gateway, control).await
     }
 
     async fn hold(&self, duty: &str, holder: &str, for_: Duration) -> Result<bool, BackendError> {
@@ -237,20 +241,29 @@ impl Backend for RedisBackend {
         Ok(true)
     }
 
+    async fn lend(&self, asks: &[Ask]) -> Result<Vec<Lent>, BackendError> {
+        self.shared.lend(asks).await
+    }
+
+    async fn borrowers(&self, borrower: &str, for_: Duration) -> Result<u32, BackendError> {
+        self.shared.note_borrower(borrower, for_).await
+    }
+
     async fn gateways(&self) -> Result<Vec<LiveGateway>, BackendError> {
         let (live, _) = lease::read_leases(&self.shared).await?;
         // Of one that has just come back, the newest.
         let live: Vec<_> = BTreeMap::from_iter(sorted(live)).into_iter().collect();
         let users = lease::count_users(&self.shared, &live).await?;
-        let draining = lease::which_drain(&self.shared, &live).await?;
-        let all = live.into_iter().zip(users).zip(draining);
-        let read = all.filter_map(|(((name, generation), users), (draining, accepting))| {
+        let said = lease::said(&self.shared, &live).await?;
+        let all = live.into_iter().zip(users).zip(said);
+        let read = all.filter_map(|(((name, generation), users), said)| {
             Some(LiveGateway {
                 name: GatewayId::new(&name).ok()?,
                 generation,
                 users,
-                draining,
-                accepting,
+                draining: said.draining,
+                accepting: said.accepting,
+                about: said.about,
             })
         });
         Ok(read.collect())

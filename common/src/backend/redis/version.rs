@@ -12,12 +12,16 @@ use super::functions::Library;
 
 /// One library, a file for each subject: each knows what stands in those before it.
 const SOURCE: &str = concat!(
-    include_str!("carillon_2/frames.lua"),
-    include_str!("carillon_2/devices.lua"),
-    include_str!("carillon_2/inbox.lua"),
-    include_str!("carillon_2/channels.lua"),
-    include_str!("carillon_2/connections.lua"),
-    include_str!("carillon_2/leases.lua"),
+    include_str!("carillon_3/frames.lua"),
+    include_str!("carillon_3/devices.lua"),
+    include_str!("carillon_3/inbox.lua"),
+    include_str!("carillon_3/reading.lua"),
+    include_str!("carillon_3/read_state.lua"),
+    include_str!("carillon_3/scheduled.lua"),
+    include_str!("carillon_3/channels.lua"),
+    include_str!("carillon_3/assigned.lua"),
+    include_str!("carillon_3/connections.lua"),
+    include_str!("carillon_3/leases.lua"),
 );
 
 /// Whether this build stands for the release to come, in tests of updates.
@@ -28,7 +32,7 @@ const NEXT: u8 = if cfg!(feature = "next-protocol") {
 };
 
 /// The version of the functions.
-pub const PROTOCOL: u8 = 2 + NEXT;
+pub const PROTOCOL: u8 = 3 + NEXT;
 
 /// The layout that is written.
 pub const WRITTEN: u8 = 1;
@@ -45,8 +49,8 @@ fn library_of(protocol: u8) -> Library {
     Library {
         name: format!("carillon_{protocol}").into(),
         source: SOURCE
-            .replace("name=carillon_2", &format!("name=carillon_{protocol}"))
-            .replace("('c2_", &format!("('c{protocol}_"))
+            .replace("name=carillon_3", &format!("name=carillon_{protocol}"))
+            .replace("('c3_", &format!("('c{protocol}_"))
             .into(),
     }
 }
@@ -106,10 +110,10 @@ mod tests {
 
     #[test]
     fn each_library_has_functions_of_its_own() {
-        let next = library_of(3);
-        assert_eq!(next.name, "carillon_3");
-        assert!(next.source.starts_with("#!lua name=carillon_3\n"));
-        assert!(next.source.contains("'c3_send'") && !next.source.contains("'c2_"));
-        assert_eq!(library_of(2).source, SOURCE);
+        let next = library_of(4);
+        assert_eq!(next.name, "carillon_4");
+        assert!(next.source.starts_with("#!lua name=carillon_4\n"));
+        assert!(next.source.contains("'c4_send'") && !next.source.contains("'c3_"));
+        assert_eq!(library_of(3).source, SOURCE);
     }
 }

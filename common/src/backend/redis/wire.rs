@@ -1,10 +1,10 @@
-//! The text of frames in an inbox and of hints on the bus, as carillon_2 writes them.
+//! The text of frames in an inbox and of hints on the bus, as carillon_3 writes them.
 
 use bytes::Bytes;
 
 use super::version;
 use crate::{
-    backend::{BusEvent, Device, Presence},
+    backend::{BusEvent, Device, Presence, ReadChange, Subscription},
     ids::{ChannelName, Cursor, DeviceId, GatewayId, SessionId, UserId},
     notification::Frame,
 };
@@ -73,6 +73,26 @@ pub fn hint(text: &Bytes) -> Option<BusEvent> {
             user: UserId::new(name).ok()?,
             frame: frame(&rest)?,
         }),
+        "T" => Some(BusEvent::Retracted {
+            user: UserId::new(name).ok()?,
+            cursor: position.parse().ok()?,
+            id: std::str::from_utf8(&rest).ok()?.parse().ok()?,
+        }),
+        "M" => Some(BusEvent::Read {
+            user: UserId::new(name).ok()?,
+            change: read_change(position.parse().ok()?, &rest)?,
+        }),
+        "A" => Some(BusEvent::Assigned {
+            user: UserId::new(name).ok()?,
+            subscription: Subscription {
+                channel: channel(&rest)?,
+                cursor: position.parse().ok()?,
+            },
+        }),
+        "U" => Some(BusEvent::Unassigned {
+            user: UserId::new(name).ok()?,
+            channel: channel(&rest)?,
+        }),
         "C" => Some(BusEvent::Channel {
             channel: ChannelName::new(name).ok()?,
             prev: position.parse().ok()?,
@@ -85,6 +105,19 @@ pub fn hint(text: &Bytes) -> Option<BusEvent> {
         }),
         _ => None,
     }
+}
+
+fn channel(name: &[u8]) -> Option<ChannelName> {
+    ChannelName::new(std::str::from_utf8(name).ok()?).ok()
+}
+
+/// One notification has its id, all up to a position has nothing.
+fn read_change(cursor: Cursor, id: &[u8]) -> Option<ReadChange> {
+    if id.is_empty() {
+        return Some(ReadChange::UpTo(cursor));
+    }
+    let id = std::str::from_utf8(id).ok()?.parse().ok()?;
+    Some(ReadChange::One { cursor, id })
 }
 
 /// Reads a connection: `<device>/<session>` → `gateway|generation|fence|since`.
@@ -152,6 +185,63 @@ mod tests {
             assert_eq!((read.as_deref(), frame.tombstone), (trace, false));
             assert_eq!(frame.body, "{}");
         }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_named_by_position_and_id() {
+        let id = "018f4e6e-0000-7000-8000-000000000001";
+        let Some(BusEvent::Retracted {
+            user,
+            cursor,
+            id: read,
+        }) = hint(&Bytes::from(format!("T1|5-8|5|alice{id}")))
+        else {
+            panic!("not a retraction")
+        };
+        assert_eq!(
+            (user.as_str(), cursor),
+            ("alice", Cursor { seq: 5, nonce: 8 })
+        );
+        assert_eq!(read.to_string(), id);
+        assert!(hint(&Bytes::from_static(b"T1|5-8|5|alicenobody")).is_none());
+    }
+
+    #[test]
+    fn a_user_is_put_on_a_channel_from_a_position_on_and_taken_off_it() {
+        let text = Bytes::from_static(b"A1|5-8|5|alicenews:eu");
+        let Some(BusEvent::Assigned { user, subscription }) = hint(&text) else {
+            panic!("not an assignment")
+        };
+        let channel = ChannelName::new("news:eu").unwrap();
+        let expected = Subscription {
+            channel: channel.clone(),
+            cursor: Cursor { seq: 5, nonce: 8 },
+        };
+        assert_eq!((user.as_str(), subscription), ("alice", expected));
+        let text = Bytes::from_static(b"U1|0-0|5|alicenews:eu");
+        let Some(BusEvent::Unassigned { user, channel: off }) = hint(&text) else {
+            panic!("not the end of one")
+        };
+        assert_eq!((user.as_str(), off), ("alice", channel));
+        assert!(hint(&Bytes::from_static(b"A1|5-8|5|alice")).is_none());
+    }
+
+    #[test]
+    fn what_was_read_is_one_with_its_id_or_all_up_to_a_position() {
+        let cursor = Cursor { seq: 5, nonce: 8 };
+        let id = "018f4e6e-0000-7000-8000-000000000001";
+        let one = ReadChange::One {
+            cursor,
+            id: id.parse().unwrap(),
+        };
+        for (rest, expected) in [(id, one), ("", ReadChange::UpTo(cursor))] {
+            let text = Bytes::from(format!("M1|5-8|5|alice{rest}"));
+            let Some(BusEvent::Read { user, change }) = hint(&text) else {
+                panic!("{rest:?} is not taken")
+            };
+            assert_eq!((user.as_str(), change), ("alice", expected));
+        }
+        assert!(hint(&Bytes::from_static(b"M1|5-8|5|alicenobody")).is_none());
     }
 
     #[test]

@@ -52,8 +52,7 @@ pub(super) async fn guard(
 fn operator(keyring: &Keyring, headers: &HeaderMap) -> Result<Arc<str>, Box<Problem>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |since| since.as_millis());
-    let credentials = keyring.current();
-    let service = credentials
+    let service = keyring
         .service(headers, i64::try_from(now).unwrap_or(i64::MAX))
         .map_err(|unproven| Box::new(refusal(unproven)))?;
     if service.allows(Scope::Admin) {

@@ -73,12 +73,12 @@ impl Live {
                 "until": rfc3339(changed.until),
             })
         });
-        Json(json!({"configured": self.level.configured(), "changed": changed}))
+        Json(json!({"configured": &*self.level.configured(), "changed": changed}))
     }
 
     fn end(&self) -> bool {
         let was = self.changed.lock().take().is_some();
-        was && self.level.set(self.level.configured())
+        was && self.level.restore()
     }
 }
 
@@ -99,9 +99,8 @@ async fn change(
         time = %humantime::format_duration(time),
         "the log is changed by an operator, for this time"
     );
-    let whole = format!("{},{directive}", live.level.configured());
     let mut changed = live.changed.lock();
-    if !live.level.set(&whole) {
+    if !live.level.add(&directive) {
         let detail = "the log of this process cannot be changed";
         return Err(Problem::new(503, "log_unchangeable", "Log cannot be changed").detail(detail));
     }

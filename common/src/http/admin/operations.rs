@@ -1,11 +1,10 @@
-//! What needs a key on the admin port: what every process has, and what a service adds.
-
-use std::fmt::Write;
+//! What the admin port has beside probes and metrics: what every process has, with an admin key, and what a service
+//! adds.
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 
-use super::{guard::guard, log_level};
-use crate::{auth::Keyring, http::Problem, telemetry::LogLevel};
+use super::{checks, guard::guard, log_level};
+use crate::{auth::Keyring, checks::LastLook, http::Problem, telemetry::LogLevel};
 
 /// A route, for the list at `/` and for those who hold documents against it.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +20,10 @@ pub struct Route {
 /// What an operator may do to a process.
 pub struct Operations {
     keyring: Keyring,
-    routes: Router<()>,
-    listed: String,
+    guarded: Router<()>,
+    guarded_listed: String,
+    open: Router<()>,
+    open_listed: String,
 }
 
 impl Operations {
@@ -45,45 +46,63 @@ impl Operations {
         },
         Route {
             method: "GET",
+            path: "/checks",
+            what: "what this process would have `carillon doctor` complain of, and when it looked at the store",
+        },
+        Route {
+            method: "GET",
             path: "/tasks",
             what: "501: this build has no dump of tasks, and says what there is instead",
         },
     ];
 
-    /// `keyring`: by what keys are judged; `level`: what is logged.
-    pub fn new(keyring: Keyring, level: LogLevel) -> Self {
-        let routes = Router::new()
+    /// `keyring`: by what keys are judged; `level`: what is logged; `last_look`: what was seen of configuration and
+    /// store.
+    pub fn new(keyring: Keyring, level: LogLevel, last_look: LastLook) -> Self {
+        let guarded = Router::new()
             .route("/tasks", get(tasks))
+            .route("/checks", checks::routes(last_look))
             .route("/log-level", log_level::routes(level));
-        let mut operations = Self {
+        Self {
             keyring,
-            routes,
-            listed: String::new(),
-        };
-        operations.list(Self::ROUTES);
-        operations
-    }
-
-    /// With what a service adds.
-    #[must_use]
-    pub fn and(mut self, routes: Router<()>, listed: &[Route]) -> Self {
-        self.routes = self.routes.merge(routes);
-        self.list(listed);
-        self
-    }
-
-    fn list(&mut self, routes: &[Route]) {
-        for Route { method, path, what } in routes {
-            // Writing to a text does not fail.
-            writeln!(self.listed, "{method:<6} {path:<24} {what}").unwrap_or_default();
+            guarded,
+            guarded_listed: listed_guarded(Self::ROUTES),
+            open: Router::new(),
+            open_listed: String::new(),
         }
     }
 
-    /// The routes behind the guard, and the list of them.
-    pub(super) fn into_router(self) -> (Router<()>, String) {
-        let guarded = from_fn_with_state(self.keyring, guard);
-        (self.routes.route_layer(guarded), self.listed)
+    /// With what a service adds for an admin key.
+    #[must_use]
+    pub fn and(mut self, routes: Router<()>, listed: &[Route]) -> Self {
+        self.guarded = self.guarded.merge(routes);
+        self.guarded_listed += &listed_guarded(listed);
+        self
     }
+
+    /// With what a service adds that is for whoever reaches the port, or judges by itself who may.
+    #[must_use]
+    pub fn beside(mut self, routes: Router<()>, listed: &[Route]) -> Self {
+        self.open = self.open.merge(routes);
+        let lines = listed.iter();
+        let lines = lines.map(|Route { path, what, .. }| format!("{path:<17} {what}\n"));
+        self.open_listed.extend(lines);
+        self
+    }
+
+    /// The routes, and the lists of those without the guard and behind it.
+    pub(super) fn into_router(self) -> (Router<()>, [String; 2]) {
+        let guard = from_fn_with_state(self.keyring, guard);
+        let routes = self.open.merge(self.guarded.route_layer(guard));
+        (routes, [self.open_listed, self.guarded_listed])
+    }
+}
+
+fn listed_guarded(routes: &[Route]) -> String {
+    let lines = routes.iter();
+    let lines =
+        lines.map(|Route { method, path, what }| format!("{method:<6} {path:<24} {what}\n"));
+    lines.collect()
 }
 
 /// tokio dumps tasks only in builds with its unstable parts, which this is not: it would make each poll of
@@ -106,6 +125,6 @@ pub(super) mod tests {
         let auth: AuthSettings = Settings::default().auth;
         let keyring = Keyring::new(auth.credentials().unwrap());
         let log: LogSettings = Settings::default().log;
-        Operations::new(keyring, LogLevel::detached(&log))
+        Operations::new(keyring, LogLevel::detached(&log), LastLook::default())
     }
 }

@@ -27,6 +27,14 @@ pub fn channel() -> Value {
     json!({ "type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,255}$", "examples": ["orders"] })
 }
 
+/// What the newest notification stands for.
+pub fn collapse_key() -> Value {
+    json!({
+        "type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,64}$", "examples": ["order-4711"],
+        "description": "What this notification stands for: the user's last one of the same key is delivered no more",
+    })
+}
+
 /// A gateway's.
 pub fn gateway() -> Value {
     json!({ "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "examples": ["5d8f7c9b4d-abcde"] })

@@ -15,7 +15,15 @@ pub fn answers(dialect: Dialect) -> Vec<Described> {
         all.push(pong(dialect));
     }
     if dialect.tells() {
-        all.extend([welcome(), replayed(), token_expiring(), gap(), reconnect()]);
+        all.extend([
+            welcome(),
+            replayed(),
+            token_expiring(),
+            gap(),
+            retracted(),
+            changed(),
+            reconnect(),
+        ]);
     }
     match dialect {
         Dialect::Simple => {}
@@ -86,6 +94,40 @@ fn notification(dialect: Dialect) -> Described {
         about: "What a service sent: the only frames with an `id`",
         schema: object(fields),
         example,
+    }
+}
+
+fn retracted() -> Described {
+    let ids = json!({
+        "type": "array", "minItems": 1, "items": names::notification_id(),
+        "description": "Notifications that are to be shown no longer; some may never have been given to this client",
+    });
+    Described {
+        kind: "retracted",
+        about: "Their sender took these back, or sent another of the same collapse key",
+        schema: frame("retracted", [Field("ids", ids, Always)]),
+        example: json!({ "type": "retracted", "ids": ["0199d2c4-7f3a-7000-8000-000000000000"] }),
+    }
+}
+
+fn changed() -> Described {
+    let what = json!({ "const": "read", "description": "`read`: the user has read something, on whichever device" });
+    let one = "The position of the one that was read, whose id is `notification`";
+    let all = "All up to this position were read";
+    Described {
+        kind: "changed",
+        about: "The user has read one notification (`cursor`, `notification`), or all up to a position (`up_to`). Told \
+                to who is connected then; whoever connects asks `/api/me/unread`",
+        schema: frame(
+            "changed",
+            [
+                Field("what", what, Always),
+                Field("cursor", said(names::cursor(), one), Sometimes),
+                Field("notification", names::notification_id(), Sometimes),
+                Field("up_to", said(names::cursor(), all), Sometimes),
+            ],
+        ),
+        example: json!({ "type": "changed", "what": "read", "up_to": "1767225600123-2874613" }),
     }
 }
 
@@ -209,7 +251,12 @@ fn replayed() -> Described {
 }
 
 fn unsubscribed() -> Described {
-    let codes = [ErrorCode::ChannelForbidden, ErrorCode::TooManyChannels].map(ErrorCode::as_str);
+    let codes = [
+        ErrorCode::ChannelForbidden,
+        ErrorCode::Removed,
+        ErrorCode::TooManyChannels,
+    ]
+    .map(ErrorCode::as_str);
     let code = json!({ "enum": codes, "description": "Why, where the client did not ask" });
     let fields = [named_channel(), Field("code", code, Sometimes)];
     Described {
@@ -309,7 +356,11 @@ fn disconnect() -> Described {
         "description": "As a socket would be closed with; 4204 is of streams alone" });
     let fields = [
         Field("code", code, Always),
-        text("reason", "Of the code", Always),
+        text(
+            "reason",
+            "Of the code, or what a service has said instead",
+            Always,
+        ),
         Field(
             "retry_ms",
             said(names::count(), "When a browser comes back by itself"),

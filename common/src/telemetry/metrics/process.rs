@@ -38,14 +38,16 @@ metrics! {
 }
 
 metrics! {
-    /// What became of reading `auth.dir`.
+    /// What became of reading the configuration and `auth.dir` again.
     pub struct ReloadMetrics {
         reload_success: IntGauge = "carillon_config_reload_success" []
-            "1 if all of auth.dir was in order when it was last read, else 0: a file is left out, and the log names it.";
+            "1 if the configuration and all of auth.dir were in order when they were last read, else 0: what a file said before stays, and the log names it.";
         reload_success_at: Gauge = "carillon_config_last_reload_success_timestamp_seconds" []
-            "When all of auth.dir was last read and in order.";
+            "When the configuration and all of auth.dir were last read and in order.";
         reloads: IntCounterVec = "carillon_config_reloads_total" ["result"]
-            "Times that auth.dir was read again (changed, unchanged; faulty: a file was left out).";
+            "Times that the configuration and auth.dir were read again (changed, unchanged; faulty: a file was not in order).";
+        need_restart: IntGauge = "carillon_config_need_restart" []
+            "Settings that say something else in the configuration than what is in force, because they are read at the start alone. The log names them.";
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod counts;
 mod repair;
+mod roll;
 
 use std::{
     collections::HashMap,

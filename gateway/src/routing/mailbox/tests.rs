@@ -48,7 +48,7 @@ fn seqs(taken: &Taken) -> Vec<u64> {
     let seq = |mail: &Mail| match mail {
         Mail::Inbox(push) | Mail::Ephemeral(push) => push.frame.cursor.seq,
         Mail::Channel(channel) => channel.push.frame.cursor.seq,
-        Mail::Event(_) => 0,
+        Mail::Retracted(_) | Mail::Read(_) | Mail::Event(_) => 0,
     };
     taken.mails.iter().map(seq).collect()
 }
@@ -152,4 +152,9 @@ fn disconnect_closes() {
         taken.mails.back(),
         Some(Mail::Event(event)) if matches!(**event, Event::Close(CloseCode::SlowConsumer))
     ));
+}
+
+#[test]
+fn a_mail_is_a_pointer_and_what_it_points_to() {
+    assert_eq!(size_of::<Mail>(), 2 * size_of::<usize>());
 }

@@ -111,7 +111,7 @@ fn a_v1_device_has_of_broadcasts_and_channels_what_it_acked() {
     let departure = closing.departure.unwrap();
     assert_eq!(departure.broadcast, Some(cursor(2)));
     assert!(departure.restorable.is_empty(), "these are the device's");
-    assert_eq!(closing.durable.1[0].cursor, cursor(22));
+    assert_eq!(closing.kept[0].1.cursor, cursor(22));
 }
 
 #[test]

@@ -301,3 +301,61 @@ fn a_session_that_another_connection_took_is_the_stores_to_give() {
     let said = desk.event(Event::Registered(Err(BackendError::Replaced)));
     assert_eq!(said.closed, Some(CloseCode::Replaced));
 }
+
+fn retracted(desk: &mut Desk, seq: u64) -> Said {
+    let id = NotificationId::from_u128(seq.into());
+    desk.session.on_retracted(cursor(seq), id, &mut desk.out);
+    desk.said()
+}
+
+#[test]
+fn a_client_that_may_show_it_is_told_that_it_was_taken_back() {
+    let mut desk = Desk::live(Dialect::V1);
+    desk.push(10, 11);
+    let said = retracted(&mut desk, 11);
+    assert_eq!(said.types(), ["retracted"]);
+    assert_eq!(
+        said.written[0]["ids"][0],
+        NotificationId::from_u128(11).to_string()
+    );
+    assert!(said.calls.is_empty());
+    let mut simple = Desk::live(Dialect::Simple);
+    simple.push(10, 11);
+    assert!(retracted(&mut simple, 11).written.is_empty());
+}
+
+#[test]
+fn what_was_taken_back_meanwhile_is_not_written_any_more() {
+    for dialect in [Dialect::V1, Dialect::Simple] {
+        // The page was read before 12 was taken back; 14 waits for the page.
+        let mut desk = Desk::open(dialect);
+        desk.push(13, 14);
+        assert!(retracted(&mut desk, 12).written.is_empty());
+        assert!(retracted(&mut desk, 14).written.is_empty());
+        let said = desk.event(registered(page(10, 11..=13, false)));
+        assert_eq!(said.ids(), ["11", "13"]);
+        let told: Vec<_> = said.types();
+        match dialect {
+            Dialect::V1 => assert_eq!(told, ["welcome", "retracted", "replayed"]),
+            _ => assert!(told.is_empty(), "{told:?}"),
+        }
+        assert_eq!(desk.session.position(), cursor(14), "the chain is whole");
+        assert_eq!(desk.push(14, 15).ids(), ["15"]);
+        // Once it has caught up, each is told at once.
+        let again = retracted(&mut desk, 15).types().len();
+        assert_eq!(again, usize::from(dialect.tells()));
+    }
+}
+
+#[test]
+fn more_retractions_than_are_remembered_make_the_inbox_be_read_again() {
+    let mut desk = Desk::open(Dialect::V1);
+    for seq in 100..200 {
+        retracted(&mut desk, seq);
+    }
+    let said = desk.event(registered(page(10, 11..=12, false)));
+    assert_eq!(said.reads_after(), Some(cursor(12)));
+    let said = desk.event(Event::Page(empty_page(12)));
+    let told = said.written.iter().find(|it| it["type"] == "retracted");
+    assert_eq!(told.unwrap()["ids"].as_array().unwrap().len(), 64);
+}

@@ -1,6 +1,10 @@
 //! A token ends with the key that it is signed with.
 
-use carillon_common::settings::AuthSettings;
+use carillon_common::{
+    auth::{Revocation, Revocations, Revoked},
+    ids::TokenId,
+    settings::AuthSettings,
+};
 
 use super::*;
 
@@ -103,4 +107,77 @@ fn a_key_that_comes_back_in_time_stands() {
     desk.know(&[SECRET]);
     desk.revoked();
     assert_eq!(desk.wait(2 * second()).closed, None);
+}
+
+impl Desk {
+    /// These are revoked from now on, as far as the gateway knows.
+    fn revoke(&mut self, what: Revoked, issued_before: Option<Millis>) -> Said {
+        let keyring = &self.session.rules.keyring;
+        keyring.follow(Revocations::default());
+        keyring.revocations().unwrap().learn([Revocation {
+            what,
+            issued_before,
+            until: WALL + 3_600_000,
+        }]);
+        self.event(Event::Revoked)
+    }
+}
+
+fn user(name: &str) -> Revoked {
+    Revoked::User(UserId::new(name).unwrap())
+}
+
+#[test]
+fn who_has_a_revoked_token_is_closed_at_once_with_the_reason() {
+    for dialect in [Dialect::V1, Dialect::Simple] {
+        let mut desk = Desk::live(dialect);
+        let said = desk.revoke(user("alice"), Some(WALL));
+        assert_eq!(said.closed, Some(CloseCode::Revoked));
+        assert!(said.written.is_empty(), "{:?}", said.written);
+    }
+    let code = CloseCode::Revoked;
+    assert_eq!((code.code(), code.reason()), (4001, "token_revoked"));
+}
+
+#[test]
+fn who_has_another_token_is_not_disturbed() {
+    for dialect in [Dialect::V1, Dialect::Simple] {
+        let mut desk = Desk::live(dialect);
+        let said = desk.revoke(user("bob"), None);
+        assert_eq!((said.closed, said.written.len()), (None, 0));
+        let token = Revoked::Token(TokenId::new("1").unwrap());
+        assert_eq!(desk.revoke(token, None).closed, None);
+    }
+}
+
+#[test]
+fn a_token_that_is_renewed_is_judged_for_itself() {
+    let mut desk = Desk::live(Dialect::V1);
+    let frame = |iat: Millis, jti: &str| {
+        let new = carillon_common::auth::NewToken {
+            sub: "alice",
+            exp: WALL / 1_000 + 600,
+            iat: Some(iat / 1_000),
+            jti: Some(jti),
+            ..Default::default()
+        };
+        let issuer = IssuerSettings::hs256("test", SECRET);
+        let token = carillon_common::auth::mint(&issuer, &new).unwrap();
+        format!(r#"{{"type":"auth","token":"{token}"}}"#)
+    };
+    assert_eq!(
+        desk.client(&frame(WALL - 5_000, "1")).types(),
+        ["authenticated"]
+    );
+    assert_eq!(desk.revoke(user("alice"), Some(WALL - 5_000)).closed, None);
+    let second = Revoked::Token(TokenId::new("2").unwrap());
+    assert_eq!(desk.revoke(second, None).closed, None);
+    for revoked in [frame(WALL - 6_000, "1"), frame(WALL, "2")] {
+        let said = desk.client(&revoked);
+        assert_eq!(said.written[0]["code"], "token_revoked");
+        assert_eq!(said.written[0]["retryable"], false);
+        assert_eq!(said.closed, None, "the old one is still good");
+    }
+    let first = Revoked::TokenOf(UserId::new("alice").unwrap(), TokenId::new("1").unwrap());
+    assert_eq!(desk.revoke(first, None).closed, Some(CloseCode::Revoked));
 }

@@ -19,13 +19,13 @@ pub(super) async fn forward(stage: &Stage) -> Result<Figures> {
     deployment.redis_cli(&["function", "flush"]).await?;
     let title = "a rolling update to the next version";
     let figures = rolls(stage, deployment, title, async || {
-        ensure_loaded(deployment, "carillon_3", false).await?;
+        ensure_loaded(deployment, "carillon_4", false).await?;
         deployment.upgrade(&NEXT).await
     })
     .await?;
     // Each version calls functions of its own: both were at work.
-    ensure_loaded(deployment, "carillon_2", true).await?;
     ensure_loaded(deployment, "carillon_3", true).await?;
+    ensure_loaded(deployment, "carillon_4", true).await?;
     Ok(figures)
 }
 

@@ -9,12 +9,14 @@ fn limits() -> Limits {
     Limits {
         inbox_ttl: Duration::from_secs(3_600),
         inbox_max: 3,
+        scheduled: 3,
         inbox_keep: 2,
         page: 256,
         devices: 2,
         device_ttl: Duration::from_secs(10),
         connections: 100,
         kept: 100,
+        assigned: 100,
         restore: Duration::from_secs(10),
         lease_ttl: Duration::from_secs(15),
         lease_renew: Duration::from_secs(5),
@@ -208,7 +210,7 @@ fn unread_frames_are_bounded_and_tombstones_twice_as_far() {
     chain.bury(1);
     assert!(fits(&chain, None, 3));
     let mut buried = self::chain(10, &[0; 6]);
-    (0..6).for_each(|index| buried.bury(index));
+    (0..6).for_each(|index| drop(buried.bury(index)));
     assert!(!fits(&buried, None, 3));
     assert!(fits(&buried, Some(at(11)), 3));
 }

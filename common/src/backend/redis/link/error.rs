@@ -260,12 +260,12 @@ mod tests {
             ("NOPERM this user has no permissions", K::Permission, false),
             (
                 "ERR The user executing the script can't publish to the channel mentioned in the command \
-                 script: c2_send, on @user_function:1.",
+                 script: c3_send, on @user_function:1.",
                 K::Permission,
                 false,
             ),
             (
-                "ERR ACL failure in script: User u has no permissions to access the channel 'x' script: c2_send",
+                "ERR ACL failure in script: User u has no permissions to access the channel 'x' script: c3_send",
                 K::Permission,
                 false,
             ),

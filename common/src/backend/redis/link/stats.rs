@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn a_call_is_named_by_its_function() {
         let mut call = redis::cmd("FCALL");
-        call.arg("c2_send").arg(1).arg("a key of a user");
-        assert_eq!(name_of(&call), "c2_send");
+        call.arg("c3_send").arg(1).arg("a key of a user");
+        assert_eq!(name_of(&call), "c3_send");
         assert_eq!(name_of(&redis::cmd("TIME")), "TIME");
         assert_eq!(name_of(&Cmd::new()), "none");
     }

@@ -39,6 +39,8 @@ impl Connections for RedisMembership {
             left: &keys.left,
             sessions: &sessions,
             subs: &keys.subs,
+            marks: &keys.marks,
+            assigned: &keys.assigned,
             user_name: word(user.as_str()),
             field: presence_field(device, session).into(),
             device: device_record(device, session).into(),
@@ -71,6 +73,7 @@ impl Connections for RedisMembership {
             subscriptions: reply.subscriptions()?,
             claimable: reply.flag()?,
             forgotten: reply.parse()?,
+            assigned: reply.assigned()?,
         })
     }
 
@@ -135,6 +138,7 @@ impl Connections for RedisMembership {
             left: &keys.left,
             presence: &keys.presence,
             buried: &keys.buried,
+            marks: &keys.marks,
             device: device_record(&ack.device, &ack.session).into(),
             cursor: number(ack.cursor),
             broadcast: ack.broadcast.map(number).unwrap_or_default(),

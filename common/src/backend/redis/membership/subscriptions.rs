@@ -30,7 +30,7 @@ impl Subscriptions for RedisMembership {
         let (shared, limits) = (&self.lease.shared, &self.lease.shared.options.limits);
         let keys = shared.keys.user(user);
         let value = match holder {
-            Holder::Device(_) => number(cursor),
+            Holder::Device(_) | Holder::Assigned(_) => number(cursor),
             Holder::Session(_) => format!("{cursor}|0").into(),
         };
         let keep = Keep {

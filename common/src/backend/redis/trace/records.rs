@@ -1,4 +1,4 @@
-//! What `carillon_2` writes of a user's devices and of positions that left, and what follows for one of them.
+//! What `carillon_3` writes of a user's devices and of positions that left, and what follows for one of them.
 
 use crate::ids::{Cursor, DeviceId, Millis, SessionId};
 
@@ -42,7 +42,12 @@ pub struct Record {
 impl Record {
     /// Reads a field of the user hash: `d:<name>` with `acked|seen|broadcast|flags`.
     pub(super) fn read(field: &str, value: &str) -> Option<Self> {
-        let name = RecordName::read(field.strip_prefix("d:")?)?;
+        Self::of(field.strip_prefix("d:")?, value)
+    }
+
+    /// Reads `acked|seen|broadcast|flags` of the device with this name.
+    pub(in crate::backend::redis) fn of(name: &str, value: &str) -> Option<Self> {
+        let name = RecordName::read(name)?;
         let mut parts = value.split('|');
         let acked = parts.next()?.parse().ok()?;
         let seen: Millis = parts.next()?.parse().ok()?;
@@ -64,7 +69,7 @@ pub struct Note {
     pub cursor: Cursor,
     /// For which device; none: for every one that had not read it.
     pub record: Option<RecordName>,
-    /// `expired`, `dropped`.
+    /// `expired`, `dropped`, `retracted`, `replaced`.
     pub reason: String,
     /// When.
     pub at: Millis,
@@ -72,7 +77,7 @@ pub struct Note {
 
 impl Note {
     /// Reads `cursor|device|reason|time`; a device's name has no `|`.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(in crate::backend::redis) fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('|');
         let cursor = parts.next()?.parse().ok()?;
         let record = match parts.next()? {

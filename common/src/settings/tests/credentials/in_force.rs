@@ -42,7 +42,7 @@ impl Process {
         let before = self.keyring.current();
         let (came, went) = (new.beyond(&before), before.beyond(&new));
         drop(before);
-        let revocations = self.keyring.revocations();
+        let revocations = self.keyring.keys_gone();
         self.keyring.replace(new);
         let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
         let faults = faults
@@ -261,11 +261,11 @@ fn whatever_is_touched_shows_and_nothing_else_does() {
     symlink("..1", folder.0.join("..data")).unwrap();
     symlink("..data/issuers.toml", folder.0.join("issuers.toml")).unwrap();
     let auth = auth(&folder);
-    let mut before = Stamp::of(&auth, &Reading::of(&auth));
+    let mut before = Stamp::of(&BTreeSet::new(), &auth, &Reading::of(&auth));
     let mut touched = || {
         // Times of files are those of the kernel's last tick.
         std::thread::sleep(Duration::from_millis(20));
-        let now = Stamp::of(&auth, &Reading::of(&auth));
+        let now = Stamp::of(&BTreeSet::new(), &auth, &Reading::of(&auth));
         std::mem::replace(&mut before, now.clone()) != now
     };
     assert!(!touched(), "nothing");
