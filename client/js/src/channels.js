@@ -16,8 +16,9 @@ import { CarillonError } from './errors.js'
  * @param {(frame: import('./types.js').Frame) => void} request Sends if there is a connection.
  * @param {ReturnType<typeof import('./ledger.js').createLedger>} ledger
  * @param {(run: () => void) => void} later Runs it in a while.
+ * @param {(channel: string) => void} [left] Whatever was known of it is over.
  */
-export function createChannels(request, ledger, later) {
+export function createChannels(request, ledger, later, left) {
   /** @type {Map<string, Wanted>} */
   const all = new Map()
   let refs = 0
@@ -38,6 +39,7 @@ export function createChannels(request, ledger, later) {
     all.get(channel)?.reject(error)
     all.delete(channel)
     ledger.forget(channel)
+    left?.(channel)
   }
 
   return {

@@ -96,6 +96,7 @@ export function createCore(options) {
       // Kept subscriptions may be among what the store lost.
       if (channel === null && reason === 'rewound') channels.begin()
     },
+    retracted: ({ ids }) => delivery.takeBack(ids),
     subscribed: (frame) => channels.onSubscribed(frame),
     unsubscribed({ channel, code }) {
       if (!code) return
@@ -132,7 +133,9 @@ export function createCore(options) {
   const rename = () => !options.session && (session = newName(scope))
   const connection = createConnection(scope, options, tokens, emit, address, welcomed, onFrame, rename)
   const outbox = createOutbox(scope, connection.send)
-  const channels = createChannels(outbox.push, ledger, (run) => scope.setTimeout(run, AGAIN_MS))
+  const channels = createChannels(outbox.push, ledger, (run) => scope.setTimeout(run, AGAIN_MS),
+    // Event streams know which channels were joined, also between two of them.
+    (channel) => options.WebSocket?.leave?.(channel))
 
   const connect = () => {
     url = socketUrl(options.url, scope.location?.href)

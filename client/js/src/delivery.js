@@ -97,6 +97,11 @@ export function createDelivery(handled) {
   return {
     emit,
     off,
+    /** What was taken back waits for nobody any more. @param {string[]} ids */
+    takeBack(ids) {
+      waiting = waiting.filter((it) => !ids.includes(it.id) || handled(it))
+    },
+
     counts: () => ({ waiting: waiting.length, dropped }),
 
     /**

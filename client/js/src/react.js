@@ -1,5 +1,6 @@
 /** carillon-client/react: hooks. Safe in StrictMode, and where pages are rendered by a server. */
 import { useEffect, useMemo, useSyncExternalStore } from 'react'
+import { EMPTY } from './inbox.js'
 import { NONE, notificationsOf, stateOf } from './store.js'
 
 /**
@@ -49,4 +50,15 @@ export function useChannel(client, channel) {
     client.subscribe(channel)
     return () => client.unsubscribe(channel)
   }, [client, channel])
+}
+
+/**
+ * A notification centre: what `createInbox` of carillon-client/inbox made, and what is in it now.
+ * @param {import('./inbox.js').Inbox} inbox
+ * @returns {import('./inbox.js').InboxState & Pick<import('./inbox.js').Inbox, 'markRead' | 'markAllRead' | 'more' | 'refresh'>}
+ */
+export function useInbox(inbox) {
+  const state = useSyncExternalStore(inbox.subscribe, inbox.get, () => EMPTY)
+  const { markRead, markAllRead, more, refresh } = inbox
+  return { ...state, markRead, markAllRead, more, refresh }
 }

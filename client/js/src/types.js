@@ -80,6 +80,7 @@
  * @property {Frame & { expires_at: string }} token_expiring
  * @property {Frame & { expires_at: string }} authenticated
  * @property {Frame & { ids: string[] }} retracted
+ * @property {Frame & { what: string, cursor?: string, notification?: string, up_to?: string }} changed
  */
 
 /**
@@ -172,7 +173,8 @@
  * @property {(close: { code: number, reason: string, willRetry: boolean }) => boolean} [shouldReconnect]
  * @property {(direction: 'in' | 'out', frame: Frame) => void} [log] Sees every frame and takes none; tokens
  *   are left out.
- * @property {any} [WebSocket] Where there is none of its own, such as Node below 22: the class of `ws`.
+ * @property {any} [WebSocket] Where there is none of its own, such as Node below 22: the class of `ws`. Or what
+ *   `carillon-client/sse` makes.
  * @property {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | null} [storage] Holds a tab's position over
  *   a reload; `sessionStorage`. null: none.
  * @property {Scope} [scope] The world, for tests.

@@ -66,3 +66,13 @@ export function useChannel(client, channel) {
     return () => client.unsubscribe(channel)
   })
 }
+
+/**
+ * A notification centre: what `createInbox` of carillon-client/inbox made, and what is in it now.
+ * @param {import('./inbox.js').Inbox} inbox
+ * @returns {{ state: Readonly<import('vue').Ref<import('./inbox.js').InboxState>> } & Pick<import('./inbox.js').Inbox, 'markRead' | 'markAllRead' | 'more' | 'refresh'>}
+ */
+export function useInbox(inbox) {
+  const { markRead, markAllRead, more, refresh } = inbox
+  return { state: followed(inbox), markRead, markAllRead, more, refresh }
+}

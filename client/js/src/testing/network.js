@@ -6,6 +6,8 @@
 /** A browser's WebSocket, as far as a client uses it. */
 export class FakeSocket {
   readyState = 0
+  /** Of events, which only the server writes to. */
+  isStream = false
   protocol = 'carillon.v1'
   /** @type {any} */
   onopen = null
@@ -17,7 +19,6 @@ export class FakeSocket {
   onerror = null
   /** When the last that was sent each way arrives. */
   arrives = { up: 0, down: 0 }
-  #network
 
   /**
    * @param {Network} network
@@ -25,7 +26,7 @@ export class FakeSocket {
    * @param {string[]} protocols
    */
   constructor(network, url, protocols) {
-    this.#network = network
+    this.network = network
     this.url = url
     this.protocols = protocols
     network.connect(this)
@@ -34,32 +35,32 @@ export class FakeSocket {
   /** @param {string} text */
   send(text) {
     if (this.readyState === 0) throw new Error('the socket is not open yet')
-    if (this.readyState === 1) this.#network.carry(this, 'up', () => this.#network.listener.text(this, text))
+    if (this.readyState === 1) this.network.carry(this, 'up', () => this.network.listener.text(this, text))
   }
 
   /** @param {number} [code] */
   close(code = 1005) {
     if (this.readyState > 1) return
     this.readyState = 2
-    this.#network.carry(this, 'up', () => this.#network.listener.closed(this))
-    this.#network.carry(this, 'up', () => this.ended(code, ''))
+    this.network.carry(this, 'up', () => this.network.listener.closed(this))
+    this.network.carry(this, 'up', () => this.ended(code, ''))
   }
 
-  /** The server's side: a text arrives. @param {string} text */
-  deliver(text) {
-    this.#network.carry(this, 'down', () => this.turn(() => this.readyState === 1 && this.onmessage?.({ data: text })))
+  /** The server's side: a text arrives. @param {string} text @param {string} [id] Of an event stream's event. */
+  deliver(text, id) {
+    this.network.carry(this, 'down', () => this.turn(() => this.readyState === 1 && this.onmessage?.({ data: text })))
   }
 
   /** The server's side: a close frame. @param {number} code @param {string} reason */
   closeFrom(code, reason) {
-    this.#network.carry(this, 'down', () => this.ended(code, reason))
+    this.network.carry(this, 'down', () => this.ended(code, reason))
   }
 
   /** It is over, for whatever reason. @param {number} code @param {string} reason */
   ended(code, reason) {
     if (this.readyState === 3) return
     this.readyState = 3
-    this.#network.sockets.delete(this)
+    this.network.sockets.delete(this)
     this.turn(() => this.onclose?.({ code, reason, wasClean: code !== 1006 }))
   }
 
@@ -70,8 +71,10 @@ export class FakeSocket {
 }
 
 export class Network {
-  /** Whether sockets can be opened. */
+  /** Whether anything can be opened. */
   isUp = true
+  /** Whether WebSockets can be opened; event streams are plain HTTP. */
+  takesSockets = true
   #isFrozen = false
   /** What waits for the thaw. @type {(() => void)[]} */
   #held = []
@@ -115,7 +118,7 @@ export class Network {
     this.handshakes++
     this.sockets.add(socket)
     this.carry(socket, 'up', () => {
-      if (!this.isUp) return this.#fail(socket)
+      if (!this.isUp || !(this.takesSockets || socket.isStream)) return this.#fail(socket)
       this.carry(socket, 'down', () => {
         if (socket.readyState !== 0) return
         socket.readyState = 1

@@ -1,9 +1,13 @@
 /** A server that speaks `carillon.v1`, in memory and in virtual time: for tests of applications. */
+import { keyOf } from '../sse/positions.js'
 import { Chain } from './log.js'
 import { Network } from './network.js'
+import { FakeStream, Place } from './streams.js'
 
 /** As the server has them by default. */
 const LIMITS = { frame_bytes: 65_536, channels: 100, frames_per_second: 20, inbox: 1000 }
+/** Sockets are pinged, which no page sees; event streams get a comment. */
+const PING_MS = 25_000
 
 /**
  * @typedef {object} Connection
@@ -12,6 +16,8 @@ const LIMITS = { frame_bytes: 65_536, channels: 100, frames_per_second: 20, inbo
  * @property {string} session
  * @property {Set<string>} channels
  * @property {Set<string>} written Cursors that it may ack.
+ * @property {Place} [place] Of an event stream: where its client is.
+ * @property {number} unacked Personal notifications that an event stream has brought.
  */
 
 export class FakeServer {
@@ -28,6 +34,8 @@ export class FakeServer {
   refused = new Set()
   /** Channels that nobody may join. @type {Set<string>} */
   forbidden = new Set()
+  /** Personal notifications after which an event stream ends. */
+  unacked = 64
   /** Every frame that clients sent. @type {any[]} */
   heard = []
   /** The most that one connection sent within a second. */
@@ -149,16 +157,27 @@ export class FakeServer {
    * @param {Record<string, any>} notification
    */
   #notify(socket, connection, notification) {
-    connection.written.add(notification.cursor)
-    this.#write(socket, notification)
+    // A stream that is full may have ended meanwhile.
+    if (!this.#connections.has(socket)) return
+    const { place, written } = connection
+    const { cursor, channel, target_user: user } = notification
+    written.add(cursor)
+    if (place && user) place.inbox = cursor
+    else if (place && channel) place.channels.set(keyOf(channel), cursor)
+    else if (place) place.everyone = cursor
+    this.#write(socket, notification, place)
+    if (!place || !user) return
+    connection.unacked++
+    if (connection.unacked >= this.unacked) this.close(4204, 'unacked', (it) => it === connection)
   }
 
   /**
    * @param {import('./network.js').FakeSocket} socket
    * @param {Record<string, any>} frame
+   * @param {Place} [place] Where it brings an event stream's client.
    */
-  #write(socket, frame) {
-    socket.deliver(JSON.stringify(frame))
+  #write(socket, frame, place) {
+    socket.deliver(JSON.stringify(frame), place?.toString())
   }
 
   /** @param {import('./network.js').FakeSocket} socket */
@@ -169,10 +188,41 @@ export class FakeServer {
     if (claims.exp * 1000 < this.#clock.now()) return socket.closeFrom(4001, 'token_expired')
     const query = new URL(socket.url).searchParams
     const session = query.get('session') ?? `s${++this.#ids}`
-    const connection = { user: claims.sub, device: query.get('device') ?? '', session, channels: new Set(), written: new Set() }
+    /** @type {Connection} */
+    const connection = { user: claims.sub, device: query.get('device') ?? '', session, channels: new Set(), written: new Set(), unacked: 0 }
     this.close(4009, 'session_replaced', (it) => it.user === claims.sub && it.session === session)
     this.#connections.set(socket, connection)
-    this.#begin(socket, connection, query.get('since'), this.#time(claims.exp * 1000 - this.#clock.now()))
+    const end = this.#time(claims.exp * 1000 - this.#clock.now())
+    if (socket instanceof FakeStream) this.#stream(socket, connection, query, end)
+    else this.#begin(socket, connection, query.get('since'), end)
+  }
+
+  /**
+   * @param {FakeStream} socket
+   * @param {Connection} connection
+   * @param {URLSearchParams} query
+   * @param {string} end Of the token.
+   */
+  #stream(socket, connection, query, end) {
+    const { user, device } = connection
+    const came = new Place(socket.lastId || (query.get('since') ?? ''))
+    // Coming back is the ack.
+    if (came.inbox) this.#move(`${user} ${device} inbox of ${user}`, came.inbox)
+    if (came.everyone) this.#move(`${user} ${device} *`, came.everyone)
+    const wanted = query.getAll('channel')
+    const place = connection.place = new Place(came.toString())
+    const keys = wanted.map(keyOf)
+    for (const key of came.channels.keys()) if (!keys.includes(key)) place.channels.delete(key)
+    this.#begin(socket, connection, came.inbox || null, end)
+    for (const channel of wanted) {
+      if (this.#connections.has(socket)) this.#join(socket, connection, { channel, since: place.channels.get(keyOf(channel)) })
+    }
+    const beat = () => {
+      if (!this.#connections.has(socket)) return
+      socket.comment()
+      this.#clock.setTimeout(beat, PING_MS)
+    }
+    this.#clock.setTimeout(beat, PING_MS)
   }
 
   /**
@@ -185,14 +235,17 @@ export class FakeServer {
     const { user, device, session } = connection
     const inbox = this.inbox(user)
     const page = inbox.after(since ?? this.acked(user, device) ?? inbox.base)
-    this.#write(socket, { type: 'welcome', protocol: 'carillon.v1', session, user, device: device || null, cursor: page.start,
-      recovered: !page.gap, ping_interval_ms: 25_000, token_expires_at: end, limits: LIMITS })
-    this.#replay(socket, connection, null, page)
     const everyone = this.#log('*')
     const missed = everyone.after(this.acked(user, device, '*') ?? everyone.end)
     this.#positions.set(`${user} ${device} *`, missed.start)
+    const { place } = connection
+    if (place) Object.assign(place, { inbox: page.start, everyone: missed.start })
+    this.#write(socket, { type: 'welcome', protocol: 'carillon.v1', session, user, device: device || null, cursor: page.start,
+      recovered: !page.gap, ping_interval_ms: PING_MS, token_expires_at: end, limits: LIMITS }, place)
+    this.#replay(socket, connection, null, page)
     this.#replay(socket, connection, '*', missed)
-    this.#write(socket, { type: 'replayed', cursor: inbox.end, count: page.entries.length })
+    if (!this.#connections.has(socket)) return
+    this.#write(socket, { type: 'replayed', cursor: inbox.end, count: page.entries.length }, place)
   }
 
   /**
@@ -202,7 +255,7 @@ export class FakeServer {
    * @param {ReturnType<Chain['after']>} page
    */
   #replay(socket, connection, channel, page) {
-    if (page.gap) this.#write(socket, { type: 'gap', channel, reason: page.gap, resume: page.start })
+    if (page.gap) this.#write(socket, { type: 'gap', channel, reason: page.gap, resume: page.start }, connection.place)
     for (const { cursor, body } of page.entries) {
       this.#notify(socket, connection, { ...body, cursor, replayed: true, stored_at: body.timestamp })
     }
@@ -225,15 +278,24 @@ export class FakeServer {
       connection.channels.delete(channel)
       this.#write(socket, { type: 'unsubscribed', channel, ref })
     }
-    if (type !== 'subscribe') return
+    if (type === 'subscribe') this.#join(socket, connection, frame)
+  }
+
+  /**
+   * @param {import('./network.js').FakeSocket} socket
+   * @param {Connection} connection
+   * @param {{ channel: string, ref?: unknown, since?: string }} wish
+   */
+  #join(socket, connection, { channel, ref, since }) {
     if (this.forbidden.has(channel)) {
       this.#write(socket, { type: 'error', code: 'channel_forbidden', message: 'not this one', retryable: false, channel, ref })
       return
     }
     connection.channels.add(channel)
     const log = this.#log(channel)
-    const page = log.after(frame.since ?? log.end)
-    this.#write(socket, { type: 'subscribed', channel, ref, cursor: page.start, recovered: !page.gap })
+    const page = log.after(since ?? log.end)
+    connection.place?.channels.set(keyOf(channel), page.start)
+    this.#write(socket, { type: 'subscribed', channel, ref, cursor: page.start, recovered: !page.gap }, connection.place)
     this.#replay(socket, connection, channel, page)
   }
 
@@ -244,11 +306,17 @@ export class FakeServer {
   #ack({ user, device, written }, cursor) {
     if (!written.has(cursor)) return
     for (const [name, log] of this.#logs) {
-      const entry = log.entries.find((it) => it.cursor === cursor)
-      if (!entry) continue
-      const position = this.acked(user, device, name)
-      if (!position || Chain.isAfter(cursor, position)) this.#positions.set(`${user} ${device} ${name}`, cursor)
+      if (log.entries.some((it) => it.cursor === cursor)) this.#move(`${user} ${device} ${name}`, cursor)
     }
+  }
+
+  /**
+   * @param {string} position
+   * @param {string} cursor
+   */
+  #move(position, cursor) {
+    const before = this.#positions.get(position)
+    if (!before || Chain.isAfter(cursor, before)) this.#positions.set(position, cursor)
   }
 
   /** @param {import('./network.js').FakeSocket} socket */

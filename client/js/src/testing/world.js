@@ -1,6 +1,7 @@
 /** A page, a network and a server in virtual time: everything that a client has to do with. */
 import { VirtualClock } from './clock.js'
 import { FakeServer } from './server.js'
+import { FakeStream } from './streams.js'
 import { FakeChannels, FakeLocks } from './tabs.js'
 
 /** What a page keeps: of all tabs of a browser, or of one tab. */
@@ -66,19 +67,28 @@ export class FakePage {
     /** @type {any} */
     const page = this
     const sockets = this.#sockets
+    /** @param {() => void} run */
+    const turn = (run) => {
+      if (page.isStopped) page.later.push(run)
+      else run()
+    }
     /** What it opens closes with it. */
     class WebSocket extends server.network.WebSocket {
+      turn = turn
+
       /** @param {string} url @param {string[]} protocols */
       constructor(url, protocols) {
         super(url, protocols)
         sockets.add(this)
       }
-
-      /** @param {() => void} run */
-      turn(run) {
-        if (page.isStopped) page.later.push(run)
-        else run()
-      }
+    }
+    /** @param {string} url @param {any} init */
+    const fetch = async (url, init) => {
+      if (!init.headers?.authorization) throw new TypeError('nothing but event streams is served here')
+      const stream = new FakeStream(server.network, url, init)
+      stream.turn = turn
+      sockets.add(stream)
+      return stream.response
     }
     /** Timers that are set; one that is due while the page is stopped can still be cleared. @type {Set<number>} */
     const timers = new Set()
@@ -97,10 +107,10 @@ export class FakePage {
       timers.delete(timer)
       clock.clearTimeout(timer)
     }
-    /** @type {import('../types.js').Scope} */
+    /** @type {import('../types.js').Scope & { fetch: any }} */
     this.scope = {
       Date: clock, Math: { random: world.random }, setTimeout, clearTimeout,
-      WebSocket, location: { href: 'https://app.example/inbox' },
+      WebSocket, fetch, location: { href: 'https://app.example/inbox' },
       document: this.document, navigator: this.navigator,
       BroadcastChannel: world.channels.of(this, clock), localStorage: world.localStorage, sessionStorage, ...listening(this.#window),
     }
@@ -197,11 +207,11 @@ export class World {
   }
 
   /**
-   * A token that the fake server takes.
+   * A token that the fake server takes, for a day: longer than what most tests let pass.
    * @param {string} [user]
    * @param {number} [lifetime] In milliseconds.
    */
-  token(user = 'alice', lifetime = 3_600_000) {
+  token(user = 'alice', lifetime = 86_400_000) {
     const claims = JSON.stringify({ sub: user, exp: Math.ceil((this.clock.now() + lifetime) / 1000) })
     const text = (/** @type {string} */ it) => btoa(it).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')
     return `${text('{"alg":"none"}')}.${text(claims)}.${Math.floor(this.random() * 1e9)}`

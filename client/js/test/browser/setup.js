@@ -6,9 +6,9 @@ import { once } from 'node:events'
 import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
-import { assert, keep, newUser, sleep, start, token, until } from '../real/setup.js'
+import { assert, keep, newUser, Proxy, sleep, start, token, until } from '../real/setup.js'
 
-export { assert, keep, newUser, sleep, start, token, until }
+export { assert, keep, newUser, Proxy, sleep, start, token, until }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const KINDS = { html: 'text/html', js: 'text/javascript', map: 'application/json' }
@@ -20,13 +20,19 @@ const chrome = await chromium.launch({
 })
 after(() => chrome.close())
 
+/**
+ * Pages of tests, by path. One that the driver makes up comes from nowhere, and browsers let such a page connect to no
+ * server on this machine.
+ */
+export const pages = new Map([['/else', '<title>else</title>elsewhere']])
+
 /** Serves this folder. */
 async function serve() {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://x')
     if (pathname === '/favicon.ico') return response.writeHead(204).end()
     try {
-      const body = pathname === '/else' ? '<title>else</title>elsewhere' : await readFile(ROOT + pathname.slice(1))
+      const body = pages.get(pathname) ?? await readFile(ROOT + pathname.slice(1))
       response.setHeader('content-type', KINDS[pathname.split('.').at(-1)] ?? 'text/html')
       response.end(body)
     } catch {

@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 const PROGRAM = process.env.CARILLON_BIN ?? fileURLToPath(new URL('../../../../target/bin/carillon', import.meta.url))
-const SECRET = 'a secret that is known to tests alone, 32+'
+/** Of the issuer whose tokens it takes. */
+export const SECRET = 'a secret that is known to tests alone, 32+'
 
 /** Ended with this process, however that ends. */
 const programs = new Set()

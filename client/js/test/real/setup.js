@@ -32,10 +32,11 @@ export const newUser = (name = 'user') => `${name}-${++users}-${process.pid}`
 export async function listen(proxy, user, options = {}, handler = ({ id }, it) => { it.given.push(id) }) {
   const client = new NotificationClient({ url: proxy.url, token: token(user), device: 'd1', WebSocket,
     backoff: { baseMs: 100, maxMs: 1000 }, ...options })
-  const it = { client, given: [], gaps: [], errors: [], states: [], stop: () => client.disconnect() }
+  const it = { client, given: [], gaps: [], errors: [], states: [], renewed: [], stop: () => client.disconnect() }
   client.on('gap', (gap) => { it.gaps.push(gap) })
   client.on('error', (error) => { it.errors.push(error) })
   client.on('state', (event) => { it.states.push(event) })
+  client.on('authenticated', (frame) => { it.renewed.push(frame) })
   if (handler) client.on('test', (notification) => handler(notification, it))
   client.connect()
   keep(it)

@@ -1,10 +1,12 @@
 // What an application in strict TypeScript writes; compiled, never run.
 import { CarillonError, NotificationClient, UnauthorizedError } from 'carillon-client'
 import { diagnose } from 'carillon-client/diagnose'
-import { useConnectionState, useNotifications } from 'carillon-client/react'
+import { createInbox } from 'carillon-client/inbox'
+import { useConnectionState, useInbox, useNotifications } from 'carillon-client/react'
 import { SharedClient } from 'carillon-client/shared'
+import { eventStream, socketOrStream } from 'carillon-client/sse'
 import { World } from 'carillon-client/testing'
-import { useNotifications as useInVue } from 'carillon-client/vue'
+import { useInbox as useInboxInVue, useNotifications as useInVue } from 'carillon-client/vue'
 
 interface Events {
   'order.shipped': { order: number }
@@ -32,6 +34,7 @@ client.on('state', ({ state, retryInMs }) => {
 })
 client.on('error', (error: CarillonError) => error.code)
 client.on('gap', ({ channel, reason }) => `${channel} ${reason}`)
+client.on('changed', ({ what, up_to }) => [what.length, up_to?.length])
 client.on('welcome', ({ limits }) => limits.inbox)
 client.on('*', (frame) => frame.type)
 // @ts-expect-error: no notification of this type
@@ -66,11 +69,16 @@ const shared = new SharedClient<Events>('wss://push.example.com', 'a.b.c')
 shared.on('order.shipped', ({ data }) => data.order)
 const ofShared = useNotifications(shared, 'order.shipped')
 
+const streamed = new NotificationClient<Events>({ token: 'a.b.c', WebSocket: eventStream() })
+new SharedClient({ token: 'a.b.c', WebSocket: socketOrStream({ url: 'https://push.example.com/streams' }) })
+// @ts-expect-error: a misspelt option
+eventStream({ urls: 'https://push.example.com' })
+
 const world = new World()
 new NotificationClient({ token: world.token('alice'), scope: world.page().scope })
 world.server.send('alice', { type: 'order.shipped', data: { order: 1 } })
 
-export { first, inVue, ofShared, state, taken, waiting, duplicates }
+export { first, inVue, ofShared, state, streamed, taken, waiting, duplicates }
 diagnose({ url: 'wss://push.example.com', getToken: async () => 'a.b.c' }).then(({ ok, code, message, ms }) => {
   const isMine: boolean = code === 'token_refused' || code === 'mixed_content'
   // @ts-expect-error: there is no such code
@@ -78,3 +86,13 @@ diagnose({ url: 'wss://push.example.com', getToken: async () => 'a.b.c' }).then(
   const took: number | undefined = ms
   return [ok, isMine, message.length, took]
 })
+
+const inbox = createInbox({ client, getToken: async () => 'a.b.c', api: 'https://push.example.com', limit: 20 })
+const { items, unread, status, markRead, markAllRead, more } = useInbox(inbox)
+const badge: number = unread
+const wasRead: boolean | undefined = items[0]?.read
+const asked: Promise<void>[] = [markRead(items[0]), markRead('1-2'), markAllRead(), more()]
+const ended: 'loading' | 'ready' | 'failed' = useInboxInVue(inbox).state.value.status
+// @ts-expect-error: it needs a token
+createInbox({ client })
+export const inboxes = [badge, wasRead, asked, status, ended]

@@ -37,6 +37,22 @@ test('handlers that are attached together are all given what waits', async () =>
   assert.deepEqual(seen, [['type', id], ['any', id]])
 })
 
+test('what is taken back while it waits is given to nobody, and acked', async () => {
+  const world = new World()
+  const tab = await connected(world)
+  const ids = sendMany(world, 3)
+  await world.advance(50)
+  const told = []
+  tab.client.on('retracted', (frame) => told.push(frame.ids))
+  world.server.tell({ type: 'retracted', ids: [ids[1], 'never-came'] })
+  await world.advance(50)
+  assert.deepEqual(told, [[ids[1], 'never-came']])
+  tab.client.on('test', ({ id }) => tab.given.push(id))
+  await world.advance(1_000)
+  assert.deepEqual(tab.given, [ids[0], ids[2]])
+  assert.equal(world.server.acked('alice', device(tab)), world.server.inbox('alice').end)
+})
+
 test('one that waits holds back the ack, not the others', async () => {
   const world = new World()
   const tab = await connected(world)

@@ -29,7 +29,7 @@ test('what README names is there', async () => {
 
 test('importing and making a client needs nothing of a browser', async () => {
   assert.equal(globalThis.window, undefined)
-  for (const entry of ['', '/shared', '/diagnose', '/testing', '/react', '/vue']) await import(`carillon-client${entry}`)
+  for (const entry of ['', '/shared', '/sse', '/diagnose', '/inbox', '/testing', '/react', '/vue']) await import(`carillon-client${entry}`)
   const { SharedClient } = await import('carillon-client/shared')
   assert.equal(new SharedClient('a.b.c').state, 'idle')
 })

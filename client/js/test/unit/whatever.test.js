@@ -2,15 +2,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SharedClient } from 'carillon-client/shared'
+import { eventStream, socketOrStream } from 'carillon-client/sse'
 import { openTab, World } from './setup.js'
 
 const CODES = [1000, 1001, 1006, 1011, 1012, 4008, 4009, 4100, 4101, 4102, 4103, 4200, 4202, 4203]
 const SEEDS = Number(process.env.SEEDS ?? 60)
 const FIRST = Number(process.env.FIRST_SEED ?? 1)
 
-/** A tab that goes through whatever the seed says; what was sent, and what its handlers were given. */
-async function live(seed) {
+/**
+ * A tab that goes through whatever the seed says; what was sent, and what its handlers were given.
+ * @param over What makes its transport; without, sockets.
+ */
+async function live(seed, over) {
   const world = new World(seed)
+  // So that streams are full every now and then.
+  world.server.unacked = 5
   const random = (n) => Math.floor(world.random() * n)
   const sent = { alice: [], '*': [], orders: [] }
   const [given, troubles, trace] = [[], [], []]
@@ -21,16 +27,19 @@ async function live(seed) {
     if (!attached) tab.client.on('test', take)
     attached = true
   }
-  const open = (page) => {
-    tab = openTab(world, { token: world.token('alice', 1e9) }, page)
+  const open = (page = world.page()) => {
+    tab = openTab(world, { token: world.token('alice', 1e9), WebSocket: over?.({ scope: page.scope }) }, page)
     attached = false
     tab.client.on('gap', (gap) => troubles.push(`gap ${gap.channel} ${gap.reason}`))
-    tab.client.on('error', (error) => troubles.push(`error ${error.message}`))
+    // A stream that cannot be opened for a channel is told as a gateway tells it whose store is away, and tried again.
+    const isTold = (error) => over && error.code === 'unavailable'
+    tab.client.on('error', (error) => isTold(error) || troubles.push(`error ${error.message}`))
     tab.client.subscribe('orders')
     tab.client.connect()
-    if (random(3)) attach()
+    if (over || random(3)) attach()
   }
   const calm = () => {
+    world.network.takesSockets = true
     world.network.isUp = true
     world.network.isFrozen = false
     tab.page.show()
@@ -69,9 +78,12 @@ async function live(seed) {
     },
     attach,
     detach: () => {
+      // Over streams, what nobody takes for long is acked with what follows.
+      if (over) return
       tab.client.off('test', take)
       attached = false
     },
+    block: () => { world.network.takesSockets = !over || random(2) > 0 },
   }
   open()
   await world.advance(200)
@@ -92,13 +104,17 @@ async function live(seed) {
   for (const [log, ids] of Object.entries(sent)) {
     assert.deepEqual(given.filter((id) => ids.includes(id)), ids, `${log}; ${told}`)
   }
+  // The last on a stream are acked by the next.
+  if (over) return
   assert.equal(world.server.acked('alice', world.localStorage['carillon.device']) ?? world.server.inbox('alice').base,
     world.server.inbox('alice').end, `not acked; ${told}`)
 }
 
-test(`${SEEDS} lives of a tab`, async () => {
-  for (let seed = FIRST; seed < FIRST + SEEDS; seed++) await live(seed)
-})
+for (const [name, over] of [['', undefined], [' on event streams', eventStream], [' on what the network lets through', socketOrStream]]) {
+  test(`${SEEDS} lives of a tab${name}`, async () => {
+    for (let seed = FIRST; seed < FIRST + SEEDS; seed++) await live(seed, over)
+  })
+}
 
 /** Tabs that share a socket, opened, closed, crashed, cached and stopped as the seed says. */
 async function share(seed) {

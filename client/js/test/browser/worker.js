@@ -1,0 +1,1 @@
+// Of the tests: it does nothing but to be there.
