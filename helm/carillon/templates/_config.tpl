@@ -110,8 +110,13 @@ tracing.ca_file: tracing.caSecret
 {{- end -}}
 {{- end -}}
 {{- $config = mustMergeOverwrite $config $computed -}}
+{{- /* Of the gateways' section a dispatcher reads which pages may call. */ -}}
+{{- $origins := dig "gateway" "origins" list $config -}}
 {{- range splitList " " (include "carillon.config.others" .component) -}}
 {{- $_ := unset $config . -}}
+{{- end -}}
+{{- if and (eq .component "dispatcher") $origins -}}
+{{- $_ := set $config "gateway" (dict "origins" $origins) -}}
 {{- end -}}
 {{- include "carillon.toml" (dict "path" "" "table" $config) | trim -}}
 {{- end -}}
