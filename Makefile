@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test check check-chart dashboards contract-docs contract bench attack overhead pictures traces images push test-client conformance test-kind doc clean
+.PHONY: help setup setup-check run build test soak check check-chart dashboards contract-docs contract bench attack overhead pictures traces images push test-client conformance test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ build: setup ## build the programs; they are in target/bin then
 
 test: build ## run every test: units, contract suite, whole system over real Redis
 	$(CARGO) test --release --workspace
+
+soak: build ## `make test` twenty times on a busy machine, to find what fails now and then (over an hour)
+	scripts/soak $(ARGS)
 
 check: setup-check ## formatting, lints, documentation, dependencies' licences and sources
 	$(CARGO) fmt --all --check
