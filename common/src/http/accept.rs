@@ -25,10 +25,9 @@ use crate::telemetry::Rarely;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Connections fail in their hundreds or not at all: at most one line in this time.
 const LOGGED_EVERY: Duration = Duration::from_secs(10);
-/// So many begin, or so many silent ones come, before everybody else has a turn: what is begun with waits for the
-/// processor together with those who are being served.
-const AT_A_TIME: u32 = 4;
-const SILENT_AT_A_TIME: u32 = 8 * AT_A_TIME;
+/// Everybody else has a turn after each that begins, and after so many silent ones: what is begun with waits for the
+/// processor together with those who are being served, at each of its steps.
+const SILENT_AT_A_TIME: u32 = 32;
 /// ENFILE and EMFILE, on every Unix.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [23, 24];
 
@@ -42,8 +41,10 @@ pub struct Acceptor {
     crowd: Crowd,
     patience: Duration,
     silent: FuturesUnordered<BoxFuture<'static, Accepted>>,
-    /// What was done since the others had a turn, in silent ones.
+    /// How many came since the others had a turn.
     done: u32,
+    /// Whether who connects had the last turn.
+    connects_first: bool,
     logged: Rarely,
 }
 
@@ -88,6 +89,7 @@ impl Acceptor {
             patience,
             silent: FuturesUnordered::new(),
             done: 0,
+            connects_first: false,
             logged: Rarely::new(LOGGED_EVERY),
         }
     }
@@ -96,7 +98,7 @@ impl Acceptor {
     pub async fn next(&mut self) -> Accepted {
         let accepted = self.accepted().await;
         if matches!(accepted, Accepted::Begins(_)) {
-            self.done += SILENT_AT_A_TIME / AT_A_TIME;
+            self.done = SILENT_AT_A_TIME;
         }
         accepted
     }
@@ -137,8 +139,14 @@ impl Acceptor {
         }
     }
 
-    /// Who speaks comes before who connects, or those who connect would keep everybody waiting.
+    /// Who speaks and who connects come in turn, or many of one kind would keep the others waiting.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        self.connects_first = !self.connects_first;
+        if self.connects_first
+            && let Poll::Ready(connected) = self.listener.poll_accept(context)
+        {
+            return Poll::Ready(Next::Connected(connected));
+        }
         if let Poll::Ready(Some(accepted)) = self.silent.poll_next_unpin(context) {
             return Poll::Ready(Next::Ended(accepted));
         }

@@ -3,12 +3,12 @@
 use futures_util::FutureExt;
 use tokio::time::sleep;
 
-use super::Attack;
+use super::{Attack, Floor};
 use super::strangers::hold;
 
 pub(super) const UNFINISHED_HEADS: Attack = Attack {
     name: "2 000 heads of 15 KB without an end",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let head = format!(
@@ -26,7 +26,7 @@ pub(super) const UNFINISHED_HEADS: Attack = Attack {
 
 pub(super) const IDLE: Attack = Attack {
     name: "6 000 connections to the dispatcher that say nothing",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let held = hold(aim.dispatcher, 6_000, b"").await;
@@ -40,7 +40,7 @@ pub(super) const IDLE: Attack = Attack {
 
 pub(super) const SLOW_BODIES: Attack = Attack {
     name: "4 200 bodies under one key that do not arrive",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let head = format!(

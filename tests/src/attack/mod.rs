@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use futures_util::future::BoxFuture;
 
 pub use self::bystander::Noticed;
 pub use self::readers::{Held, stopped_readers};
@@ -20,7 +21,7 @@ use crate::bench::rig::Rig;
 
 /// What others must be served by: in it, whoever attacks.
 const PROBED_WITHIN: Duration = Duration::from_secs(1);
-/// How much longer the slowest of a hundred may take than with the same attack at a listener that does nothing.
+/// How much longer the slowest of a hundred may take than beside the floor.
 const SLOWER: f64 = 2.0;
 /// What the chart gives a pod.
 const GATEWAY_MEMORY: u64 = 512 << 20;
@@ -30,9 +31,20 @@ const DISPATCHER_MEMORY: u64 = 256 << 20;
 pub struct Attack {
     /// What is done.
     pub name: &'static str,
-    /// Whether it needs nothing but an address that listens.
-    at_anything: bool,
-    run: fn(Aim, Duration) -> futures_util::future::BoxFuture<'static, Result<()>>,
+    floor: Floor,
+    run: Run,
+}
+
+type Run = fn(Aim, Duration) -> BoxFuture<'static, Result<()>>;
+
+/// What others notice anyway, which one is compared with: attacker and services share the cores of this machine.
+enum Floor {
+    /// The same, done to a listener that does nothing.
+    Listener,
+    /// The same traffic, without what is wrong with it.
+    Without(Run),
+    /// Nothing at all.
+    Nothing,
 }
 
 /// Whom it hits.
@@ -83,25 +95,27 @@ pub struct Outcome {
 /// # Errors
 /// When the bystander is not served at all, or the attack cannot be run.
 pub async fn run(rig: &Rig, attack: Option<&Attack>, lasts: Duration) -> Result<Outcome> {
-    run_at(rig, attack, Aim::at(rig), lasts).await
+    run_at(rig, attack.map(|it| (it.name, it.run)), Aim::at(rig), lasts).await
 }
 
-/// What the bystander notices when the same is done to a listener that does nothing: what this machine, whose cores
-/// attacker and services share, takes for it. Without an attack of its own, where one needs more than a listener.
+/// What the bystander notices beside the floor of an attack.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_at_nothing(rig: &Rig, attack: &Attack, lasts: Duration) -> Result<Outcome> {
-    if !attack.at_anything {
-        return run(rig, None, lasts).await;
+pub async fn run_floor(rig: &Rig, attack: &Attack, lasts: Duration) -> Result<Outcome> {
+    match attack.floor {
+        Floor::Listener => {
+            let bare = bare::Bare::start().await?;
+            let aim = Aim {
+                gateway: bare.address,
+                dispatcher: bare.address,
+                ..Aim::at(rig)
+            };
+            run_at(rig, Some((attack.name, attack.run)), aim, lasts).await
+        }
+        Floor::Without(run) => run_at(rig, Some((attack.name, run)), Aim::at(rig), lasts).await,
+        Floor::Nothing => run(rig, None, lasts).await,
     }
-    let bare = bare::Bare::start().await?;
-    let aim = Aim {
-        gateway: bare.address,
-        dispatcher: bare.address,
-        ..Aim::at(rig)
-    };
-    run_at(rig, Some(attack), aim, lasts).await
 }
 
 impl Aim {
@@ -115,17 +129,21 @@ impl Aim {
     }
 }
 
-async fn run_at(rig: &Rig, attack: Option<&Attack>, aim: Aim, lasts: Duration) -> Result<Outcome> {
+async fn run_at(
+    rig: &Rig,
+    attack: Option<(&'static str, Run)>,
+    aim: Aim,
+    lasts: Duration,
+) -> Result<Outcome> {
     let pids = [rig.gateway().pid(), rig.dispatcher.pid()];
     let bystander = tokio::spawn(bystander::watch(bystander::Post::of(rig), lasts));
-    let run = attack.map(|attack| attack.run);
-    let attacking = run.map(|run| elsewhere::run(move || run(aim, lasts)));
+    let attacking = attack.map(|(_, run)| elsewhere::run(move || run(aim, lasts)));
     let before = proc::cpu(pids[0])? + proc::cpu(pids[1])?;
     // What is held is held until just before the end.
     tokio::time::sleep(lasts.mul_f64(0.9)).await;
     let used = proc::cpu(pids[0])? + proc::cpu(pids[1])? - before;
     let outcome = Outcome {
-        attack: attack.map(|attack| attack.name),
+        attack: attack.map(|(name, _)| name),
         gateway_memory: proc::memory(pids[0])?,
         dispatcher_memory: proc::memory(pids[1])?,
         kernel_memory: kernel_memory()?,

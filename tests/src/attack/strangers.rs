@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::Attack;
+use super::{Attack, Floor};
 use crate::bench::wire;
 use crate::client::token;
 
@@ -18,7 +18,7 @@ const A_SECOND: usize = 400;
 
 pub(super) const BYTE_BY_BYTE: Attack = Attack {
     name: "3 000 handshakes, byte by byte",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let head = wire::upgrade("/ws/notifications", false);
@@ -38,7 +38,7 @@ pub(super) const BYTE_BY_BYTE: Attack = Attack {
 
 pub(super) const SILENT: Attack = Attack {
     name: "3 000 connections that say nothing",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let held = hold(aim.gateway, CONNECTIONS, b"").await;
@@ -52,7 +52,7 @@ pub(super) const SILENT: Attack = Attack {
 
 pub(super) const PLAIN_GETS: Attack = Attack {
     name: "400 plain GETs a second, unread",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let request = b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
@@ -64,7 +64,7 @@ pub(super) const PLAIN_GETS: Attack = Attack {
 
 pub(super) const WITHOUT_TOKEN: Attack = Attack {
     name: "400 handshakes a second without a token",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let request = wire::upgrade("/ws/notifications", false);
@@ -76,7 +76,7 @@ pub(super) const WITHOUT_TOKEN: Attack = Attack {
 
 pub(super) const BAD_TOKENS: Attack = Attack {
     name: "400 handshakes a second with forged tokens",
-    at_anything: true,
+    floor: Floor::Listener,
     run: |aim, lasts| {
         async move {
             let mut number = 0;

@@ -8,12 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::{Aim, Attack};
+use super::{Aim, Attack, Floor};
 use crate::bench::wire;
 
 pub(super) const PINGS: Attack = Attack {
     name: "4 users who send nothing but pings",
-    at_anything: false,
+    floor: Floor::Nothing,
     run: |aim, lasts| {
         async move {
             let pings = wire::client_frame(wire::PING, b"x").repeat(512);
@@ -25,7 +25,7 @@ pub(super) const PINGS: Attack = Attack {
 
 pub(super) const FRAGMENTS: Attack = Attack {
     name: "4 users with messages of empty parts",
-    at_anything: false,
+    floor: Floor::Nothing,
     run: |aim, lasts| {
         async move {
             // A text that goes on, and on (RFC 6455, section 5.4).
@@ -42,31 +42,41 @@ pub(super) const FRAGMENTS: Attack = Attack {
 
 pub(super) const STOPPED_READERS: Attack = Attack {
     name: "32 devices that stop reading",
-    at_anything: false,
-    run: |aim, lasts| {
-        async move {
-            let mut held = Vec::new();
-            for _ in 0..32 {
-                held.push(connect(&aim).await?);
-            }
-            let body = "x".repeat(60_000);
-            let end = Instant::now() + lasts;
-            let mut caller = TcpStream::connect(aim.dispatcher).await?;
-            let mut answer = vec![0; 4096];
-            while Instant::now() < end {
-                let body = format!(
-                    "{{\"target_user\":\"attacker\",\"notification_type\":\"t\",\"content\":\"{body}\",\"ttl\":60}}"
-                );
-                caller.write_all(&wire::post("/api/notifications/send", &aim.key, &body)).await?;
-                let _read = caller.read(&mut answer).await?;
-                sleep(Duration::from_millis(20)).await;
-            }
-            drop(held);
-            Ok(())
-        }
-        .boxed()
-    },
+    floor: Floor::Without(|aim, lasts| followed(aim, lasts, true).boxed()),
+    run: |aim, lasts| followed(aim, lasts, false).boxed(),
 };
+
+/// Somebody sends to a user with 32 devices, whether they read or not.
+async fn followed(aim: Aim, lasts: Duration, read: bool) -> Result<()> {
+    let mut held = Vec::new();
+    for _ in 0..32 {
+        let mut device = connect(&aim).await?;
+        if read {
+            tokio::spawn(async move {
+                let mut piece = vec![0; 64 << 10];
+                while matches!(device.read(&mut piece).await, Ok(1..)) {}
+            });
+        } else {
+            held.push(device);
+        }
+    }
+    let body = "x".repeat(60_000);
+    let end = Instant::now() + lasts;
+    let mut caller = TcpStream::connect(aim.dispatcher).await?;
+    let mut answer = vec![0; 4096];
+    while Instant::now() < end {
+        let body = format!(
+            "{{\"target_user\":\"attacker\",\"notification_type\":\"t\",\"content\":\"{body}\",\"ttl\":60}}"
+        );
+        caller
+            .write_all(&wire::post("/api/notifications/send", &aim.key, &body))
+            .await?;
+        let _read = caller.read(&mut answer).await?;
+        sleep(Duration::from_millis(20)).await;
+    }
+    drop(held);
+    Ok(())
+}
 
 /// Four connections that write these bytes again and again, and connect again when they are ended.
 async fn flood(aim: Aim, lasts: Duration, bytes: Vec<u8>) -> Result<()> {

@@ -9,7 +9,7 @@ use carillon_tests::bench::rig::Rig;
 use clap::Parser;
 
 /// Runs each attack beside somebody who sends and connects, and prints what that one noticed; the floor is the same
-/// attack at a listener that does nothing, on the same machine
+/// attack at a listener that does nothing, or the same traffic without what is wrong with it, on the same machine
 #[derive(Parser)]
 struct Arguments {
     /// How long each lasts at a time, in seconds
@@ -49,7 +49,7 @@ async fn main() -> Result<()> {
         let without = attack::run(&rig, None, lasts).await?;
         let (mut floor, mut outcome) = (Outcome::default(), Outcome::default());
         for _ in 0..arguments.rounds {
-            floor = floor.and(attack::run_at_nothing(&rig, attack, lasts).await?);
+            floor = floor.and(attack::run_floor(&rig, attack, lasts).await?);
             outcome = outcome.and(attack::run(&rig, Some(attack), lasts).await?);
         }
         tell(&outcome, Some([&without, &floor]));
