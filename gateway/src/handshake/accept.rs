@@ -59,19 +59,29 @@ pub(crate) async fn accept(
 }
 
 /// Runs a connection, if one begins.
-async fn live(gateway: Arc<Gateway>, arrival: Arrival, http: Router, stop: CancellationToken) {
+///
+/// No `async fn`, whose arguments would be a part of each connection's task for as long as that lives: what they are
+/// needed for is boxed, and gone with its end. Nor do event streams make the task larger.
+fn live(
+    gateway: Arc<Gateway>,
+    arrival: Arrival,
+    http: Router,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> {
     let until = arrival.at + gateway.settings.gateway.handshake_timeout;
     let guest = Guest {
         stream: arrival.stream,
         address: arrival.peer.ip(),
         place: arrival.place,
     };
-    // Boxed, as what follows, so that neither makes the connection's task larger.
-    let begun = Box::pin(begin(gateway.clone(), guest, until, http, stop)).await;
-    match begun {
-        Some(Begun::Socket(opened)) => gateway.run_connection(opened).await,
-        Some(Begun::Stream(opened)) => Box::pin(gateway.run_stream(opened)).await,
-        None => {}
+    let begin = Box::pin(begin(gateway.clone(), guest, until, http, stop));
+    async move {
+        let begun = begin.await;
+        match begun {
+            Some(Begun::Socket(opened)) => gateway.run_connection(opened).await,
+            Some(Begun::Stream(opened)) => Box::pin(gateway.run_stream(opened)).await,
+            None => {}
+        }
     }
 }
 

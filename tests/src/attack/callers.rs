@@ -3,8 +3,8 @@
 use futures_util::FutureExt;
 use tokio::time::sleep;
 
-use super::{Attack, Floor};
 use super::strangers::hold;
+use super::{Attack, Floor};
 
 pub(super) const UNFINISHED_HEADS: Attack = Attack {
     name: "2 000 heads of 15 KB without an end",
