@@ -15,7 +15,7 @@ $(BUILD) $(1:%=--bin %)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check run build test soak check check-chart dashboards contract-docs contract bench attack overhead pictures traces images push test-client conformance test-kind doc clean
+.PHONY: help setup setup-check run build test soak check check-chart dashboards contract-docs contract bench attack overhead pictures traces images push test-client conformance compare test-kind doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,11 @@ conformance: build ## hold servers and clients to docs/protocol.md: standalone o
 	@scripts/setup client
 	[ -e client/js/node_modules/ws ] || (cd client/js && npm ci --no-audit --no-fund)
 	node tests/conformance/here.js $(ARGS)
+
+compare: setup ## client/js beside other clients: size, CPU, memory, time to return (from npm; two minutes)
+	@scripts/setup client
+	cd client/js && npm ci --no-audit --no-fund && npm run --silent build
+	cd tests/compare && npm ci --no-audit --no-fund && node src/compare.js $(ARGS)
 
 test-kind: build ## run the scenarios in a real Kubernetes: make test-kind ARGS='rollout --keep' (FULL=1: 5000 sockets)
 	@scripts/setup kind
