@@ -76,6 +76,12 @@ pub enum ApiError {
         "this API key or token has nothing to do with the user {:?}: its `users` do not include it", .0.as_str()
     )]
     UserOutOfReach(UserId),
+    /// The key has nothing to do with all users whose token it may be.
+    #[error(
+        "a `jti` alone may be a token of anybody, and this API key or token has to do with its `users` alone: name the \
+         user, too"
+    )]
+    RevocationTooWide,
     /// The key has nothing to do with this channel.
     #[error(
         "this API key or token has nothing to do with the channel {:?}: its `channels` do not include it", .0.as_str()
@@ -106,6 +112,11 @@ pub enum ApiError {
         "this API key or token may not ask for a ticket of the user {:?}", .0.as_str()
     )]
     TicketForbidden(UserId),
+    /// The key may not have tickets made for these channels.
+    #[error(
+        "this API key or token may not ask for a ticket for the channels {0:?}: its `channels` do not include all of them"
+    )]
+    TicketChannelForbidden(String),
     /// No token on a route that is a user's own.
     #[error("this is about the user whose token it is: send it as `Authorization: Bearer <token>`")]
     UserTokenMissing,

@@ -144,7 +144,8 @@ export function createCore(options) {
     }
     tab = createTabMemory(() => options.storage === undefined ? scope.sessionStorage : options.storage, `carillon.tab:${url}`)
     const awake = () => {
-      tab.take()
+      // Not before this page has taken what it goes on from: a page that is loaded is shown, too.
+      if (user) tab.take()
       connection.awake()
     }
     const leave = () => {
@@ -176,6 +177,7 @@ export function createCore(options) {
       keep()
       unwatch()
       unwatch = undefined
+      tokens.forget()
       connection.stop('closed')
       outbox.begin()
     },

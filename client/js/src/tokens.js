@@ -26,6 +26,9 @@ export function createTokens({ token, getToken }, now) {
   return {
     set,
 
+    /** Whoever connects next may be somebody else, whose token is asked for. */
+    forget: () => getToken && (token = undefined),
+
     /**
      * The server said when it ends.
      * @param {string} time

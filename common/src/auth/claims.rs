@@ -39,7 +39,7 @@ pub struct Claims {
 pub const UNDATED: i64 = i64::MIN;
 
 /// What the times of a token are judged by.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenTimes {
     /// Tolerated difference of clocks.
     pub leeway: Duration,

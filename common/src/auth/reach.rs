@@ -52,6 +52,11 @@ impl Reach {
         globs.iter().any(|it| glob::covers(it, user))
     }
 
+    /// Whether no user is kept from it.
+    pub fn includes_every_user(&self) -> bool {
+        self.users.is_none()
+    }
+
     /// Whether it may send to this channel.
     pub fn includes_channel(&self, channel: &str) -> bool {
         let Some(globs) = &self.channels else {

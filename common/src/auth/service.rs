@@ -55,6 +55,11 @@ impl Service {
         self.reach.iter().all(|reach| reach.includes_user(user))
     }
 
+    /// Whether no user is kept from it.
+    pub fn may_reach_every_user(&self) -> bool {
+        self.reach.iter().all(|reach| reach.includes_every_user())
+    }
+
     /// Whether it may send to this channel, or under its name.
     pub fn may_reach_channel(&self, channel: &str) -> bool {
         let mut all = self.reach.iter();

@@ -184,7 +184,7 @@ impl Verifier {
     }
 
     /// What the times of its tokens are judged by.
-    pub(super) fn times(&self) -> TokenTimes {
+    pub(crate) fn times(&self) -> TokenTimes {
         self.times
     }
 

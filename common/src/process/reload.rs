@@ -238,11 +238,16 @@ impl Reload {
 
     /// Says what came and what went; answers whether anything did.
     fn put_in_force(&mut self, credentials: Credentials, why: &str) -> bool {
-        let (came, went) = {
+        let (came, went, times) = {
             let before = self.keyring.current();
-            (credentials.beyond(&before), before.beyond(&credentials))
+            let times = credentials.verifier.times() != before.verifier.times();
+            (
+                credentials.beyond(&before),
+                before.beyond(&credentials),
+                times,
+            )
         };
-        let changed = !came.is_empty() || !went.is_empty();
+        let changed = times || !came.is_empty() || !went.is_empty();
         if changed {
             tracing::info!(
                 ?came,

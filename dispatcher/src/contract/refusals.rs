@@ -139,7 +139,7 @@ refusals! {
     /// Of those that name a gateway.
     OfDrains: &EVERY, &OF_A_SERVICE, &[K::UnexpectedQuery, K::GatewayUnknown];
     /// Of the route that revokes tokens.
-    OfRevoking: &EVERY, &OF_A_SERVICE, &JSON, &[K::MissingField, K::TooManyRevocations];
+    OfRevoking: &EVERY, &OF_A_SERVICE, &JSON, &[K::MissingField, K::UserForbidden, K::TooManyRevocations];
     /// Of the route that takes a revocation back.
     OfTakingBack: &EVERY, &OF_A_SERVICE, &[K::UnexpectedQuery, K::RevocationUnknown];
     /// Of a user's own inbox.
@@ -152,7 +152,8 @@ refusals! {
     OfMyReading: &EVERY, &OF_A_USER, &JSON, &[K::MissingField, K::ReceiptGone];
     /// Of the route that makes tickets.
     OfTickets: &EVERY, &OF_A_SERVICE, &JSON, &[
-        K::MissingField, K::UserForbidden, K::OriginNotAllowed, K::TooManyTickets, K::StoreFull,
+        K::MissingField, K::UserForbidden, K::ChannelForbidden, K::OriginNotAllowed, K::TooManyRequests, K::TooManyTickets,
+        K::StoreFull,
     ];
 }
 

@@ -42,7 +42,11 @@ pub(crate) fn send_order<To>(
     repeatable: Option<Repeatable<'_>>,
     settings: &IdempotencySettings,
 ) -> Result<SendOrder, ApiError> {
-    let (id, idempotency) = identity((PERSONAL, user.as_str()), stamp, repeatable, settings);
+    let (id, mut idempotency) = identity((PERSONAL, user.as_str()), stamp, repeatable, settings);
+    if request.ttl.is_zero() && request.deliver_at.is_none() {
+        // Nothing is kept of it, nor is a key: who repeats it wants it to be sent. To clients it is still the same one.
+        idempotency = own(stamp, settings);
+    }
     let body = encode(&Notification {
         id,
         kind: &request.message.kind,
@@ -114,13 +118,7 @@ fn identity(
         fingerprint,
     }) = repeatable
     else {
-        let own = Idempotency {
-            key: stamp.fresh_id.to_string(),
-            former: None,
-            body_hash: "-".to_owned(),
-            ttl: settings.retry,
-        };
-        return (stamp.fresh_id, own);
+        return (stamp.fresh_id, own(stamp, settings));
     };
     let key = key.as_str();
     // Neither receivers nor keys have a NUL, so the parts cannot be taken for others.
@@ -136,6 +134,16 @@ fn identity(
         ttl: settings.ttl,
     };
     (named(&[receiver, caller, key]), idempotency)
+}
+
+/// Of what only the dispatcher itself repeats.
+fn own(stamp: Stamp, settings: &IdempotencySettings) -> Idempotency {
+    Idempotency {
+        key: stamp.fresh_id.to_string(),
+        former: None,
+        body_hash: "-".to_owned(),
+        ttl: settings.retry,
+    }
 }
 
 fn encode(notification: &Notification<'_>) -> Result<bytes::Bytes, ApiError> {
@@ -247,6 +255,21 @@ mod tests {
                 "{body}"
             );
         }
+    }
+
+    #[test]
+    fn of_what_nothing_is_kept_no_key_is() {
+        let keyed = |ttl: &str| {
+            let body = format!(
+                r#"{{"target_user":"a","notification_type":"t","content":"","ttl":{ttl}}}"#
+            );
+            send(&body, Some("k"))
+        };
+        let (kept, gone) = (keyed("1"), keyed("0"));
+        assert_eq!(kept.id, gone.id, "to clients it is the same");
+        assert_ne!(kept.idempotency.key, gone.idempotency.key);
+        assert_eq!(gone.idempotency.key, Uuid::nil().to_string());
+        assert!(gone.idempotency.former.is_none());
     }
 
     #[test]

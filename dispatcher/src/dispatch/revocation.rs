@@ -89,14 +89,18 @@ pub(crate) fn revoke_order(
     auth: &AuthSettings,
     credentials: &Credentials,
 ) -> RevokeOrder {
-    let end = request.expires_at;
-    let until = end.unwrap_or_else(|| now.saturating_add(millis(longest(auth, credentials))));
+    // A token is good for so much longer than it says. One whose end is not known may last for so much longer than it may,
+    // too, and may have been issued so much later.
+    let leeway = millis(auth.leeway);
+    let lasts = || millis(longest(auth, credentials)).saturating_add(leeway.saturating_mul(2));
+    let until = request
+        .expires_at
+        .unwrap_or_else(|| now.saturating_add(lasts()));
     RevokeOrder {
         revocation: Revocation {
             what: request.what,
             issued_before: request.issued_before,
-            // A token is good for so much longer than it says.
-            until: until.saturating_add(millis(auth.leeway)),
+            until: until.saturating_add(leeway),
         },
         note: Note {
             at: now,
@@ -232,8 +236,8 @@ mod tests {
                 (order.most, &*order.note.by, order.note.at),
                 (10_000, "ops", NOW)
             );
-            // What clocks may differ by.
-            order.revocation.until - NOW - 30_000
+            // What clocks may differ by: those of whoever issued it, of its lifetime, and of whoever reads it.
+            order.revocation.until - NOW - 90_000
         };
         let hours = |hours: u64| Duration::from_secs(hours * 3_600);
         let user = r#"{"user":"alice"}"#;
@@ -259,6 +263,7 @@ mod tests {
         };
         assert_eq!(until(user, &of_services), 30 * 24 * HOUR);
         let told = format!(r#"{{"jti":"1","expires_at":{}}}"#, NOW / 1000 + 60);
-        assert_eq!(until(&told, &|_| ()), 60_000);
+        // Of an end that is told, one leeway is enough.
+        assert_eq!(until(&told, &|_| ()) + 60_000, 60_000);
     }
 }

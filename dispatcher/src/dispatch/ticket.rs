@@ -21,7 +21,7 @@ pub(crate) const MAX_CHANNELS: usize = 256;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TicketRequest {
     pub(crate) user: Option<UserId>,
-    channels: Option<Box<[ChannelPattern]>>,
+    pub(crate) channels: Option<Box<[ChannelPattern]>>,
     expires_in: Option<Duration>,
 }
 

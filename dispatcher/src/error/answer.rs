@@ -21,12 +21,14 @@ impl ApiError {
             Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
             Self::TokenRefused(_) => ProblemKind::TokenRefused,
             Self::KeysAwaited => ProblemKind::KeysAwaited,
-            Self::UserForbidden(_) | Self::UserOutOfReach(_) | Self::TicketForbidden(_) => {
-                ProblemKind::UserForbidden
-            }
+            Self::UserForbidden(_)
+            | Self::UserOutOfReach(_)
+            | Self::RevocationTooWide
+            | Self::TicketForbidden(_) => ProblemKind::UserForbidden,
             Self::ChannelForbidden(_)
             | Self::ChannelOutOfReach(_)
-            | Self::ChannelNotJoinable(_) => ProblemKind::ChannelForbidden,
+            | Self::ChannelNotJoinable(_)
+            | Self::TicketChannelForbidden(_) => ProblemKind::ChannelForbidden,
             Self::UserTokenMissing => ProblemKind::UserTokenMissing,
             Self::UserTokenNeeded => ProblemKind::UserTokenNeeded,
             Self::TooManyRequests(_) => ProblemKind::TooManyRequests,
@@ -72,12 +74,13 @@ impl ApiError {
             Self::RateLimited(limited) => problem.retry_after(limited.short.retry_after),
             Self::Backend(BackendError::NotThen) => problem.at("/deliver_at", self.to_string()),
             Self::UserForbidden(_) => problem.at("/target_user", self.to_string()),
-            Self::UserOutOfReach(_) | Self::TicketForbidden(_) => {
+            Self::UserOutOfReach(_) | Self::RevocationTooWide | Self::TicketForbidden(_) => {
                 problem.at("/user", self.to_string())
             }
             Self::ChannelForbidden(_)
             | Self::ChannelOutOfReach(_)
             | Self::ChannelNotJoinable(_) => problem.at("/channel", self.to_string()),
+            Self::TicketChannelForbidden(_) => problem.at("/channels", self.to_string()),
             _ => problem,
         }
     }

@@ -73,7 +73,7 @@ pub(crate) async fn channel_presence(
 ) -> Result<Json<ChannelPresence>, ApiError> {
     may_reach_channel(&question.caller.service, &channel)?;
     let (after, limit) = wanted(&question.parameters()?)?;
-    let call = RollCall {
+    let mut call = RollCall {
         channel,
         after,
         most: limit,
@@ -83,11 +83,18 @@ pub(crate) async fn channel_presence(
     let Ok(Ok(_place)) = place else {
         return Err(ApiError::Overloaded);
     };
-    let rolls = deliver(until, || app.backend.roll_call(&call, ANSWERED_WITHIN)).await?;
     let service = &question.caller.service;
     let may = |user: &UserId| service.may_reach_user(user.as_str());
-    let presence = ChannelPresence::of(call.channel, rolls.answer, limit as usize, may);
-    Ok(Json(presence))
+    // Until there is one who may be told: `next` names a user, too.
+    loop {
+        let rolls = deliver(until, || app.backend.roll_call(&call, ANSWERED_WITHIN)).await?;
+        let (presence, last) =
+            ChannelPresence::of(call.channel.clone(), rolls.answer, limit as usize, may);
+        if last.is_none() || presence.next.is_some() {
+            return Ok(Json(presence));
+        }
+        call.after = last;
+    }
 }
 
 /// After which user, and how many.
@@ -144,8 +151,14 @@ pub(crate) struct GatewaysAsked {
 }
 
 impl ChannelPresence {
-    /// What gateways answered, without users that the caller has nothing to do with.
-    fn of(channel: ChannelName, rolls: Rolls, most: usize, may: impl Fn(&UserId) -> bool) -> Self {
+    /// What gateways answered, without users that the caller has nothing to do with; and after whom there are more, whoever
+    /// that is.
+    fn of(
+        channel: ChannelName,
+        rolls: Rolls,
+        most: usize,
+        may: impl Fn(&UserId) -> bool,
+    ) -> (Self, Option<UserId>) {
         let gateways = GatewaysAsked {
             asked: rolls.asked,
             answered: rolls.answers.len(),
@@ -156,15 +169,18 @@ impl ChannelPresence {
             next,
         } = merged(rolls.answers, most);
         let users = users.into_iter().filter(|(user, _)| may(user));
-        Self {
+        let users: Vec<_> = users
+            .map(|(user, places)| ChannelUser::of(user, places))
+            .collect();
+        let told = users.last().filter(|_| next.is_some());
+        let presence = Self {
             channel,
             connections,
-            users: users
-                .map(|(user, places)| ChannelUser::of(user, places))
-                .collect(),
-            next,
+            next: told.map(|last| last.user.clone()),
+            users,
             gateways,
-        }
+        };
+        (presence, next)
     }
 }
 

@@ -113,7 +113,11 @@ pub(crate) async fn cancel(
         Cancellation::Done => Cancelled::Cancelled,
         // By an attempt of ours whose answer did not arrive.
         Cancellation::Left if cancelled.after_doubt => Cancelled::Cancelled,
-        Cancellation::Left => Cancelled::Left,
+        // Under an id that comes again with its key the next one may have been delivered since.
+        Cancellation::Left => match gone(&app, &user, id, until).await {
+            ApiError::ScheduledGone => Cancelled::Left,
+            other => return Err(other),
+        },
         Cancellation::Gone => return Err(gone(&app, &user, id, until).await),
     };
     if matches!(outcome, Cancelled::Cancelled) {

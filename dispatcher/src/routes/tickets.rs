@@ -71,8 +71,9 @@ impl FromRequest<Arc<App>> for Asked {
         let (head, body) = request.into_parts();
         let known = app.keyring.caller(&head.headers, app.stamp().now);
         let known = known.map_err(refusal)?;
-        if let Known::Service(service) = &known {
-            has(service, Scope::Tickets)?;
+        match &known {
+            Known::Service(service) => has(service, Scope::Tickets)?,
+            Known::Client(claims) => app.count_request(&user_of(claims)?)?,
         }
         Ok(Self {
             known,
@@ -164,6 +165,12 @@ fn claims_of(
             let user = request.user.take().ok_or_else(missing)?;
             if !service.may_reach_user(user.as_str()) {
                 return Err(ApiError::TicketForbidden(user));
+            }
+            // A glob stands for all that it covers: what covers its text covers each of them.
+            let mut channels = request.channels.iter().flatten();
+            let beyond = channels.find(|it| !service.may_reach_channel(it.as_str()));
+            if let Some(beyond) = beyond {
+                return Err(ApiError::TicketChannelForbidden(beyond.as_str().to_owned()));
             }
             let claims = claims_by_service(&user, request, now, auth);
             Ok((user, claims))

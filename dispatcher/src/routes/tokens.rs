@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::caller::{Caller, may};
+use super::caller::{Caller, may, may_reach_user};
 use crate::{
     app::App,
     contract::{
@@ -122,9 +122,13 @@ pub(crate) async fn revoke(
         .read_json(name, &head.headers, body, limit, deadline)
         .await?;
     let now = app.stamp().now;
-    let auth = &app.settings.auth;
+    // Not that of the start: a leeway that has grown since lets tokens live for longer.
+    let live = app.live.current();
+    let auth = &live.auth;
     let request = RevokeRequest::read(&Fields::from_json(&body)?, auth, now)?;
     let order = revoke_order(request, name, now, auth, &app.keyring.current());
+    drop(live);
+    concerns(&operator, &order.revocation.what)?;
     let until = app.store_deadline(deadline);
     let outcome = deliver(until, || app.backend.revoke(&order)).await;
     let outcome = outcome.map_err(ApiError::from);
@@ -191,17 +195,30 @@ pub(crate) async fn revocations(
     State(app): State<Arc<App>>,
     listing: Listing,
 ) -> Result<Json<Revocations>, ApiError> {
-    let most = listing.limit as usize;
-    let after = listing.after.as_ref();
-    // One more than is told, to see whether there is one.
-    let list = || app.backend.list_revocations(after, most + 1);
-    let until = app.store_deadline(listing.operator.deadline);
-    let mut listed = deliver(until, list).await?.answer;
-    let is_more = listed.len() > most;
-    listed.truncate(most);
-    let last = listed.last().filter(|_| is_more);
+    let Listing {
+        operator,
+        mut after,
+        limit,
+    } = listing;
+    let most = limit as usize;
+    let until = app.store_deadline(operator.deadline);
+    // Until there is one that may be told: `next` is the name of one, too.
+    let (told, is_more) = loop {
+        // One more than is told, to see whether there is one.
+        let list = || app.backend.list_revocations(after.as_ref(), most + 1);
+        let mut listed = deliver(until, list).await?.answer;
+        let is_more = listed.len() > most;
+        listed.truncate(most);
+        let last = listed.last().map(|last| last.revocation.what.clone());
+        listed.retain(|it| concerns(&operator, &it.revocation.what).is_ok());
+        if !is_more || !listed.is_empty() {
+            break (listed, is_more);
+        }
+        after = last;
+    };
+    let last = told.last().filter(|_| is_more);
     let next = last.map(|last| last.revocation.what.id());
-    let told = listed
+    let told = told
         .into_iter()
         .map(|Listed { revocation, note }| RevocationState::new(revocation, note));
     Ok(Json(Revocations {
@@ -233,6 +250,7 @@ pub(crate) async fn take_back(
 ) -> Result<Json<TakenBack>, ApiError> {
     let id = id.ok().map(|Path(id)| id);
     let what = id.as_deref().and_then(Revoked::from_id);
+    let what = what.filter(|what| concerns(&operator, what).is_ok());
     let (Some(id), Some(what)) = (id, what) else {
         return Err(ApiError::RevocationUnknown);
     };
@@ -248,6 +266,18 @@ pub(crate) async fn take_back(
     log("take back", &operator, &what, outcome.as_ref().err());
     outcome?;
     Ok(Json(TakenBack { status: "ok", id }))
+}
+
+/// Whether the operator has to do with these tokens. One by its id alone may be anybody's.
+///
+/// # Errors
+/// That it has not.
+fn concerns(operator: &Operator, what: &Revoked) -> Result<(), ApiError> {
+    match what.user() {
+        Some(user) => may_reach_user(&operator.service, user),
+        None if operator.service.may_reach_every_user() => Ok(()),
+        None => Err(ApiError::RevocationTooWide),
+    }
 }
 
 /// Logs an operator's call with what came of it.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use carillon_common::{
-    auth::{NewToken, Revoked, Ticket},
+    auth::{ApiKeys, NewToken, Revoked, Ticket},
     backend::BackendError,
     ids::{TokenId, UserId},
+    settings::{ApiKeySettings, Scope},
 };
 use serde_json::{Value, json};
 
@@ -152,6 +153,60 @@ async fn a_ticket_is_kept_by_its_hash_with_what_it_stands_for() {
     check("another's", &refused, 403, "user_forbidden", &["/user"]);
     let ended = answer(service.anonymous("POST", TICKETS).bearer_auth("eyJ.e30.x")).await;
     check("nonsense", &ended, 401, "unauthenticated", &[]);
+}
+
+#[tokio::test]
+async fn a_key_keeps_to_its_users_and_channels() {
+    let store = Arc::new(ToldStore::default());
+    let mut limited = String::new();
+    let service = Service::start_with(store.clone(), |settings| {
+        let (key, hash) = ApiKeys::generate();
+        limited = key.expose().clone();
+        settings.auth.issuers = vec![issuer()];
+        settings.auth.api_keys.push(ApiKeySettings {
+            name: "limited".to_owned(),
+            hash,
+            scopes: vec![Scope::Tickets, Scope::Admin],
+            users: Some(vec!["shop-*".to_owned()]),
+            channels: Some(vec!["orders.*".to_owned()]),
+            sends_per_second: None,
+            sends_burst: None,
+        });
+    })
+    .await;
+    let post = |path: &str, body: &str| {
+        let request = service.anonymous("POST", path).bearer_auth(&limited);
+        answer(
+            request
+                .header("content-type", "application/json")
+                .body(body.to_owned()),
+        )
+    };
+    for channels in [r#"["*"]"#, r#"["orders.eu","private:a"]"#, r#"["orders*"]"#] {
+        let body = format!(r#"{{"user":"shop-1","channels":{channels}}}"#);
+        let refused = post(TICKETS, &body).await;
+        check(&body, &refused, 403, "channel_forbidden", &["/channels"]);
+    }
+    assert!(store.tickets().is_empty());
+    let given = post(
+        TICKETS,
+        r#"{"user":"shop-1","channels":["orders.eu","orders.*"]}"#,
+    );
+    assert_eq!(given.await.status, 200);
+
+    for body in [r#"{"user":"alice"}"#, r#"{"jti":"1"}"#] {
+        let refused = post(REVOKE, body).await;
+        check(body, &refused, 403, "user_forbidden", &["/user"]);
+    }
+    assert!(store.revokes().is_empty());
+    for body in [r#"{"user":"shop-1"}"#, r#"{"user":"shop-2","jti":"1"}"#] {
+        assert_eq!(post(REVOKE, body).await.status, 200, "{body}");
+    }
+    let others = answer(service.post(REVOKE, r#"{"user":"alice"}"#)).await;
+    let others = others.json()["revocation"]["id"].clone();
+    let path = format!("{REVOCATIONS}/{}", others.as_str().unwrap());
+    let refused = answer(service.anonymous("DELETE", &path).bearer_auth(&limited)).await;
+    check("another's", &refused, 404, "revocation_unknown", &[]);
 }
 
 #[tokio::test]

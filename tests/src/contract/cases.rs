@@ -71,6 +71,7 @@ pub const CASES: &[(&str, CaseFn)] = cases! {
         a_repeated_order_replaces_nothing,
         what_is_replaced_makes_room,
         what_is_refused_replaces_nothing,
+        what_is_refused_replaces_nothing_though_others_leave,
         a_forgotten_user_begins_anew,
         marks_are_bounded_and_say_so,
     }

@@ -203,14 +203,25 @@ pub(super) async fn only_the_dead_generation_is_reaped(on: Arc<dyn Stores>) -> R
     past.connect("alice", "phone").await?;
     drop(past);
     let gateway = world.gateway("g").await?;
-    let laptop = gateway.connect("alice", "laptop").await?;
+    let mut laptop = gateway.connect("alice", "laptop").await?;
+    let mut generation = gateway.generation();
     world.advance(2 * LEASE).await;
     // Somebody else's death shows that the reaper has been around.
     let dead = world.gateway("dead").await?;
     dead.connect("bob", "phone").await?;
     kill(&world, dead).await;
-    is_online(&world, 1).await?;
-    assert!(laptop.audit(&gateway).await?.registered);
+    eventually("alice's laptop alone is online", DEADLINE, async || {
+        // Where this machine is too busy to renew a lease in time, the gateway registers again under the next.
+        if gateway.generation() != generation {
+            generation = gateway.generation();
+            laptop = laptop.again(&gateway).await?;
+        }
+        let online = world.other.online_count().await?;
+        ensure!(online == 1, "{online} online");
+        ensure!(laptop.audit(&gateway).await?.registered, "not registered");
+        Ok(())
+    })
+    .await?;
     live(&world, &["alive", "g"]).await?;
     drop(alive);
     Ok(())

@@ -73,8 +73,9 @@ pub(super) async fn a_burst_is_lent_and_then_the_rate(on: Arc<dyn Stores>) -> Re
     );
     tally.add(first)?;
     // What the other wants too much does not count against anybody.
+    // Its clock may be behind by what a round trip takes, and then a part of a unit is not there yet.
     let rest = lend(other, "alice", 10).await?;
-    assert!(rest.units >= 3 && rest.left < 1.0, "{rest:?}");
+    assert!(rest.units >= 2 && rest.left < 1.0, "{rest:?}");
     tally.add(rest)?;
     tally.add(lend(one, "alice", 10).await?)?;
     world.advance(Duration::from_secs(1)).await;

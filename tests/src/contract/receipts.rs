@@ -467,6 +467,53 @@ pub(super) async fn what_is_refused_replaces_nothing(on: Arc<dyn Stores>) -> Res
     Ok(())
 }
 
+pub(super) async fn what_is_refused_replaces_nothing_though_others_leave(
+    on: Arc<dyn Stores>,
+) -> Result<()> {
+    let few = Limits {
+        inbox_max: 3,
+        inbox_keep: 20,
+        device_ttl: SECOND,
+        ..limits()
+    };
+    let world = World::new(&*on, few).await?;
+    let gateway = world.gateway("g").await?;
+    gateway.connect("alice", "phone").await?.end().await?;
+    let laptop = gateway.connect("alice", "laptop").await?;
+    // Nobody waits for the phone any more, so that there is room for more than it could be owed.
+    world.advance(3 * SECOND).await;
+    let keyed = || {
+        anyhow::Ok(SendOrder {
+            collapse_key: Some("k".parse()?),
+            ..order("alice", HOUR)?
+        })
+    };
+    let orders = [SECOND, SECOND, SECOND, HOUR, HOUR, HOUR, HOUR].map(|ttl| order("alice", ttl));
+    let mut last = None;
+    for order in orders.into_iter().chain([keyed()]) {
+        let sent = world.order(&order?).await?;
+        last = sent.cursor;
+        laptop.ack(last.context("no cursor")?).await?;
+    }
+    world.advance(2 * SECOND).await;
+    // It is owed all of it now: three have expired and leave, and five are too many.
+    let _phone = gateway.connect("alice", "phone").await?;
+    let next = keyed()?;
+    for _ in 0..2 {
+        let refused = world.order(&next).await;
+        assert!(
+            matches!(refused, Err(BackendError::InboxFull)),
+            "{refused:?}"
+        );
+    }
+    let (frames, _) = look(&world, ALL).await?;
+    let given: Vec<_> = frames.iter().filter(|it| !it.tombstone).collect();
+    assert_eq!(given.len(), 5, "{frames:?}");
+    assert_eq!(given.last().map(|it| it.cursor), last);
+    assert!(given.iter().all(|it| !it.body.is_empty()));
+    Ok(())
+}
+
 pub(super) async fn a_forgotten_user_begins_anew(on: Arc<dyn Stores>) -> Result<()> {
     let world = World::new(&*on, limits()).await?;
     let gateway = world.gateway("g").await?;

@@ -120,6 +120,36 @@ test('a reload goes on where the page was, under the same session', async () => 
   assert.ok(before.given.length > 0 && after.given.length > 0)
 })
 
+test('a reload that waits for its token while the page is shown goes on there, too', async () => {
+  const world = new World()
+  const before = await connectTab(world)
+  before.client.subscribe('orders')
+  await world.advance(100)
+  before.page.leave()
+  const id = world.server.publish('orders', { type: 'test' })
+  const page = world.page(before.page.sessionStorage)
+  let give
+  const getToken = () => new Promise((resolve) => { give = resolve })
+  const after = await connectTab(world, { token: undefined, getToken }, page)
+  // As every page is that is loaded; the one before has left where it was for this one.
+  page.show()
+  give(world.token())
+  after.client.subscribe('orders')
+  await world.advance(100)
+  assert.deepEqual(after.given, [id])
+})
+
+test('whoever connects after a disconnect is asked for a token', async () => {
+  const world = new World()
+  const users = ['alice', 'bob']
+  const tab = await connectTab(world, { token: undefined, getToken: async () => world.token(users.shift()) })
+  assert.equal(world.server.connections[0].user, 'alice')
+  tab.client.disconnect()
+  tab.client.connect()
+  await world.advance(1_000)
+  assert.deepEqual(world.server.connections.map((it) => it.user), ['bob'])
+})
+
 test('a reload in the middle of a replay', async () => {
   const world = new World()
   const ids = sendMany(world, 500)

@@ -94,12 +94,20 @@ impl User {
         let replaced = collapse_key.and_then(|key| self.replaced(key));
         // Before there is room for the new one, since it may be what makes room.
         let kept = replaced.and_then(|index| self.chain.bury(index));
-        let room = self.make_room(cx);
-        let appended = room.map(|()| self.append(arrival, nonce, cx));
-        if let (Some(frame), Err(_), Some(index)) = (&kept, &appended, replaced) {
-            self.chain.unbury(index, frame.clone());
+        if let Err(full) = self.make_room(cx) {
+            // Where it stands now: making room may have moved everything, and it among what has left. It has made room
+            // itself then.
+            let index = kept.as_ref().map(|it| self.chain.index_of(it.cursor.seq));
+            match (&kept, index) {
+                (Some(frame), Some(Some(index @ 1..))) => {
+                    self.chain.unbury(index, frame.clone());
+                    return Err(full);
+                }
+                (Some(_), _) => {}
+                (None, _) => return Err(full),
+            }
         }
-        let cursor = appended?;
+        let cursor = self.append(arrival, nonce, cx);
         if let Some(frame) = &kept {
             self.take_back(frame, LeftReason::Replaced, cx);
         }

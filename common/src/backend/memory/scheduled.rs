@@ -131,6 +131,11 @@ impl Scheduled {
         self.left.push_back((id, reason));
     }
 
+    /// Whether it is noted of any why it left.
+    pub(super) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     fn left(&self, id: NotificationId) -> Option<LeftReason> {
         let noted = self.left.iter().find(|(of, _)| *of == id);
         noted.map(|(_, reason)| *reason)

@@ -120,6 +120,8 @@ impl User {
             && self.records.is_empty()
             && self.kept.is_empty()
             && self.assigned.is_empty()
+            && self.left.is_empty()
+            && !self.scheduled.has_left()
             && self.dedup.is_empty();
         let lapses = self.touched + millis(cx.limits.inbox_ttl) + GRACE_MS;
         let is_over = is_blank || (lapses < cx.now && self.assigned.is_empty());

@@ -138,7 +138,10 @@ impl Channels {
             let log = logs
                 .entry(channel.clone())
                 .or_insert_with(|| self.unfollowed(channel));
-            log.members.push(handle.clone());
+            // Who leaves and joins again at once may come here before the first time was answered.
+            if !log.members.iter().any(|it| Arc::ptr_eq(it, handle)) {
+                log.members.push(handle.clone());
+            }
             log.empty_since = None;
             if log.followed.initialized() {
                 return Ok(log.last);

@@ -24,6 +24,9 @@ local function assign(K, A, history)
     forget_channel(subs, 'a', channel)
     accept(history)
     before, what = cursor, 'ok'
+  else
+    -- A write, so that a WAIT that follows covers the first attempt too.
+    redis.call('HSET', assigned, channel, before)
   end
   hint(redis.call('HGETALL', presence), gateway_channel,
     'A1|' .. before .. '|' .. #user_name .. '|' .. user_name .. channel)

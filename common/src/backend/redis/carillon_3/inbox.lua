@@ -247,13 +247,14 @@ end
 local function make_way(K, A, last, collapse_key, now)
   if not last then return true, false, nil end
   local inbox, user, left, presence, buried, collapse = unpack(K, 1, 6)
-  local replaced_at, replaced
+  local replaced
   if collapse_key ~= '' then
-    replaced_at, replaced = collapsed(inbox, collapse, collapse_key)
+    local at
+    at, replaced = collapsed(inbox, collapse, collapse_key)
     -- Before there is room for the new one, since it may be what makes room.
-    if replaced then take_back(inbox, buried, replaced_at, replaced) end
+    if replaced then take_back(inbox, buried, at, replaced) end
   end
-  local _, max, keep, most_devices, device_ttl_s = unpack(A, 1, 5)
+  local _, max, keep, most_devices, device_ttl_s, life_s = unpack(A, 1, 6)
   max = tonumber(max)
   if redis.call('LLEN', inbox) < max then return true, false, replaced end
   local all = all_devices(user)
@@ -268,10 +269,16 @@ local function make_way(K, A, last, collapse_key, now)
     return true, true, replaced
   end
   if replaced then
-    redis.call('LSET', inbox, int(replaced_at), replaced)
-    local number = int(seq(cursor_of(replaced)))
-    redis.call('ZREMRANGEBYSCORE', buried, number, number)
+    -- Where it stands now: making room may have moved everything, and it among what has left. It has made room itself then.
+    local number = seq(cursor_of(replaced))
+    local at = number - seq(cursor_of(redis.call('LINDEX', inbox, 0)))
+    if at <= 0 then return true, true, replaced end
+    redis.call('LSET', inbox, int(at), replaced)
+    redis.call('ZREMRANGEBYSCORE', buried, int(number), int(number))
   end
+  -- What was noted while there was looked for room, though nothing is appended that would renew it.
+  redis.call('EXPIRE', buried, life_s)
+  redis.call('EXPIRE', left, life_s)
   return false
 end
 
@@ -316,6 +323,7 @@ local function send(K, A, history)
     cursor = int(last and seq(last) + 1 or now) .. '-' .. nonce
   end
   local before = remember(dedup, former, cursor, hash, dedup_s)
+  if before and fresh then renew(user, renewed, now, true, life_s, inbox) end
   if before then return { before[1], before[2], redis.call('HGETALL', presence), seen } end
   if ttl == 0 then
     -- It expires by the socket it does not find; the time only keeps the frame whole.

@@ -25,7 +25,11 @@ local function mark_read(K, A)
       redis.call('ZREMRANGEBYSCORE', also, '-inf', int(seq(cursor)))
     end
   end
-  if not changed then return { 'same' } end
+  if not changed then
+    -- A write, so that a WAIT that follows covers the first attempt too.
+    redis.call('HSET', user, 'l', last)
+    return { 'same' }
+  end
   redis.call('ZREMRANGEBYSCORE', also, '-inf', '(' .. int(seq(first)))
   renew(user, renewed, now_ms(), true, life_s, inbox, also)
   hint(redis.call('HGETALL', presence), gateway_channel, 'M1|' .. cursor .. '|' .. #user_name .. '|' .. user_name .. id)

@@ -94,11 +94,15 @@ local function retract(K, A, history)
   if not at then return { 'gone', {} } end
   local frame = redis.call('LINDEX', inbox, int(at))
   if is_loss(frame) then return { 'gone', {} } end
-  if tombstone(frame) == frame or expired(frame, now) then return { 'left', {} } end
+  if tombstone(frame) == frame or expired(frame, now) then
+    -- A write, so that a WAIT that follows covers the first attempt too.
+    redis.call('HSET', user, 'l', last)
+    return { 'left', {} }
+  end
   take_back(inbox, buried, at, frame)
   note_left(left, { note(cursor, '*', 'retracted', now) })
   accept(history)
-  renew(user, nil, now, true, life_s, left, buried)
+  renew(user, nil, now, true, life_s, inbox, left, buried)
   local places = redis.call('HGETALL', presence)
   hint_taken_back(places, gateway_channel, user_name, frame)
   return { 'ok', places }
