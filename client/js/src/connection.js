@@ -150,7 +150,10 @@ export function createConnection(scope, { WebSocket, getToken, backoff, shouldRe
     const mine = turn
     isOpening = true
     openedAt = now()
-    timer(OPEN_WITHIN, () => lost(1006, 'timeout'))
+    timer(OPEN_WITHIN, () => {
+      tokens.giveUp()
+      lost(1006, 'timeout')
+    })
     if (!current) become('connecting')
     try {
       const token = await tokens.get(reason)

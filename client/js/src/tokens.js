@@ -23,8 +23,12 @@ export function createTokens({ token, getToken }, now) {
   }
   if (token !== undefined) set(token)
 
+  /** A source that does not answer is asked anew the next time. */
+  const giveUp = () => { asking = undefined }
+
   return {
     set,
+    giveUp,
 
     /** Whoever connects next may be somebody else, whose token is asked for. */
     forget: () => getToken && (token = undefined),
@@ -45,7 +49,7 @@ export function createTokens({ token, getToken }, now) {
     async get(reason) {
       const isGood = !getToken || (reason === 'connect' && end - now() > MARGIN)
       if (token && isGood) return token
-      asking ??= Promise.resolve(getToken?.({ reason })).then(set).finally(() => { asking = undefined })
+      asking ??= Promise.resolve(getToken?.({ reason })).then(set).finally(giveUp)
       return asking
     },
   }

@@ -92,10 +92,12 @@ test('a source that fails for a while is asked again', async () => {
 test('a source that never answers is given up', async () => {
   const world = new World()
   let asked = 0
-  const tab = openTab(world, { token: undefined, getToken: () => { asked++; return new Promise(() => {}) } })
+  const tab = openTab(world, { token: undefined, getToken: () => { asked++; return new Promise(() => {}) }, backoff: { jitter: false } })
   tab.client.connect()
-  await world.advance(16_000)
+  await world.advance(15_500)
   assert.deepEqual([tab.states.find((it) => it.reason === 'timeout')?.state, asked], ['waiting', 1])
+  await world.advance(1_000)
+  assert.equal(asked, 2, 'and asked anew')
 })
 
 test('a token that ends is renewed on the same connection', async () => {
