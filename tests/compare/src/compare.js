@@ -134,7 +134,7 @@ const text = FIGURES.map(drawn).join('\n\n')
 console.log(text)
 if (process.argv.includes('--record')) {
   const page = await readFile(PAGE, 'utf8')
-  const [before, , after] = page.split(/(?<=<!-- measured -->\n)|(?=<!-- end -->)/)
+  const [before, after] = page.split(/(?<=<!-- measured -->\n)[^]*(?=<!-- end -->)/)
   await writeFile(PAGE, `${before}\`\`\`text\n${text}\n\`\`\`\n${after}`)
   told(PAGE)
 }
