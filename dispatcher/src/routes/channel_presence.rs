@@ -17,14 +17,14 @@ use utoipa::{
 
 use super::{
     caller::{may, may_reach_channel},
-    question::Question,
+    question::{Question, page_of},
 };
 use crate::{
     app::App,
     contract::{self, Asking, OfChannel, OfChannels, limit, optional, query},
     dispatch::{Merged, Place, deliver, merged},
     error::ApiError,
-    extract::{ChannelInPath, FieldReader, Fields},
+    extract::ChannelInPath,
     paths::CHANNEL_PRESENCE,
 };
 
@@ -72,7 +72,7 @@ pub(crate) async fn channel_presence(
     ChannelInPath(channel): ChannelInPath,
 ) -> Result<Json<ChannelPresence>, ApiError> {
     may_reach_channel(&question.caller.service, &channel)?;
-    let (after, limit) = wanted(&question.parameters()?)?;
+    let (after, limit) = page_of(&question.parameters()?, USUAL, MOST)?;
     let mut call = RollCall {
         channel,
         after,
@@ -95,15 +95,6 @@ pub(crate) async fn channel_presence(
         }
         call.after = last;
     }
-}
-
-/// After which user, and how many.
-fn wanted(fields: &Fields<'_>) -> Result<(Option<UserId>, u32), ApiError> {
-    let mut reader = FieldReader::new(fields);
-    let after = reader.written("after");
-    let limit = reader.number("limit", 1..=MOST).unwrap_or(USUAL);
-    reader.all_right()?;
-    Ok((after, limit))
 }
 
 /// Who is on a channel.

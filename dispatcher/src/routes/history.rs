@@ -20,7 +20,7 @@ use utoipa::{
 
 use super::{
     caller::{may, may_reach_channel},
-    question::Question,
+    question::{Question, page_of},
 };
 use crate::{
     app::App,
@@ -29,7 +29,7 @@ use crate::{
     },
     dispatch::deliver,
     error::ApiError,
-    extract::{ChannelInPath, FieldReader, Fields},
+    extract::{ChannelInPath, Fields},
     paths::HISTORY,
 };
 
@@ -87,20 +87,12 @@ pub(super) async fn read_log(
     parameters: &Fields<'_>,
     deadline: Instant,
 ) -> Result<Json<ChannelHistory>, ApiError> {
-    let (after, limit) = wanted(parameters)?;
+    let (after, limit) = page_of(parameters, USUAL, MOST)?;
+    let after = after.unwrap_or(Cursor::ZERO);
     let until = app.store_deadline(deadline);
     let page = deliver(until, || app.backend.history(&channel, after, limit)).await?;
     let page = ChannelHistory::of(channel, page.answer, app.stamp().now)?;
     Ok(Json(page))
-}
-
-/// After which position, and how many.
-fn wanted(fields: &Fields<'_>) -> Result<(Cursor, u32), ApiError> {
-    let mut reader = FieldReader::new(fields);
-    let after = reader.written("after").unwrap_or(Cursor::ZERO);
-    let limit = reader.number("limit", 1..=MOST).unwrap_or(USUAL);
-    reader.all_right()?;
-    Ok((after, limit))
 }
 
 /// A page of a channel's log.

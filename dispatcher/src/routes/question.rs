@@ -1,12 +1,16 @@
 //! What the routes that are asked with parameters have in common.
 
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::caller::{Caller, Right};
-use crate::{app::App, error::ApiError, extract::Fields};
+use crate::{
+    app::App,
+    error::ApiError,
+    extract::{FieldReader, Fields},
+};
 
 /// A caller that has the right `R`, and the parameters of its query.
 pub(crate) struct Question<R> {
@@ -29,4 +33,20 @@ impl<R> Question<R> {
     pub(super) fn parameters(&self) -> Result<Fields<'_>, ApiError> {
         Fields::from_query(&self.query)
     }
+}
+
+/// After which place a page begins, and how many it may hold: `after` and `limit`, and nothing else.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub(super) fn page_of<T: FromStr<Err: fmt::Display>>(
+    parameters: &Fields<'_>,
+    usual: u32,
+    most: u32,
+) -> Result<(Option<T>, u32), ApiError> {
+    let mut reader = FieldReader::new(parameters);
+    let after = reader.written("after");
+    let limit = reader.number("limit", 1..=most).unwrap_or(usual);
+    reader.all_right()?;
+    Ok((after, limit))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use carillon_common::{
-    backend::{Agenda, Cancellation, Place, Waiting},
+    backend::{Agenda, Cancellation, Waiting},
     ids::{NotificationId, UserId},
     protocol::notification_waiting,
 };
@@ -19,7 +19,7 @@ use utoipa::{
 use super::{
     caller::{Caller, may, may_reach_user},
     history::raw,
-    question::Question,
+    question::{Question, page_of},
     receipt::cursor_of,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     },
     dispatch::deliver,
     error::ApiError,
-    extract::{FieldReader, Fields, ScheduledInPath, UserInPath, Which},
+    extract::{ScheduledInPath, UserInPath, Which},
     paths::{SCHEDULED, SCHEDULED_ONE},
 };
 
@@ -78,7 +78,7 @@ pub(crate) async fn agenda(
     UserInPath(user): UserInPath,
 ) -> Result<Json<AgendaAnswer>, ApiError> {
     may_reach_user(&question.caller.service, &user)?;
-    let (after, limit) = wanted(&question.parameters()?)?;
+    let (after, limit) = page_of(&question.parameters()?, USUAL, MOST)?;
     let until = app.store_deadline(question.caller.deadline);
     let agenda = deliver(until, || app.backend.agenda(&user, after, limit)).await?;
     AgendaAnswer::of(&agenda.answer).map(Json)
@@ -139,15 +139,6 @@ async fn gone(app: &App, user: &UserId, id: NotificationId, until: Instant) -> A
     }
 }
 
-/// After which place, and how many.
-fn wanted(fields: &Fields<'_>) -> Result<(Option<Place>, u32), ApiError> {
-    let mut reader = FieldReader::new(fields);
-    let after = reader.written("after");
-    let limit = reader.number("limit", 1..=MOST).unwrap_or(USUAL);
-    reader.all_right()?;
-    Ok((after, limit))
-}
-
 /// A page of what waits for a user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgendaAnswer {
@@ -198,7 +189,10 @@ enum Cancelled {
 mod tests {
     use std::time::Duration;
 
+    use carillon_common::backend::Place;
+
     use super::*;
+    use crate::extract::Fields;
 
     #[test]
     fn a_page_is_told_as_it_will_be_stored_and_says_where_to_go_on() {
@@ -228,13 +222,11 @@ mod tests {
     #[test]
     fn a_query_is_read_strictly() {
         let fields = Fields::from_query("after=5_018f4e6e-0000-7000-8000-000000000001&limit=7");
-        let (after, limit) = wanted(&fields.unwrap()).unwrap();
+        let read = |fields: Fields<'_>| page_of::<Place>(&fields, USUAL, MOST);
+        let (after, limit) = read(fields.unwrap()).unwrap();
         assert_eq!((after.unwrap().due, limit), (5, 7));
         for query in ["after=5-9", "limit=0", "limit=201", "before=1"] {
-            assert!(
-                wanted(&Fields::from_query(query).unwrap()).is_err(),
-                "{query}"
-            );
+            assert!(read(Fields::from_query(query).unwrap()).is_err(), "{query}");
         }
     }
 }
